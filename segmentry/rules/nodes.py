@@ -1,0 +1,306 @@
+"""What a rule means: typed nodes, every name resolved, every literal of its type. The seam between rules and engine.
+
+**Missing.** A value may be missing (NULL, NaN, `''`; a result that is not finite or does not fit). A condition never
+is: with a missing value it is false, and `Not(x)` is exactly what `x` leaves out.
+
+**Time.** The checker makes nodes that still read the clock (`AsOf`, `Day`, `Since`...). `rules.ground.ground` replaces
+them for one `as_of`, timezone and week start: after it a tree holds no clock, every timestamp constant is an aware UTC
+datetime, every comparison is between values of one kind, and every `Events` has a `Window` of absolute instants. The
+engine sees grounded trees only.
+
+Nodes are frozen and hashable; equal nodes mean the same, so a leaf that stands in forty rules is found by equality.
+`place` never compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from segmentry.rules.diagnostics import Place
+from segmentry.rules.syntax import NOWHERE
+from segmentry.rules.types import DATE, TIMESTAMP, Type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    place: Place = field(default=NOWHERE, compare=False, repr=False)
+
+
+# ---------------------------------------------------------------- durations and windows
+
+
+class Unit(StrEnum):
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """`'30 days'`. Seconds to weeks are exact lengths (a day is 24 h beside an instant); months and years are calendar arithmetic."""
+
+    amount: int
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Absolute bounds of event times, both included, UTC with microseconds; None is open. (A half-open window's start is one microsecond later.)"""
+
+    first: datetime | None = None
+    final: datetime | None = None
+
+
+# ---------------------------------------------------------------- values
+
+
+class Scope(StrEnum):
+    CONTACT = "contact"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Node):
+    """Something with a type, possibly missing."""
+
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Value):
+    """A column, by its exact name in the source: of the contact, or of the event row inside an event function."""
+
+    scope: Scope
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Value):
+    """A literal: str, bool, Decimal (exact numbers), date, datetime, Duration.
+
+    Before grounding a datetime may be naive: a literal without a zone, in the workspace's timezone. After it, it is aware UTC.
+    """
+
+    value: str | bool | Decimal | date | datetime | Duration
+
+
+@dataclass(frozen=True, slots=True)
+class AsOf(Value):
+    """`now()`, `ago(d)`, `ahead(d)`: the run's instant, moved back (`sign` -1) or forward (+1) by `shift`. Gone after grounding."""
+
+    shift: Duration | None = None
+    sign: int = 1
+    type: Type = TIMESTAMP
+
+
+@dataclass(frozen=True, slots=True)
+class Day(Value):
+    """`today()` (unit DAY) or `start_of(unit)`, moved by `shifts` of (sign, duration) in order. Gone after grounding."""
+
+    unit: Unit = Unit.DAY
+    shifts: tuple[tuple[int, Duration], ...] = ()
+    type: Type = DATE
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Value):
+    """A scalar function or arithmetic over values: `function` is its name in `rules/functions.py`, or one of `+ - * / % negate`.
+
+    Grounding leaves these beside the language's own: `date year month day weekday hour` of a *timestamp* keep their one
+    argument (the engine shifts it by the zone's offsets, which the plan carries); `instant(date)` is a date's first
+    instant in the zone; `next_anniversary(x, Constant(today))` has got its second argument.
+    """
+
+    function: str
+    args: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Events(Node):
+    """A choice of event rows: which event (None: any), which rows (`where`, over event and contact fields), which time.
+
+    Before grounding: `last`, `since`, `until` as written (each may be None). After it: `window` alone, which always
+    ends at `as_of` or before.
+    """
+
+    event: str | None
+    where: Condition | None = None
+    last: Duration | None = None
+    since: Value | None = None
+    until: Value | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Value):
+    """`count distinct sum avg min max first last earliest latest` over a contact's chosen events.
+
+    `property` is None for `count`, `first` and `last`. `sum` of floats is exact (`type.scale` places).
+    """
+
+    function: str
+    events: Events
+    property: Field | None = None
+
+
+# ---------------------------------------------------------------- conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Node):
+    """True or false for every contact (or event row), never missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Always(Condition):
+    """`true` (everybody) or `false` (nobody)."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Truth(Condition):
+    """A boolean field standing as a condition: true where it is true."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Condition):
+    """`left op right`, `op` one of `= < <= > >=` (`!=` is Not of `=`). Both sides one kind after grounding.
+
+    Numbers compare as docs/rules.md "Numbers" says: exact with exact exactly; beside a float the exact side is converted
+    to the float's width; of two floats the wider decides. Text compares by code point.
+    """
+
+    op: str
+    left: Value
+    right: Value
+
+
+@dataclass(frozen=True, slots=True)
+class In(Condition):
+    """`value = option` for any of the options (whole days beside timestamps have become comparisons when grounded)."""
+
+    value: Value
+    options: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextTest(Condition):
+    """`op` one of `contains`, `starts with`, `ends with` (both sides simple lower case), `matches` (RE2, unanchored), `like`, `ilike`."""
+
+    op: str
+    value: Value
+    pattern: Value
+
+
+@dataclass(frozen=True, slots=True)
+class HasElements(Condition):
+    """A list holds any (`need_all` False) or all of the options, compared exactly. `list contains x` is one option."""
+
+    value: Value
+    options: tuple[Value, ...]
+    need_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IsSet(Condition):
+    """The value is not missing. An empty list is a value."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class InWindow(Condition):
+    """`in_last` / `in_next`. Gone after grounding (it becomes comparisons)."""
+
+    value: Value
+    duration: Duration
+    ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Did(Condition):
+    """At least one such event."""
+
+    events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Condition):
+    """In that segment's membership, as this run computes it."""
+
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Condition):
+    """The contact's key is in a static list, named by its path as written in the segment file."""
+
+    list: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Condition):
+    """The first 15 hex digits of md5(salt ':' key), as text, are below `threshold` (15 lower-case hex digits); None is everybody."""
+
+    salt: str
+    threshold: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class And(Condition):
+    items: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Condition):
+    items: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Condition):
+    item: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast(Condition):
+    """At least `count` of the items hold."""
+
+    count: int
+    items: tuple[Condition, ...]
+
+
+COMBINATIONS = (And, Or, Not, AtLeast, Member, Always)
+"""What the algebra does on bitmaps; every other condition is a leaf that the engine computes."""
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes directly below one, in the order written."""
+    for spec in fields(node):
+        value = getattr(node, spec.name)
+        if isinstance(value, Node):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (item for item in value if isinstance(item, Node))
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all below it, parents first; deep trees are no problem (no recursion)."""
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        yield current
+        pending.extend(reversed(tuple(children(current))))
+
+
