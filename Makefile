@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test test-full lint format types bench clean
+.PHONY: help demo test test-full test-compiled test-wheel lint format types bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ test: $(VENV)/.installed-dev  ## the tests, in about five minutes (ARGS="tests/r
 
 test-full: $(VENV)/.installed-full  ## all tests: the long ones and Spark's too
 	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
+
+test-compiled: .make/compiled/.installed-dev  ## the tests of the rules under sqlglot's compiled build, in an environment of its own
+	.make/compiled/bin/python -m pytest -n $(WORKERS) $(or $(ARGS),tests/rules)
+
+test-wheel: $(VENV)/.installed-dev  ## build the wheel, install it with its run-time dependencies only, run the demo
+	$(BIN)/python -m pytest -m "" tests/project/test_wheel.py $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -46,33 +52,34 @@ clean:  ## remove what was installed, built and made
 
 # ------------------------------------------------------------------ installing
 
+comma := ,
+
+# $(call install,ENVIRONMENT,WHAT): into an environment, made first if there is none.
 define install
+	@if [ -x $(1)/bin/python ]; then :; \
+	elif command -v uv >/dev/null 2>&1; then uv venv --quiet --python '>=3.11' $(1); \
+	elif [ -n '$(PYTHON)' ]; then $(PYTHON) -m venv $(1); \
+	else echo 'Python 3.11 or newer is needed, or uv; PYTHON=... says which' >&2; exit 1; fi
 	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.$(1)'; \
+		uv pip install --quiet --python $(1)/bin/python --constraint constraints.txt $(2); \
 	else \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.$(1)'; \
+		$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(2); \
 	fi
-	@touch $@
 endef
 
-$(BIN)/python:
-	@if command -v uv >/dev/null 2>&1; then \
-		uv venv --quiet --allow-existing --python '>=3.11' $(VENV); \
-	elif [ -n '$(PYTHON)' ]; then \
-		$(PYTHON) -m venv $(VENV); \
-	else \
-		echo 'Python 3.11 or newer is needed (or uv); say which with PYTHON=...' >&2; exit 1; \
-	fi
+$(VENV)/.installed: $(RECIPE)
+	$(call install,$(VENV),--editable .)
+	@touch $@
 
-$(VENV)/.installed: $(RECIPE) | $(BIN)/python
-	$(call install)
+$(VENV)/.installed-dev: $(RECIPE)
+	$(call install,$(VENV),--editable '.[dev]')
+	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed-dev: $(RECIPE) | $(BIN)/python
-	$(call install,[dev])
-	@touch $(VENV)/.installed
+$(VENV)/.installed-full: $(RECIPE)
+	$(call install,$(VENV),--editable '.[dev$(comma)spark]')
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
-$(VENV)/.installed-full: $(RECIPE) | $(BIN)/python
-	$(call install,[dev$(comma)spark])
-	@touch $(VENV)/.installed $(VENV)/.installed-dev
-
-comma := ,
+.make/compiled/.installed-dev: $(RECIPE)
+	@mkdir -p .make
+	$(call install,.make/compiled,--editable '.[dev]' 'sqlglot[c]')
+	@touch $@
