@@ -1,0 +1,86 @@
+"""The operators: one table of names, words, symbols, and the token that stands for each in the stock parser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sqlglot.tokens import TokenType
+
+
+class Shape(Enum):
+    """What stands on an operator's right."""
+
+    INFIX = auto()
+    BETWEEN = auto()
+    LIST = auto()
+    POSTFIX = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator that makes a condition.
+
+    `name` is what `syntax.Infix.op` says. The first of `words`, else of `symbols`, is the canonical one; `negated` are
+    the words of its opposite, which is `Not` of it. `token` is what the stock parser is given: its own token where it
+    has one, else a spare one of the precedence of `@>`, whose symbol a rule may not use itself.
+    """
+
+    name: str
+    token: TokenType
+    words: tuple[str, ...] = ()
+    negated: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    shape: Shape = Shape.INFIX
+
+
+OPERATORS = (
+    Operator("=", TokenType.EQ, words=("equals",), symbols=("=",)),
+    Operator("!=", TokenType.NEQ, words=("does not equal",), symbols=("!=", "<>")),
+    Operator(">", TokenType.GT, words=("greater than", "after"), symbols=(">",)),
+    Operator("<", TokenType.LT, words=("less than", "before"), symbols=("<",)),
+    Operator(">=", TokenType.GTE, words=("at least",), symbols=(">=",)),
+    Operator("<=", TokenType.LTE, words=("at most",), symbols=("<=",)),
+    Operator("between", TokenType.BETWEEN, words=("between",), negated=("not between",), shape=Shape.BETWEEN),
+    Operator("in", TokenType.IN, words=("in",), negated=("not in",), shape=Shape.LIST),
+    Operator("contains", TokenType.AT_GT, words=("contains",), negated=("does not contain", "not contains"), symbols=("@>",)),
+    Operator("starts with", TokenType.CARET_AT, words=("starts with",), negated=("does not start with", "not starts with"), symbols=("^@",)),
+    Operator("ends with", TokenType.GLOB, words=("ends with",), negated=("does not end with", "not ends with")),
+    Operator("matches", TokenType.TILDE, words=("matches",), negated=("does not match", "not matches"), symbols=("~",)),
+    Operator("like", TokenType.LIKE, words=("like",), negated=("not like",)),
+    Operator("ilike", TokenType.ILIKE, words=("ilike",), negated=("not ilike",)),
+    Operator("is set", TokenType.ADJACENT, words=("is set", "is not null"), negated=("is not set", "is null"), shape=Shape.POSTFIX),
+    Operator("in the last", TokenType.DAMP, words=("in the last",), negated=("not in the last",)),
+    Operator("in the next", TokenType.LT_AT, words=("in the next",), negated=("not in the next",)),
+)
+
+ARITHMETIC = {
+    "+": TokenType.PLUS,
+    "-": TokenType.DASH,
+    "*": TokenType.STAR,
+    "/": TokenType.SLASH,
+    "%": TokenType.MOD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a phrase stands for: an operator, or its opposite."""
+
+    operator: Operator
+    negated: bool = False
+
+
+PHRASES: dict[tuple[str, ...], Meaning] = {
+    **{tuple(phrase.split()): Meaning(op) for op in OPERATORS for phrase in op.words},
+    **{tuple(phrase.split()): Meaning(op, negated=True) for op in OPERATORS for phrase in op.negated},
+}
+"""Every word operator, as its words in lower case."""
+
+LONGEST_PHRASE = max(map(len, PHRASES))
+
+SYMBOLS: dict[str, Meaning] = {symbol: Meaning(op) for op in OPERATORS for symbol in op.symbols}
+
+BY_NAME: dict[str, Operator] = {op.name: op for op in OPERATORS}
+
+COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
