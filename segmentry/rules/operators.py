@@ -83,4 +83,7 @@ SYMBOLS: dict[str, Meaning] = {symbol: Meaning(op) for op in OPERATORS for symbo
 
 BY_NAME: dict[str, Operator] = {op.name: op for op in OPERATORS}
 
+FUNCTIONS = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next"}
+"""Operators without a symbol are also written as functions of two arguments."""
+
 COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})

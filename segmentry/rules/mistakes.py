@@ -1,0 +1,232 @@
+"""What people write instead, and what to write: the words of the syntax errors that `arrange` finds.
+
+Every function gives the code, the message, the first and last lexeme to underline, and the help beside the caret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segmentry.rules.operators import LONGEST_PHRASE, PHRASES, SYMBOLS
+from segmentry.rules.suggest import nearest
+from segmentry.rules.tokens import Kind, Lexeme
+
+Told = tuple[str, str, Lexeme, Lexeme | None, str | None]
+
+_SUBQUERY = "a rule has no queries of its own; events have `count(event, ...)`, segments `member('name')`"
+
+OPERATOR_SYMBOLS: dict[str, tuple[str, str]] = {
+    "==": ("R107", "write `=`"),
+    "<=>": ("R107", "write `=`, or `is not set`"),
+    "&&": ("R107", "write `and`"),
+    "||": ("R107", "write `or`; texts can't be joined"),
+    "&": ("R107", "write `and`"),
+    "|": ("R107", "write `or`"),
+    "!": ("R107", "write `not` before the whole condition"),
+    "~~": ("R107", "write `like`"),
+    "~~*": ("R107", "write `ilike`"),
+    "~*": ("R107", "write `matches '(?i)...'`"),
+    "<@": ("R107", "write it the other way round with `contains`"),
+    "//": ("R107", "write `floor(a / b)`"),
+    "**": ("R107", "there is no power operator"),
+    "^": ("R107", "there is no power operator"),
+    ":=": ("R107", "write `=`; a keyword argument is written `name => value`"),
+    "::": ("R111", "there are no casts; `number(x)` and `date(x)` convert"),
+    "->": ("R111", "there are no lambdas and no JSON paths"),
+    "->>": ("R111", "there are no lambdas and no JSON paths"),
+    ";": ("R111", "a rule is one expression"),
+    "[": ("R111", "lists are tested with `contains`, `contains_any` and `contains_all`"),
+    "{": ("R111", "there are no structs and no templates"),
+    ":": ("R111", "a keyword argument is written `name => value`"),
+    "?": ("R111", "a rule has no parameters"),
+    "$": ("R102", "a name with such characters stands in double quotes"),
+    "@": ("R102", "a name with such characters stands in double quotes"),
+    "#": ("R102", "a name with such characters stands in double quotes"),
+    ".": ("R105", "a dot stands only inside a name: `contact.country`"),
+}
+"""Symbols that no rule has, where an operator is due: their code, and what to write."""
+
+OPERAND_SYMBOLS: dict[str, tuple[str, str]] = {
+    "*": ("R111", "`count(any_event)` counts all events; fields and events are named one by one"),
+    "?": ("R111", "a rule has no parameters; write the value"),
+    "$": ("R111", "a rule has no parameters; write the value"),
+    ":": ("R111", "a rule has no parameters; write the value"),
+    "@": ("R111", "a rule has no parameters; write the value"),
+    "[": ("R111", "a list of values is written after `in`: in ('UK', 'US')"),
+    "{": ("R111", "there are no structs and no templates"),
+    "!": ("R107", "write `not`"),
+    ";": ("R111", "a rule is one expression"),
+    "`": ("R102", "a name with other characters stands in double quotes"),
+    "+": ("R105", "a number needs no `+`"),
+    "~": ("R107", "write `not`"),
+    ".": ("R109", "write a digit before the point: 0.5"),
+}
+"""Symbols where an operand is due."""
+
+OPERATOR_WORDS: dict[str, tuple[str, str]] = {
+    "as": ("R111", "there are no casts and no aliases; `number(x)` converts"),
+    "over": ("R111", "there are no windows; `top(...)` and `ntile(...)` rank contacts"),
+    "filter": ("R111", "conditions on events stand inside the function: count(event, amount > 5)"),
+    "order": ("R111", "there is no order; `first`, `last`, `earliest` and `latest` go by time"),
+    "group": ("R111", "there are no groups: every function is about one contact"),
+    "collate": ("R111", "`lower(x)` compares without case"),
+    "escape": ("R111", "`like` and `ilike` have no escape character; use `contains` or `matches`"),
+    "similar": ("R107", "write `matches`"),
+    "rlike": ("R107", "write `matches`"),
+    "regexp": ("R107", "write `matches`"),
+    "glob": ("R107", "write `like` or `matches`"),
+    "isnull": ("R107", "write `is not set`"),
+    "notnull": ("R107", "write `is set`"),
+    "union": ("R111", _SUBQUERY),
+    "from": ("R111", _SUBQUERY),
+    "where": ("R111", "conditions on events stand inside the function: count(event, amount > 5)"),
+    "then": ("R111", "there is no `case`; join conditions with `and`, `or`, `not`"),
+    "when": ("R111", "there is no `case`; join conditions with `and`, `or`, `not`"),
+    "is": ("R106", "write `=`, or `is set`, or `is not set`"),
+    "xor": ("R107", "write `(a or b) and not (a and b)`"),
+}
+"""Words where an operator is due, that other languages have."""
+
+OPERAND_WORDS: dict[str, str] = {
+    "select": _SUBQUERY,
+    "with": _SUBQUERY,
+    "exists": "write `did(event, ...)`, or `field is set`",
+    "case": "there is no `case`; join conditions with `and`, `or`, `not`",
+    "distinct": "write `distinct(event.property)`",
+    "lambda": "there are no lambdas",
+    "interval": "write the duration alone, in quotes: '30 days'",
+    "date": "write the date alone, in quotes: '2026-01-31'",
+    "timestamp": "write the instant alone, in quotes: '2026-01-31 09:00'",
+}
+"""Words that are names here, and begin something else in SQL."""
+
+_UNITS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "seconds"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "minutes"),
+    **dict.fromkeys(("h", "hour", "hours"), "hours"),
+    **dict.fromkeys(("d", "day", "days"), "days"),
+    **dict.fromkeys(("w", "week", "weeks"), "weeks"),
+    **dict.fromkeys(("m", "month", "months"), "months"),
+    **dict.fromkeys(("y", "year", "years"), "years"),
+}
+
+
+def shown(lexeme: Lexeme) -> str:
+    """A lexeme as it may stand in a message."""
+    if lexeme.kind is Kind.TEXT:
+        text = lexeme.value if len(lexeme.value) <= 40 else lexeme.value[:40] + "..."
+        return f"'{text}'"
+    return f'`"{lexeme.value}"`' if lexeme.kind is Kind.QUOTED else f"`{lexeme.value}`"
+
+
+def missing(before: Lexeme | None, here: Lexeme | None) -> str:
+    """A value or a condition is missing between two lexemes."""
+    what = "a condition" if before is None or before.word in ("and", "or", "not") else "a value"
+    if before is not None and before.is_symbol("("):
+        what = "something"
+    if before is None:
+        return f"{what} is missing before {shown(here)}" if here else f"{what} is missing"
+    if here is None:
+        return f"the rule ends where {what} is due, after {shown(before)}"
+    return f"{what} is missing between {shown(before)} and {shown(here)}"
+
+
+def symbol_for_operand(lexeme: Lexeme, before: Lexeme | None, following: Lexeme | None) -> Told:
+    """A symbol where a value is due."""
+    if (told := OPERAND_SYMBOLS.get(lexeme.value)) is not None:
+        code, help = told
+        last = following if lexeme.value in "?$:@." and following is not None and following.start == lexeme.end else None
+        return code, f"`{lexeme.value}` can't stand where a value is due", lexeme, last, help
+    if lexeme.value == ")":
+        return "R104", "`)` has no `(`", lexeme, None, None
+    help_ = None
+    if before is not None and before.end == lexeme.start and (joined := _mistyped(before.value + lexeme.value)):
+        help_ = f"did you mean `{joined}`?"
+    return "R105", missing(before, lexeme), lexeme, None, help_
+
+
+def _mistyped(symbol: str) -> str | None:
+    return {"=<": "<=", "=!": "!=", "><": "!=", "===": "="}.get(symbol)
+
+
+def symbol_for_operator(lexeme: Lexeme, before: Lexeme | None, following: Lexeme | None) -> Told:
+    """A symbol, where an operator is due, that is none."""
+    if lexeme.value == "=>":
+        if before is not None and before.kind is Kind.QUOTED:
+            return "R112", "the name of a keyword argument is not quoted", before, lexeme, None
+        return "R112", "`=>` stands only after a keyword argument's name", lexeme, None, "write `>=` for at least"
+    if lexeme.value == "!" and following is not None and following.is_symbol("~"):
+        return "R107", "`!~` is no operator of rules", lexeme, following, "write `does not match`"
+    code, help = OPERATOR_SYMBOLS.get(lexeme.value, ("R107", None))
+    return code, f"`{lexeme.value}` is no operator of rules", lexeme, None, help
+
+
+def operand_for_operator(lexemes: Sequence[Lexeme], at: int, *, has_operator: bool) -> Told:
+    """A word or a value where an operator is due."""
+    here, before = lexemes[at], lexemes[at - 1]
+    if before.kind is Kind.NUMBER and here.word in _UNITS:
+        written = f"'{before.value} {_UNITS[here.word]}'"
+        return "R109", "a duration stands in quotes", before, here, f"write {written}"
+    if before.kind is Kind.NUMBER and before.end == here.start:
+        return "R109", f"`{before.value}{here.value}` is not a number", before, here, "a name that begins with a digit stands in double quotes"
+    if before.word in OPERAND_WORDS:
+        return "R111", f"`{before.value}` is a name here, and {shown(here)} can't follow it", before, here, OPERAND_WORDS[before.word]
+    if here.word in OPERATOR_WORDS and here.kind is Kind.WORD:
+        code, help = OPERATOR_WORDS[here.word]
+        return code, f"`{here.value}` is no operator of rules", here, None, help
+    if here.kind is not Kind.WORD or has_operator:
+        return _side_by_side(before, here, has_operator=has_operator)
+    return _unknown_word(lexemes, at)
+
+
+def _side_by_side(before: Lexeme, here: Lexeme, *, has_operator: bool) -> Told:
+    literals = {Kind.TEXT, Kind.NUMBER}
+    if before.kind in literals and here.kind in literals:
+        touching = before.kind is here.kind is Kind.TEXT
+        help = "a quote inside a text is written twice: 'it''s'" if touching else "write `in (a, b)` for several values"
+        return "R110", f"two values stand side by side: {shown(before)} and {shown(here)}", before, here, help
+    if has_operator:
+        help = "join conditions with `and` or `or`; a quote inside a text is written twice" if before.kind is Kind.TEXT else "join conditions with `and` or `or`"
+        return "R106", f"{shown(here)} can't follow a complete condition", here, None, help
+    return "R106", f"an operator is missing between {shown(before)} and {shown(here)}", here, None, "write `=`, or another operator"
+
+
+def _unknown_word(lexemes: Sequence[Lexeme], at: int) -> Told:
+    """A word that is no operator; the nearest phrase of one to four words is offered."""
+    words: list[str] = []
+    for lexeme in lexemes[at : at + LONGEST_PHRASE]:
+        if lexeme.kind is not Kind.WORD:
+            break
+        words.append(lexeme.word)
+    phrases = [" ".join(phrase) for phrase in PHRASES] + ["and", "or"]
+    for length in range(len(words), 0, -1):
+        if (found := nearest(" ".join(words[:length]), phrases)) is not None:
+            return "R106", f"`{' '.join(words[:length])}` is no operator of rules", lexemes[at], lexemes[at + length - 1], f"did you mean `{found}`?"
+    help = "after a value stands an operator, `and` or `or`"
+    return "R106", f"{shown(lexemes[at])} is no operator of rules", lexemes[at], None, help
+
+
+def chain(text: str, start: int, operator: Lexeme, first: Lexeme, last: Lexeme) -> Told:
+    """A second comparison in one condition: `a < b < c`."""
+    left, middle = text[start : operator.start].strip(), text[operator.end : first.start].strip()
+    one, two = text[operator.start : operator.end], text[first.start : last.end]
+    help = "join two comparisons with `and`"
+    if one in SYMBOLS and two in SYMBOLS and len(left) + len(middle) <= 60 and left.count("(") == left.count(")"):
+        help = f"write `{left} {one} {middle} and {middle} {two} ...`"
+    return "R108", f"comparisons can't be chained: `{one}` and then `{two}`", operator, last, help
+
+
+def no_list(first: Lexeme, last: Lexeme, opening: Lexeme | None) -> Told:
+    """`in` without a bracket after it."""
+    if opening is not None and opening.kind in (Kind.TEXT, Kind.NUMBER):
+        value = f"'{opening.value}'" if opening.kind is Kind.TEXT else opening.value
+        return "R113", "`in` takes a list in round brackets", first, opening, f"write `in ({value})`"
+    if opening is not None and opening.is_symbol("["):
+        return "R113", "`in` takes a list in round brackets", first, opening, "write `in ('UK', 'US')`"
+    return "R113", "`in` takes a list in round brackets", first, last, "write `in ('UK', 'US')`; a list field is tested with `contains`"
+
+
+def misplaced_keyword(lexeme: Lexeme, arrow: Lexeme) -> Told:
+    """`name =>` elsewhere than at the beginning of an argument."""
+    help = f"write `{lexeme.value} >= ...` for at least; keyword arguments stand inside a function's brackets"
+    return "R112", f"`{lexeme.value} =>` can't stand here", lexeme, arrow, help
