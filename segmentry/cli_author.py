@@ -1,0 +1,172 @@
+"""Commands for whoever writes rules: init, new, check, fmt, schema, preview, sql."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from segmentry.cli_options import INSTANT, SEGMENT, Settings, pass_settings, workspace_options
+from segmentry.cli_output import print_frame, print_json, print_text
+
+PREVIEW_ROWS = 10
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option("--demo", is_flag=True, help="With a demo: data by seed, and a dozen segments over it.")
+@workspace_options()
+@pass_settings
+def init(settings: Settings, folder: Path | None, demo: bool) -> None:
+    """Make a workspace in FOLDER (default: the workspace's folder): segmentry.yml, segments/, and its state."""
+    from segmentry.engine.workspace import Workspace
+
+    target = folder or settings.workspace
+    made = Workspace.init(target, demo=demo)
+    for path in made:
+        settings.talk.say(f"wrote {path}")
+    settings.talk.say("next: segmentry check, then segmentry recompute")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--field", "fields", multiple=True, help="A contact's field; repeat for more conditions.")
+@click.option("--operator", "operators", multiple=True, help="How it compares: equals, contains, greater than, before, ...")
+@click.option("--value", "values", multiple=True, help="What it compares with.")
+@click.option("--rule", help="The rule as text, instead of fields.")
+@click.option("--match", type=click.Choice(["all", "any", "none"]), default="all", show_default=True, help="How the conditions combine.")
+@click.option("--label", help="What people call the segment.")
+@workspace_options()
+@pass_settings
+def new(
+    settings: Settings,
+    name: str,
+    fields: tuple[str, ...],
+    operators: tuple[str, ...],
+    values: tuple[str, ...],
+    rule: str | None,
+    match: str,
+    label: str | None,
+) -> None:
+    r"""Write the file of a new segment NAME, from fields, operators and values, and check it.
+
+    \b
+    segmentry new uk_visitors --field location --operator equals --value UK \
+                              --field date_added --operator "in the last" --value "30 days"
+    """
+    conditions = _conditions(fields, operators, values)
+    if rule is not None and conditions:
+        raise click.UsageError("give --rule, or --field --operator --value, not both.")
+    if rule is None and not conditions:
+        raise click.UsageError('say who is in it: --field, --operator and --value, or --rule "...".')
+    path, warnings = settings.open().new(name, rule=rule, conditions=conditions, match=match, label=label)
+    settings.talk.diagnostics(warnings)
+    settings.talk.say(f"wrote {path}")
+
+
+def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tuple[str, ...]) -> list[dict[str, object]]:
+    """Builder conditions, in the order given. Operators such as `is set` have no value, so values are dealt out to those that take one."""
+    if len(fields) != len(operators):
+        raise click.UsageError(f"every --field needs an --operator: {len(fields)} and {len(operators)} were given.")
+    left = list(values)
+    found: list[dict[str, object]] = []
+    for name, operator in zip(fields, operators, strict=True):
+        condition: dict[str, object] = {"field": name, "operator": operator}
+        if operator not in ("is set", "is not set"):
+            if not left:
+                raise click.UsageError(f"`{name} {operator}` needs a --value.")
+            condition["value"] = left.pop(0)
+        found.append(condition)
+    if left:
+        raise click.UsageError(f"--value {left[0]} belongs to no --field.")
+    return found
+
+
+@click.command()
+@click.option(
+    "--audit/--no-audit", default=None, help="Count, per condition, the contacts with a missing value. Default: where the data is small."
+)
+@click.option("--types", is_flag=True, help="Show every column's type. Default: those of CSV and NDJSON files, which are sniffed.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@workspace_options()
+@pass_settings
+def check(settings: Settings, audit: bool | None, types: bool, form: str) -> None:
+    """Check segmentry.yml, every segment and the sources, and show every problem at once."""
+    found = settings.open().check(audit=audit)
+    if form == "json":
+        print_json(found.to_json())
+        return
+    settings.talk.diagnostics(found.warnings)
+    columns = found.columns if types else found.sniffed()
+    if columns.height:
+        print_frame(columns)
+    if found.audit is not None and found.audit.height:
+        print_frame(found.audit, grouped=("matched", "missing", "missing_in"))
+    settings.talk.say(found.headline())
+
+
+@click.command()
+@click.argument("names", metavar="[SEGMENT]...", nargs=-1, type=SEGMENT)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would be rewritten.")
+@workspace_options()
+@pass_settings
+def fmt(settings: Settings, names: tuple[str, ...], check: bool) -> None:
+    """Rewrite the rules of segment files (default: all) in canonical text, and nothing else in the files.
+
+    Rules in builder form, lists, and rules with comments are left as they are.
+    """
+    report = settings.open().format(names, write=not check)
+    for path, outcome in report.outcomes:
+        if outcome.is_news:
+            settings.talk.say(f"{path}: {'would be ' if check and outcome.is_change else ''}{outcome}")
+    settings.talk.diagnostics(report.problems)
+    if report.problems or (check and report.changed):
+        settings.exit_code = 1
+
+
+@click.command()
+@click.argument("file", type=click.Choice(["workspace", "segment", "rule"]), default="segment")
+def schema(file: str) -> None:
+    """Print the JSON Schema of segmentry.yml (workspace), of a segment file, or of a rule in builder form.
+
+    Editors complete and check files by it.
+    """
+    from segmentry.engine.workspace import json_schema
+
+    print_json(json_schema(file))
+
+
+@click.command()
+@click.argument("rule")
+@click.option("--as-of", type=INSTANT, help="The instant to ask about. Default: now.")
+@click.option("--limit", type=click.IntRange(min=0), default=PREVIEW_ROWS, show_default=True, help="How many contacts to show.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@workspace_options()
+@pass_settings
+def preview(settings: Settings, rule: str, as_of: datetime | None, limit: int, form: str) -> None:
+    """Try RULE on today's snapshot: how many contacts it finds, a sample, and what each condition does."""
+    found = settings.open().preview(rule, as_of=as_of, sample=limit)
+    if form == "json":
+        print_json(found.to_json())
+        return
+    settings.talk.diagnostics(found.warnings)
+    print_text(found.headline())
+    print_text("")
+    print_frame(found.conditions, grouped=("matched", "missing", "missing_in"))
+    if found.sample.height:
+        print_text("")
+        print_frame(found.sample)
+
+
+@click.command()
+@click.argument("segment", type=SEGMENT, required=False)
+@click.option("--as-of", type=INSTANT, help="The instant the queries are made for. Default: now.")
+@workspace_options()
+@pass_settings
+def sql(settings: Settings, segment: str | None, as_of: datetime | None) -> None:
+    """Print the queries that a run executes, for all segments or for SEGMENT, and their algebra as comments."""
+    print_text(settings.open().sql(segment, as_of=as_of))
+
+
+COMMANDS = (init, new, check, fmt, schema, preview, sql)

@@ -1,0 +1,167 @@
+"""Commands that look: segments, members, contacts, explain, diff, history, runs, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segmentry.cli_options import INSTANT, SEGMENT, Function, Settings, chosen_format, format_options, pass_settings, workspace_options
+from segmentry.cli_output import emit, print_json, print_styled
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TABLE_ROWS = 20
+"""Rows of contacts that a table shows unless --limit says otherwise; files and pipes get all of them."""
+
+
+def row_options(function: Function) -> Function:
+    """Which columns and how many rows of contacts."""
+    options: list[Callable[[Any], Any]] = [
+        click.option("--columns", help="The columns to show, separated by commas. Default: all."),
+        click.option(
+            "--limit", type=click.IntRange(min=0), help=f"At most so many contacts; 0 is all. Default: {TABLE_ROWS} for a table, else all."
+        ),
+        format_options(files=True, safe=True),
+        workspace_options(),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command()
+@format_options(files=True)
+@workspace_options()
+@pass_settings
+def segments(settings: Settings, form: str | None, output: Path | None) -> None:
+    """List the segments, with their sizes and who came and went in the last run."""
+    chosen = chosen_format(form, output)
+    emit(settings.open().segments(), chosen, output=output, grouped=("size", "entered", "exited"))
+
+
+@click.command()
+@click.argument("segment", type=SEGMENT)
+@click.option("--run", help="The run whose members to show. Default: the accepted one.")
+@row_options
+@pass_settings
+def members(settings: Settings, /, segment: str, run: str | None, **options: Any) -> None:
+    """Print the contacts who are in SEGMENT, as the last run left it."""
+    workspace = settings.open()
+    _contacts(settings, workspace.members(segment, run=run), **options)
+    for notice in workspace.notices:
+        settings.talk.warn(notice)
+
+
+@click.command()
+@click.argument("rule")
+@click.option("--as-of", type=INSTANT, help="The instant to ask about. Default: now.")
+@row_options
+@pass_settings
+def contacts(settings: Settings, /, rule: str, as_of: datetime | None, **options: Any) -> None:
+    """Print the contacts for whom RULE holds now, for instance "member('a') and not member('b')".
+
+    The rule is evaluated on today's snapshot; nothing is stored.
+    """
+    _contacts(settings, settings.open().contacts(rule, as_of=as_of), **options)
+
+
+def _contacts(
+    settings: Settings, rows: pl.LazyFrame, columns: str | None, limit: int | None, form: str | None, output: Path | None, safe: bool
+) -> None:
+    from segmentry.rules.suggest import nearest
+
+    chosen = chosen_format(form, output, safe=safe)
+    if columns is not None:
+        wanted = [name.strip() for name in columns.split(",") if name.strip()]
+        known = rows.collect_schema().names()
+        for name in wanted:
+            if name not in known:
+                near = nearest(name, known)
+                raise click.UsageError(f"contacts have no column `{name}`" + (f"; did you mean `{near}`?" if near else "."))
+        rows = rows.select(wanted)
+    if limit is None and chosen == "table":
+        shown = rows.head(TABLE_ROWS + 1).collect()
+        emit(shown.head(TABLE_ROWS), chosen)
+        if shown.height > TABLE_ROWS:
+            settings.talk.say(f"the first {TABLE_ROWS}; --limit 0 prints all, --output FILE writes them to a file")
+        return
+    emit(rows.head(limit) if limit else rows, chosen, output=output, safe=safe)
+
+
+@click.command()
+@click.argument("segment", type=SEGMENT)
+@click.argument("contact")
+@click.option("--as-of", type=INSTANT, help="The instant to ask about. Default: now.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text", show_default=True, help="How to print.")
+@workspace_options()
+@pass_settings
+def explain(settings: Settings, segment: str, contact: str, as_of: datetime | None, form: str) -> None:
+    """Say why CONTACT (its key) is in SEGMENT or not: every condition, with the contact's values."""
+    explanation = settings.open().explain(segment, contact, as_of=as_of)
+    if form == "json":
+        print_json(explanation.to_json())
+    elif form == "html":
+        click.echo(explanation.to_html())
+    else:
+        print_styled(explanation.styled())
+
+
+@click.command()
+@click.argument("former", metavar="[RUN]", required=False)
+@click.argument("latter", metavar="[RUN]", required=False)
+@click.option("--segment", type=SEGMENT, help="Only this segment.")
+@format_options(files=True, safe=True)
+@workspace_options()
+@pass_settings
+def diff(
+    settings: Settings, former: str | None, latter: str | None, segment: str | None, form: str | None, output: Path | None, safe: bool
+) -> None:
+    """Show who entered and who left: in the last run, in one RUN, or between two."""
+    chosen = chosen_format(form, output, safe=safe)
+    emit(settings.open().diff(former, latter, segment=segment), chosen, output=output, safe=safe)
+
+
+@click.command()
+@click.argument("segment", type=SEGMENT)
+@format_options(files=True)
+@workspace_options()
+@pass_settings
+def history(settings: Settings, segment: str, form: str | None, output: Path | None) -> None:
+    """Show SEGMENT's size run by run, and how many came and went."""
+    chosen = chosen_format(form, output)
+    emit(settings.open().history(segment), chosen, output=output, grouped=("size", "entered", "exited"))
+
+
+@click.command()
+@format_options(files=True)
+@workspace_options()
+@pass_settings
+def runs(settings: Settings, form: str | None, output: Path | None) -> None:
+    """List the runs, the newest first."""
+    chosen = chosen_format(form, output)
+    emit(settings.open().runs(), chosen, output=output, grouped=("contacts", "entered", "exited"))
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@workspace_options()
+@pass_settings
+def status(settings: Settings, form: str) -> None:
+    """Say how the workspace stands: the accepted run, who holds the lease, how large the state is."""
+    found = settings.open().status()
+    if form == "json":
+        print_json(found)
+    else:
+        from segmentry.engine.render import cell
+
+        width = max(len(name) for name in found)
+        for name, value in found.items():
+            click.echo(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+
+
+COMMANDS = (segments, members, contacts, explain, diff, history, runs, status)

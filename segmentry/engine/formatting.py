@@ -1,0 +1,101 @@
+"""`fmt`: a segment file with its `where` in canonical text, and every other byte as it was.
+
+A rule that has comments is left alone, since its canonical text would lose them; so are builder forms and lists, which
+have no text. A rule that already says its canonical text, however its lines are broken, is left alone too.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode
+
+from segmentry.errors import RuleError
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
+from segmentry.rules.syntax import Syntax
+from segmentry.rules.tokens import has_comments
+
+INDENT = "  "
+
+
+class Outcome(StrEnum):
+    """What became of a file."""
+
+    SAME = "canonical already"
+    CHANGED = "rewritten"
+    COMMENTS = "left as it is: its rule has comments, which canonical text would lose"
+    NO_TEXT = "left as it is: it has no rule in text form"
+
+
+@dataclass(frozen=True, slots=True)
+class Formatted:
+    """A file's text after formatting, and what was done."""
+
+    text: str
+    outcome: Outcome
+
+
+def format_segment(source: str) -> Formatted:
+    """A segment file's text, formatted. Raises RuleError if its rule can't be parsed; files that are no mapping come back as they are."""
+    scalar = _where(source)
+    if scalar is None:
+        return Formatted(source, Outcome.NO_TEXT)
+    rule = scalar.value.strip()
+    syntax = parse_text(rule)
+    canonical = to_text(syntax)
+    if has_comments(rule):
+        return Formatted(source, Outcome.COMMENTS)
+    if canonical.split() == rule.split():
+        return Formatted(source, Outcome.SAME)
+    start, end = scalar.start_mark.index, scalar.end_mark.index
+    written = source[start:end]
+    kept = written[len(written.rstrip()) :]
+    line = source[source.rfind("\n", 0, start) + 1 : start]
+    margin = line[: len(line) - len(line.lstrip())] + INDENT
+    for style in (_on_one_line(canonical), _folded(canonical, margin), _quoted(canonical)):
+        if style is not None:
+            text = source[:start] + style + kept + source[end:]
+            if _says(text, syntax):
+                return Formatted(text, Outcome.CHANGED)
+    return Formatted(source, Outcome.SAME)
+
+
+def _where(source: str) -> ScalarNode | None:
+    """The scalar of the top-level key `where`."""
+    try:
+        root = YAML(typ="safe", pure=True).compose(source)
+    except YAMLError:
+        return None
+    if not isinstance(root, MappingNode):
+        return None
+    return next((value for key, value in root.value if key.value == "where" and isinstance(value, ScalarNode)), None)
+
+
+def _says(source: str, syntax: Syntax) -> bool:
+    """Whether the file's rule still means what it did: nothing is written that doesn't."""
+    scalar = _where(source)
+    try:
+        return scalar is not None and parse_text(scalar.value) == syntax
+    except RuleError:
+        return False
+
+
+def _on_one_line(rule: str) -> str | None:
+    """The rule in double quotes, if it is one line that needs no escapes."""
+    return f'"{rule}"' if rule.isprintable() and not {'"', "\\"} & set(rule) else None
+
+
+def _folded(rule: str, margin: str) -> str | None:
+    """The rule as a folded block: the reader makes one line of it again."""
+    lines = rule.split("\n")
+    return ">\n" + "\n".join(margin + line for line in lines) if all(line.isprintable() for line in lines) else None
+
+
+def _quoted(rule: str) -> str:
+    """The rule in double quotes with escapes: JSON text is YAML text."""
+    return json.dumps(rule, ensure_ascii=False)
