@@ -1,0 +1,105 @@
+"""The grocer's segments, computed by Segmentry and once more by SQL written by hand over the package's own files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from examples.complete_journey import build
+
+PARTS = dict(
+    re.findall(r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", Path(__file__).with_name("complete_journey.sql").read_text(), re.M | re.S)
+)
+SEGMENTS = [name for name in PARTS if name not in ("prepare", "at")]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A run's instant, and what follows from it, worked out by hand (New York is 5 hours behind UTC, 4 from 12 March to 5 November)."""
+
+    as_of: str
+    snapshot: str
+    month: str
+
+
+INSTANTS = [
+    Instant("2017-03-15 12:00:00", "2017-03-01 05:00:00", "2017-03-01 05:00:00"),
+    Instant("2017-07-04 00:30:00", "2017-07-01 04:00:00", "2017-07-01 04:00:00"),
+    Instant("2017-11-01 02:00:00", "2017-10-01 04:00:00", "2017-10-01 04:00:00"),  # still Halloween in Ohio
+    Instant("2017-11-05 06:30:00", "2017-11-01 04:00:00", "2017-11-01 04:00:00"),  # half past one, for the second time
+    Instant("2018-01-02 00:00:00", "2018-01-01 05:00:00", "2018-01-01 05:00:00"),
+]
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> list[dict[str, set[int]]]:
+    """Per instant and segment, the households that the SQL finds, of those in the snapshot."""
+    found: list[dict[str, set[int]]] = []
+    with duckdb.connect() as db:
+        db.execute("set timezone = 'UTC'")
+        db.execute(f"set variable source = '{build.source()}'")
+        db.execute(PARTS["prepare"])
+        for instant in INSTANTS:
+            for name in ("as_of", "snapshot", "month"):
+                db.execute(f"set variable {name} = '{getattr(instant, name)}'")
+            db.execute(PARTS["at"])
+            members: dict[str, set[int]] = {}
+            for segment in SEGMENTS:
+                db.execute(
+                    f"create or replace table {segment} as select household_id from ({PARTS[segment]}) semi join people using (household_id)"
+                )
+                members[segment] = {key for (key,) in db.execute(f"from {segment}").fetchall()}
+            found.append(members)
+    return found
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("complete_journey")
+    build.build(folder)
+    return folder
+
+
+def test_every_segment_has_its_sql(root: Path) -> None:
+    assert sorted(path.stem for path in (root / "segments").glob("*.yml")) == sorted(SEGMENTS)
+    assert len(SEGMENTS) >= 15
+
+
+def test_the_sql_puts_somebody_in_and_leaves_somebody_out(by_hand: list[dict[str, set[int]]]) -> None:
+    everybody = [len(set().union(*members.values())) for members in by_hand]
+    for segment in SEGMENTS:
+        sizes = [len(members[segment]) for members in by_hand]
+        assert any(sizes), segment
+        assert all(size < everyone for size, everyone in zip(sizes, everybody, strict=True)), segment
+
+
+def test_members_and_changes_are_those_of_the_sql(root: Path, by_hand: list[dict[str, set[int]]]) -> None:
+    from segmentry import Workspace
+
+    workspace = Workspace.open(root)
+    former: dict[str, set[int]] = {segment: set() for segment in SEGMENTS}
+    for number, (instant, expected) in enumerate(zip(INSTANTS, by_hand, strict=True)):
+        run = workspace.recompute(as_of=datetime.fromisoformat(instant.as_of), first_run=number == 0)
+        assert run.counts == {segment: len(expected[segment]) for segment in sorted(SEGMENTS)}, instant
+        for segment in SEGMENTS:
+            members = workspace.members(segment).collect()["household_id"].to_list()
+            assert len(members) == len(set(members))
+            assert set(members) == expected[segment], f"{segment} at {instant.as_of}"
+        assert changes(run.changes) == {
+            (segment, key, change)
+            for segment in SEGMENTS
+            for change, keys in (("entered", expected[segment] - former[segment]), ("exited", former[segment] - expected[segment]))
+            for key in keys
+        }, instant
+        former = expected
+
+
+def changes(frame: pl.DataFrame) -> set[tuple[str, int, str]]:
+    assert frame.equals(frame.sort("segment", "contact")), "changes are sorted by segment and contact"
+    return set(frame.select("segment", "contact", "change").iter_rows())
