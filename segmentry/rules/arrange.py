@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import NoReturn
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from segmentry.errors import RuleError
 from segmentry.rules import mistakes
@@ -27,6 +27,8 @@ from segmentry.rules.tokens import MAX_PROBLEMS, Kind, Lexeme
 
 MAX_CONDITIONS = 1_000
 MAX_NESTING = 100
+
+Path = tuple[str | int, ...]
 
 _CONSTANTS = {"true", "false", "null"}
 _OPENERS = {"(": ")", "[": "]", "{": "}"}
@@ -84,17 +86,21 @@ class Arrangement:
     leaves: list[Syntax]
 
 
-def arrange(lexemes: list[Lexeme], text: str) -> Arrangement:
-    """Put a rule's lexemes in the parser's terms. Raises RuleError with every problem found."""
-    return _Pass(lexemes, text).run()
+def arrange(lexemes: list[Lexeme], text: str, path: Path = ()) -> Arrangement:
+    """Put a rule's lexemes in the parser's terms. Raises RuleError with every problem found.
+
+    `path` is where the text stands in a builder form; every place carries it.
+    """
+    return _Pass(lexemes, text, path).run()
 
 
 class _Pass:
     """One left-to-right pass; `wants_operand` is the grammar's whole state but for the brackets."""
 
-    def __init__(self, lexemes: list[Lexeme], text: str) -> None:
+    def __init__(self, lexemes: list[Lexeme], text: str, path: Path) -> None:
         self.lexemes = lexemes
         self.text = text
+        self.path = path
         self.at = 0
         self.wants_operand = True
         self.conditions = 0
@@ -132,6 +138,9 @@ class _Pass:
         index = self.at + ahead
         return self.lexemes[index] if index < len(self.lexemes) else None
 
+    def place(self, first: Lexeme, last: Lexeme) -> Place:
+        return Place(first.start, last.end, self.path)
+
     def emit(self, token_type: TokenType, text: str, lexeme: Lexeme) -> None:
         self.tokens.append(Token(token_type, text, start=lexeme.start, end=lexeme.end - 1))
 
@@ -142,7 +151,7 @@ class _Pass:
     def problem(self, code: str, message: str, first: Lexeme, last: Lexeme | None = None, help: str | None = None) -> None:
         """Tell a problem and give the slot up."""
         self.slot.broken = True
-        place = Place(first.start, (last or first).end)
+        place = self.place(first, last or first)
         self.problems.append(Diagnostic(code, message, place=place, help=help, rule=self.text))
 
     def fail(self) -> NoReturn:
@@ -184,7 +193,7 @@ class _Pass:
     # ------------------------------------------------------------ an operand is due
 
     def operand(self, lexeme: Lexeme) -> None:
-        place = Place(lexeme.start, lexeme.end)
+        place = self.place(lexeme, lexeme)
         following = self.peek()
         if lexeme.kind is Kind.WORD:
             self.word_operand(lexeme, following)
@@ -219,12 +228,12 @@ class _Pass:
             self.slot.broken = False
             self.connective(lexeme)
         elif word in _CONSTANTS and not called:
-            place = Place(lexeme.start, lexeme.end)
+            place = self.place(lexeme, lexeme)
             self.whole(Null(place=place) if word == "null" else Boolean(word == "true", place=place), lexeme)
         elif following is not None and following.is_symbol("=>"):
             self.keyword(lexeme, following)
         elif called:
-            self.leaf(Call(word, place=Place(lexeme.start, lexeme.end)), lexeme)
+            self.leaf(Call(word, place=self.place(lexeme, lexeme)), lexeme)
             self.at += 1
             self.open(Bracket.CALL, self.lexemes[self.at])
         else:
@@ -261,7 +270,7 @@ class _Pass:
             self.problem("R112", f"`{lexeme.word}` is given twice", lexeme)
             return
         frame.named.add(lexeme.word)
-        self.leaf(Name((lexeme.word,), place=Place(lexeme.start, lexeme.end)), lexeme)
+        self.leaf(Name((lexeme.word,), place=self.place(lexeme, lexeme)), lexeme)
         self.emit(TokenType.FARROW, "=>", arrow)
         self.at += 2
         self.begin_slot()
@@ -284,7 +293,7 @@ class _Pass:
             self.problem("R115", f"a function's name {what}", lexeme, last)
             return
         names, quoted = tuple(p.value for p in parts), tuple(p.kind is Kind.QUOTED for p in parts)
-        self.leaf(Name(names, quoted, place=Place(lexeme.start, last.end)), lexeme)
+        self.leaf(Name(names, quoted, place=self.place(lexeme, last)), lexeme)
         self.operand_done()
 
     def whole(self, leaf: Syntax, lexeme: Lexeme) -> None:
@@ -362,7 +371,7 @@ class _Pass:
         self.at += length
         if operator.shape is Shape.POSTFIX:
             # The stock parser is given an infix operator; what stands on its right only says where the words end.
-            self.leaf(Null(place=Place(first.start, last.end)), last)
+            self.leaf(Null(place=self.place(first, last)), last)
             return
         self.wants_operand = True
         if operator.shape is Shape.BETWEEN:
@@ -419,7 +428,7 @@ class _Pass:
         self.at += 1
         if frame.bracket is Bracket.CALL:
             call = self.leaves[frame.leaf]
-            self.leaves[frame.leaf] = replace(call, place=Place(call.place.start, lexeme.end))
+            self.leaves[frame.leaf] = replace(call, place=replace(call.place, end=lexeme.end))
         self.operand_done()
 
     def pass_over(self, lexeme: Lexeme) -> None:
@@ -448,7 +457,7 @@ class _Pass:
 
     def finish(self) -> None:
         if not self.lexemes:
-            whole = Place(0, len(self.text))
+            whole = Place(0, len(self.text), self.path)
             help = "`true` is everybody"
             self.problems.append(Diagnostic("R100", "the rule is empty", place=whole, help=help, rule=self.text))
             return

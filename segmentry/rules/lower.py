@@ -76,7 +76,7 @@ def _one(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> Sy
     """One node, its operands done; None for a node of another language."""
     kind = type(node)
     if kind is exp.Column:
-        return leaves[int(node.name)] if len(node.parts) == 1 else None
+        return leaves[int(node.name)] if node.name.isdecimal() else None
     if kind is exp.Paren:
         return operands[0]
     if kind is exp.Adjacent:
@@ -126,4 +126,5 @@ _MAKERS: dict[type[exp.Expr], Callable[[exp.Expr, list[Syntax], Sequence[Syntax]
 
 
 def _hull(operands: Sequence[Syntax]) -> Place:
-    return Place(min(operand.place.start for operand in operands), max(operand.place.end for operand in operands))
+    start, end = min(operand.place.start for operand in operands), max(operand.place.end for operand in operands)
+    return Place(start, end, operands[0].place.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType
 
 
 class Shape(Enum):
@@ -44,7 +44,9 @@ OPERATORS = (
     Operator("between", TokenType.BETWEEN, words=("between",), negated=("not between",), shape=Shape.BETWEEN),
     Operator("in", TokenType.IN, words=("in",), negated=("not in",), shape=Shape.LIST),
     Operator("contains", TokenType.AT_GT, words=("contains",), negated=("does not contain", "not contains"), symbols=("@>",)),
-    Operator("starts with", TokenType.CARET_AT, words=("starts with",), negated=("does not start with", "not starts with"), symbols=("^@",)),
+    Operator(
+        "starts with", TokenType.CARET_AT, words=("starts with",), negated=("does not start with", "not starts with"), symbols=("^@",)
+    ),
     Operator("ends with", TokenType.GLOB, words=("ends with",), negated=("does not end with", "not ends with")),
     Operator("matches", TokenType.TILDE, words=("matches",), negated=("does not match", "not matches"), symbols=("~",)),
     Operator("like", TokenType.LIKE, words=("like",), negated=("not like",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 
 from sqlglot import exp
@@ -12,7 +13,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from segmentry.errors import RuleError
-from segmentry.rules.arrange import MAX_NESTING, Arrangement, arrange
+from segmentry.rules.arrange import MAX_NESTING, Arrangement, Path, arrange
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.lower import lower
 from segmentry.rules.syntax import Syntax
@@ -27,10 +28,20 @@ _RECURSION = Lock()
 """The recursion limit belongs to the whole process; two threads may not raise and lower it at once."""
 
 
-def parse_text(text: str) -> Syntax:
-    """What a rule's text says. Raises RuleError with every problem of form, each with its place in the text."""
-    arrangement = arrange(tokenise(text), text)
-    return lower(_stock_tree(arrangement, text), arrangement.leaves, text)
+def parse_text(text: str, path: Path = ()) -> Syntax:
+    """What a rule's text says. Raises RuleError with every problem of form, each with its place in the text.
+
+    `path` is where the text stands in a builder form; every place, in the tree and in a problem, carries it.
+    """
+    try:
+        arrangement = arrange(tokenise(text), text, path)
+        return lower(_stock_tree(arrangement, text), arrangement.leaves, text)
+    except RuleError as error:
+        raise RuleError(_with_path(problem, path) for problem in error.diagnostics) from error.__cause__
+
+
+def _with_path(problem: Diagnostic, path: Path) -> Diagnostic:
+    return replace(problem, place=replace(problem.place or Place(), path=path))
 
 
 def _stock_tree(arrangement: Arrangement, text: str) -> exp.Expr:

@@ -14,7 +14,7 @@ from enum import Enum, auto
 
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType
 
 from segmentry.errors import RuleError
 from segmentry.rules.diagnostics import Diagnostic, Place
