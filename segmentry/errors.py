@@ -4,6 +4,7 @@
     ├── RuleError                 a rule can't be understood or checked; `.diagnostics` has every problem at once
     ├── WorkspaceError            segmentry.yml or a segment file is wrong; `.diagnostics` has every problem at once
     ├── SourceError               a snapshot, event file or list can't be used; `.diagnostics` has every problem at once
+    │   └── SourceChanged         a file changed while it was read; trying again may help
     ├── NotFound                  an unknown segment, run or contact was asked for
     ├── ClockError                `as_of` is later than the clock, or the clock is behind the accepted run
     ├── StateError                the state folder or its catalog can't be used
@@ -46,6 +47,10 @@ class WorkspaceError(DiagnosedError):
 
 class SourceError(DiagnosedError):
     """A snapshot, an event file or a list can't be used; `.diagnostics` holds every problem."""
+
+
+class SourceChanged(SourceError):
+    """A source's file is not what it was when the run began; the run's answer would be of neither."""
 
 
 class NotFound(SegmentryError):

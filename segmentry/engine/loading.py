@@ -1,0 +1,246 @@
+"""A workspace's files as one value: configuration, segments with their parsed rules, and every problem in every file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from segmentry.engine.config import (
+    SEGMENT_NAME,
+    SegmentConfig,
+    WorkspaceConfig,
+    read_segment_config,
+    read_workspace_config,
+)
+from segmentry.engine.yaml import Document, Steps, locate, read_document
+from segmentry.errors import RuleError, WorkspaceError
+from segmentry.rules.builder import parse_builder
+from segmentry.rules.diagnostics import Diagnostic, Location, Severity
+from segmentry.rules.parse import parse_text
+from segmentry.rules.suggest import did_you_mean
+from segmentry.rules.syntax import Syntax
+
+WORKSPACE_FILE = "segmentry.yml"
+SEGMENTS_FOLDER = "segments"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment as its file says it.
+
+    `syntax` is the parsed rule: None for a static list, and for a rule with problems. `rule` is the text of a `where`
+    or the builder mapping of `rules`. `list`, `include` and `exclude` are paths as written, relative to the workspace.
+    """
+
+    name: str
+    document: Document
+    config: SegmentConfig
+    syntax: Syntax | None = None
+
+    @property
+    def file(self) -> str:
+        """The file as shown to the user, relative to the workspace."""
+        return self.document.file
+
+    @property
+    def label(self) -> str:
+        return self.config.label or self.name
+
+    @property
+    def rule(self) -> str | dict[str, object] | None:
+        if self.config.where is not None:
+            return self.config.where
+        return None if self.config.rules is None else builder_form(self.config)
+
+    @property
+    def list(self) -> str | None:
+        return self.config.list_
+
+    @property
+    def include(self) -> str | None:
+        return self.config.include
+
+    @property
+    def exclude(self) -> str | None:
+        return self.config.exclude
+
+    def locate(self, diagnostic: Diagnostic) -> Diagnostic:
+        """A diagnostic of this segment's rule, with its place in the file."""
+        return locate(self.document, diagnostic)
+
+
+@dataclass(frozen=True)
+class LoadedWorkspace:
+    """A workspace's files. `segments` has those whose file can be understood, by name, in alphabetical order.
+
+    `diagnostics` is every problem of the segment files; `require` raises if one is an error.
+    `names` has every segment's name, of broken files too, so that a reference to one is not a second problem.
+    """
+
+    root: Path
+    config: WorkspaceConfig
+    document: Document
+    environment: str
+    segments: Mapping[str, Segment]
+    names: frozenset[str]
+    diagnostics: tuple[Diagnostic, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return self.config.name or self.root.name
+
+    @property
+    def state(self) -> Path:
+        """The state folder of the chosen environment."""
+        environment = self.config.environments.get(self.environment)
+        if environment is not None and environment.state is not None:
+            return self.root / environment.state
+        return self.root / self.config.state / self.environment
+
+    @property
+    def temp(self) -> Path | None:
+        """The folder to spill into, if the workspace names one."""
+        return self.root / self.config.engine.temp if self.config.engine.temp else None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.config.timezone)
+
+    def lists(self) -> dict[str, Path]:
+        """Every static list that a segment names, by its path as written."""
+        written = (path for s in self.segments.values() for path in (s.list, s.include, s.exclude))
+        return {path: self.root / path for path in sorted({path for path in written if path is not None})}
+
+    def require(self) -> LoadedWorkspace:
+        """Itself; raises WorkspaceError with every problem if one of them is an error."""
+        if any(problem.severity is Severity.ERROR for problem in self.diagnostics):
+            raise WorkspaceError(self.diagnostics)
+        return self
+
+
+def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
+    """The workspace in the folder `path` (or whose `segmentry.yml` it is), for one environment.
+
+    Problems of segment files are in the result's `diagnostics`. Without a usable `segmentry.yml` there is no result:
+    raises WorkspaceError with every problem of every file.
+    """
+    root = Path(path)
+    root = root.parent if root.name == WORKSPACE_FILE else root
+    document, problems = _workspace_document(root)
+    config = None
+    if document is not None:
+        config, wrong = read_workspace_config(document)
+        problems.extend(wrong)
+        problems.extend(_environment_problems(document, config, env))
+    segments, names, found = _segments(root)
+    if document is None or config is None or problems:
+        raise WorkspaceError([*problems, *found])
+    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found))
+
+
+def builder_form(config: SegmentConfig) -> dict[str, object]:
+    """The builder mapping that a segment's `match` and `rules` stand for."""
+    return {"match": config.match or "all", "rules": config.rules}
+
+
+def _workspace_document(root: Path) -> tuple[Document | None, list[Diagnostic]]:
+    if not (root / WORKSPACE_FILE).exists():
+        hint = "`segmentry init` makes one" if root.is_dir() or not root.exists() else "name the folder that holds segmentry.yml"
+        return None, [Diagnostic("W101", f"there is no {WORKSPACE_FILE} in {root}", help=hint)]
+    return read_document(root / WORKSPACE_FILE, WORKSPACE_FILE)
+
+
+def _environment_problems(document: Document, config: WorkspaceConfig | None, env: str) -> list[Diagnostic]:
+    if config is None or env == "default" or env in config.environments:
+        return []
+    known = sorted({"default", *config.environments})
+    at = document.key_location(("environments",)) if "environments" in document.value else Location(document.file, 1, 1)
+    hint = did_you_mean(env, known) or f"there are {', '.join(known)}"
+    return [Diagnostic("W303", f"there is no environment `{env}`", location=at, help=hint)]
+
+
+def _segments(root: Path) -> tuple[dict[str, Segment], frozenset[str], list[Diagnostic]]:
+    """Every segment that can be understood, every segment's name, and every problem of their files."""
+    segments: dict[str, Segment] = {}
+    names: set[str] = set()
+    problems: list[Diagnostic] = []
+    folder = root / SEGMENTS_FOLDER
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name.startswith("."):
+            continue
+        shown = f"{SEGMENTS_FOLDER}/{path.name}"
+        misplaced = _misplaced(path, shown)
+        if misplaced is not None:
+            problems.append(misplaced)
+            continue
+        names.add(path.stem)
+        segment, found = _segment(root, path, shown)
+        problems.extend(found)
+        if segment is not None:
+            segments[path.stem] = segment
+    return segments, frozenset(names), problems
+
+
+def _misplaced(path: Path, shown: str) -> Diagnostic | None:
+    """What is wrong with something in the segments folder that is no segment's file."""
+    at = Location(shown, 1, 1)
+    if path.is_dir():
+        return Diagnostic("W301", f"{shown} is a folder", location=at, help="segment files stand directly in `segments/`; tags group them")
+    if path.suffix != ".yml":
+        hint = f"name it {path.stem}.yml" if path.suffix == ".yaml" else "move it elsewhere; `segments/` holds NAME.yml files only"
+        return Diagnostic("W301", f"{shown} is no segment file", location=at, help=hint)
+    if not re.fullmatch(SEGMENT_NAME, path.stem):
+        fit = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+        hint = f"rename it to {fit}.yml" if re.fullmatch(SEGMENT_NAME, fit) else "begin with a letter"
+        message = f"`{path.stem}` can't be a segment's name: lower-case letters, digits and `_`, a letter first"
+        return Diagnostic("W301", message, location=at, help=hint)
+    return None
+
+
+def _segment(root: Path, path: Path, shown: str) -> tuple[Segment | None, list[Diagnostic]]:
+    document, problems = read_document(path, shown)
+    if document is None:
+        return None, problems
+    config, wrong = read_segment_config(document)
+    problems.extend(wrong)
+    if config is None:
+        return None, problems
+    problems.extend(_list_problems(root, document, config))
+    syntax, found = _parsed(document, config)
+    problems.extend(found)
+    return Segment(path.stem, document, config, syntax), problems
+
+
+def _parsed(document: Document, config: SegmentConfig) -> tuple[Syntax | None, list[Diagnostic]]:
+    """The rule's tree, or None and what is wrong with it, each problem at its place in the file."""
+    try:
+        if config.where is not None:
+            return parse_text(config.where), []
+        if config.rules is not None:
+            return parse_builder(builder_form(config)), []
+    except RuleError as error:
+        base: Steps = ("where",) if config.where is not None else ()
+        return None, [locate(document, problem, base) for problem in error.diagnostics]
+    return None, []
+
+
+def _list_problems(root: Path, document: Document, config: SegmentConfig) -> list[Diagnostic]:
+    written = {"list": config.list_, "include": config.include, "exclude": config.exclude}
+    return [
+        Diagnostic("W302", f"there is no list {path}", location=document.location((key,)), help=_list_help(root, path))
+        for key, path in written.items()
+        if path is not None and not (root / path).is_file()
+    ]
+
+
+def _list_help(root: Path, path: str) -> str:
+    if "://" in path:
+        return "lists are local files in this version"
+    if (root / path).is_dir():
+        return "this is a folder; name a file in it"
+    folder = (root / path).parent
+    beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return did_you_mean(Path(path).name, beside) or "paths are relative to the workspace's folder"
