@@ -14,7 +14,9 @@ import pytest
 from examples.complete_journey import build
 
 PARTS = dict(
-    re.findall(r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", Path(__file__).with_name("complete_journey.sql").read_text(), re.M | re.S)
+    re.findall(
+        r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", Path(__file__).with_name("complete_journey.sql").read_text(), re.MULTILINE | re.DOTALL
+    )
 )
 SEGMENTS = [name for name in PARTS if name not in ("prepare", "at")]
 
@@ -51,9 +53,8 @@ def by_hand() -> list[dict[str, set[int]]]:
             db.execute(PARTS["at"])
             members: dict[str, set[int]] = {}
             for segment in SEGMENTS:
-                db.execute(
-                    f"create or replace table {segment} as select household_id from ({PARTS[segment]}) semi join people using (household_id)"
-                )
+                here = f"select household_id from ({PARTS[segment]}) semi join people using (household_id)"
+                db.execute(f"create or replace table {segment} as {here}")
                 members[segment] = {key for (key,) in db.execute(f"from {segment}").fetchall()}
             found.append(members)
     return found
