@@ -1,0 +1,193 @@
+"""Whose row and whose events differ between two runs: digests a run keeps for the next one.
+
+A contact's row has one digest, over the columns that rules read. An event file has, per contact, the sum of its rows'
+digests: sums add up over files, so a file that is written anew with one row more changes that row's contact only. A file
+with the same size, time and footer is not read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import duckdb
+import polars as pl
+
+from segmentry.engine.positions import Placement
+from segmentry.engine.snapshot import ContactSource, EventSource, PinnedFile, Snapshot
+from segmentry.engine.state.catalog import dumps
+from segmentry.engine.state.commit import EventFileDraft, FileRef
+from segmentry.engine.state.files import Staging
+from segmentry.engine.state.records import EventFileRecord
+from segmentry.engine.state.state import State
+
+ENGINE = f"duckdb {duckdb.__version__}"
+"""Digests of another version can't be compared with ours."""
+
+class Digester(Protocol):
+    """The part of an evaluation that makes digests, by position."""
+
+    def contact_digests(self, columns: Sequence[str]) -> pl.Series: ...
+
+    def event_digests(self, source: int, file: PinnedFile | None, columns: Sequence[str]) -> pl.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The columns that rules read, per source: what digests are made over. `events` goes by `source_key`."""
+
+    contacts: tuple[str, ...]
+    events: Mapping[str, tuple[str, ...]]
+    engine: str = ENGINE
+
+    def to_json(self) -> dict[str, Any]:
+        return {"contacts": list(self.contacts), "events": {key: list(columns) for key, columns in self.events.items()}, "engine": self.engine}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Reads:
+        return cls(tuple(value["contacts"]), {key: tuple(columns) for key, columns in value["events"].items()}, value["engine"])
+
+
+def source_key(source: EventSource) -> str:
+    """What tells an event table from another, whatever files it has at the moment."""
+    return dumps([source.contact, source.at, source.name, source.event])
+
+
+def reads_of(snapshot: Snapshot, columns: Mapping[str | int, Iterable[str]]) -> Reads:
+    """The columns to digest, from those a plan reads (`contacts`, and event sources by number)."""
+    events: dict[str, tuple[str, ...]] = {}
+    for index, source in enumerate(snapshot.events):
+        named = {*columns.get(index, ()), source.at} | ({source.name} if source.name else set())
+        events[source_key(source)] = tuple(sorted((named | set(events.get(source_key(source), ()))) - {source.contact}))
+    return Reads(tuple(sorted(set(columns.get("contacts", ())))), events)
+
+
+def same_files(former: ContactSource, current: ContactSource) -> bool:
+    """Whether two snapshots are the very same files, read alike."""
+    return bool(current.relation.files) and former == current
+
+
+@dataclass(frozen=True, slots=True)
+class DigestedFile:
+    """An event file digested in this run: `frame` has `position`, `digest`, `rows`. `changed`: it is new or rewritten."""
+
+    source: int
+    file: PinnedFile
+    frame: pl.DataFrame
+    changed: bool
+
+
+@dataclass(frozen=True)
+class EventDigests:
+    """The event files of this run: those kept from the former run, those digested now; and those of the former run that are no more."""
+
+    kept: tuple[EventFileRecord, ...]
+    made: tuple[DigestedFile, ...]
+    gone: tuple[EventFileRecord, ...]
+    """Rewritten or gone since the former run."""
+
+
+def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: Sequence[EventFileRecord]) -> EventDigests:
+    """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now."""
+    known = {(record.source, record.path): record for record in former}
+    kept: list[EventFileRecord] = []
+    made: list[DigestedFile] = []
+    for index, source in enumerate(snapshot.events):
+        key = source_key(source)
+        for file in source.relation.files:
+            record = known.get((key, file.path))
+            same = record is not None and (record.size, record.modified, record.digest) == (file.size, file.modified, file.digest)
+            if record is not None and same:
+                del known[(key, file.path)]
+            if record is not None and same and (record.columns, record.engine) == (reads.events[key], reads.engine):
+                kept.append(record)
+            else:
+                made.append(DigestedFile(index, file, digester.event_digests(index, file, reads.events[key]), changed=not same))
+    return EventDigests(tuple(kept), tuple(made), tuple(known.values()))
+
+
+def keep_event_digests(
+    state: State, staging: Staging, run: int, snapshot: Snapshot, digests: EventDigests, reads: Reads, placement: Placement
+) -> list[EventFileDraft]:
+    """Writes what was digested now as one file; after a compaction also what was kept, by the new positions."""
+    path = f"runs/{run}/events.parquet"
+    frames: list[pl.DataFrame] = []
+    drafts: list[EventFileDraft] = []
+    for made in digests.made:
+        file, key = made.file, source_key(snapshot.events[made.source])
+        drafts.append(EventFileDraft(key, file.path, file.size, file.modified, file.digest, reads.events[key], reads.engine, path, len(frames)))
+        frames.append(made.frame)
+    for record in digests.kept:
+        moved = placement.former_positions is not None
+        home: tuple[FileRef, int] = (path, len(frames)) if moved else (record.file, record.part)
+        drafts.append(EventFileDraft(record.source, record.path, record.size, record.modified, record.digest, record.columns, record.engine, *home))
+        if moved:
+            frames.append(_moved(state.event_digests(record), placement))
+    if frames:
+        parts = [frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows") for number, frame in enumerate(frames)]
+        staging.write(path, "events", pl.concat(parts).sort("part", "position"))
+    return drafts
+
+
+def contacts_differ(
+    source: ContactSource, reads: Reads, digests: pl.Series | None, current: ContactSource, digester: Digester, placement: Placement
+) -> pl.Series | bool:
+    """Whose rows differ from the former run's (`source`, `reads`, `digests`): Boolean per position, or one answer for all.
+
+    Rows compare in the columns that rules read then. Where they can't be compared (another DuckDB, a column gone, digests
+    missing), all differ, unless the files are the very same.
+    """
+    if same_files(source, current) or not reads.contacts:
+        return False
+    if digests is None or reads.engine != ENGINE or not set(reads.contacts) <= set(current.relation.columns):
+        return True
+    before = digests
+    if placement.former_positions is not None:
+        kept = placement.former_positions.is_not_null()
+        before = digests.filter(kept)  # compaction keeps the order
+    now = digester.contact_digests(reads.contacts)
+    common = min(len(before), len(now))
+    new = pl.repeat(True, len(now) - common, dtype=pl.Boolean(), eager=True)
+    return pl.concat([(before.head(common) != now.head(common)).alias("differs"), new.alias("differs")])
+
+
+def events_differ(state: State, snapshot: Snapshot, digests: EventDigests, reads: Reads, former: Reads, digester: Digester, placement: Placement) -> pl.Series | bool:
+    """Whose events differ from the former run's: Boolean per position, or one answer for all.
+
+    Per contact, the sums over the files that are rewritten or gone are compared with those over the files that are new or
+    rewritten, in the columns that rules read then.
+    """
+    changed = [made for made in digests.made if made.changed]
+    if any(record.engine != ENGINE for record in digests.gone):
+        return True
+    before = [_moved(state.event_digests(record), placement) for record in digests.gone]
+    now = []
+    for made in changed:
+        source = snapshot.events[made.source]
+        columns = former.events.get(source_key(source))
+        if columns is None or columns == reads.events[source_key(source)]:
+            now.append(made.frame)
+        elif set(columns) <= set(source.relation.columns):
+            now.append(digester.event_digests(made.source, made.file, columns))
+        else:
+            return True
+    return _differing(before, now, placement.alignment.size)
+
+
+def _differing(before: Sequence[pl.DataFrame], now: Sequence[pl.DataFrame], size: int) -> pl.Series:
+    """The positions whose sums of digests, or numbers of rows, are not equal."""
+    signs = [frame.select("position", "digest", pl.col("rows").cast(pl.Int64())) for frame in now]
+    signs += [frame.select("position", (pl.lit(0, pl.UInt64()) - pl.col("digest")), -pl.col("rows").cast(pl.Int64())) for frame in before]
+    nobody = pl.repeat(False, size, dtype=pl.Boolean(), eager=True).alias("differs")
+    if not signs:
+        return nobody
+    sums = pl.concat(signs).group_by("position").agg(pl.col("digest").sum(), pl.col("rows").sum())
+    return nobody.scatter(sums.filter((pl.col("digest") != 0) | (pl.col("rows") != 0))["position"], True)
+
+
+def _moved(frame: pl.DataFrame, placement: Placement) -> pl.DataFrame:
+    """Rows by the former order's positions, by this order's."""
+    if placement.former_positions is None:
+        return frame
+    return frame.with_columns(position=placement.former_positions.gather(frame["position"])).drop_nulls("position")

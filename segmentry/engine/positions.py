@@ -1,0 +1,136 @@
+"""The lasting order: which position each contact of a snapshot has, so that bitmaps of two runs line up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from segmentry.engine.membership import Alignment
+from segmentry.errors import SourceError
+from segmentry.rules.diagnostics import Diagnostic
+
+COMPACT_SHARE = 0.25
+"""Gone contacts are dropped from the order once they are more than this share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A snapshot's place in the lasting order.
+
+    `former_positions` is None while the former order is a prefix of this one; after compaction it has, for every former
+    position, the new one (null where it was dropped).
+    """
+
+    alignment: Alignment
+    kind: str
+    former_size: int = 0
+    former_positions: pl.Series | None = None
+
+    @property
+    def gone(self) -> int:
+        return self.alignment.size - int(self.alignment.present.sum())
+
+
+def key_kind(dtype: pl.DataType, stored: str) -> str:
+    """`integer`, `text` or `uuid`: what a key is, however wide it is stored."""
+    if dtype.is_integer():
+        return "integer"
+    return "uuid" if stored.upper() == "UUID" else "text"
+
+
+def first_placement(keys: pl.Series, kind: str) -> Placement:
+    """The order that a first snapshot begins: its own."""
+    return Placement(Alignment(keys, _all(len(keys))), kind)
+
+
+def place(former_keys: pl.Series, former_present: pl.Series, former_kind: str, keys: pl.Series, kind: str) -> Placement:
+    """A snapshot's keys in the lasting order: known ones keep their positions, new ones follow in the snapshot's order.
+
+    When more than a quarter of the positions is gone, those that the former snapshot missed too are dropped. Raises
+    SourceError if the key's type changed.
+    """
+    if kind != former_kind:
+        raise SourceError([_changed_type(former_kind, kind)])
+    former_keys, keys = _one_type(former_keys.rename(keys.name), keys)
+    if _same(former_keys, keys):
+        return Placement(Alignment(former_keys, _all(len(keys))), kind, len(former_keys))
+    alignment = _aligned(former_keys, keys)
+    placement = Placement(alignment, kind, len(former_keys))
+    if placement.gone > COMPACT_SHARE * alignment.size:
+        return _compacted(placement, former_present)
+    return placement
+
+
+def carried(bitmap: pl.Series, placement: Placement) -> pl.Series:
+    """A bitmap over the former order's positions, over this order's."""
+    size = placement.alignment.size
+    if placement.former_positions is None:
+        missing = size - len(bitmap)
+        return bitmap if missing <= 0 else pl.concat([bitmap, _all(missing, value=False).alias(bitmap.name)])
+    positions = placement.former_positions.filter(bitmap).drop_nulls()
+    return _all(size, value=False).scatter(positions, True).alias(bitmap.name)
+
+
+def _aligned(former: pl.Series, keys: pl.Series) -> Alignment:
+    """Known keys at their positions, new ones appended. One hash join on the key."""
+    known = pl.DataFrame({"key": former}).with_row_index("position")
+    if former.has_nulls():  # an erased contact's position is nobody's
+        known = known.drop_nulls("key")
+    found = pl.DataFrame({"key": keys}).join(known, on="key", how="left", maintain_order="left", coalesce=True)["position"]
+    new = found.is_null()
+    appended = keys.filter(new)
+    if len(appended):
+        numbers = (new.cast(pl.UInt32()).cum_sum() + (len(former) - 1)).cast(pl.UInt32())
+        found = pl.select(pl.when(new).then(numbers).otherwise(found)).to_series()
+    all_keys = pl.concat([former, appended]) if len(appended) else former
+    present = _all(len(all_keys), value=False).scatter(found, True)
+    return Alignment(all_keys, present, found.alias("position"))
+
+
+def _compacted(placement: Placement, former_present: pl.Series) -> Placement:
+    """The order without the contacts that are gone and were gone before; a new lineage."""
+    alignment = placement.alignment
+    was_there = pl.concat([former_present, _all(alignment.size - len(former_present), value=False)])
+    kept = alignment.present | was_there
+    if bool(kept.all()):
+        return placement
+    positions = (kept.cast(pl.UInt32()).cum_sum() - 1).cast(pl.UInt32())
+    moved = pl.select(pl.when(kept).then(positions)).to_series()
+    rows = alignment.position_of_row
+    assert rows is not None  # only an order with gone contacts is compacted
+    compact = Alignment(alignment.keys.filter(kept), alignment.present.filter(kept), moved.gather(rows).alias("position"))
+    return Placement(compact, placement.kind, placement.former_size, moved.head(placement.former_size))
+
+
+def _same(former: pl.Series, keys: pl.Series) -> bool:
+    """Whether a snapshot has the former order's very keys; told apart by a few of them before all are compared."""
+    if len(former) != len(keys) or former.has_nulls():
+        return False
+    return former[0] == keys[0] and former[-1] == keys[-1] and former.equals(keys)
+
+
+def _one_type(former: pl.Series, keys: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Integer keys of different widths as the snapshot's, or where a former one doesn't fit, as the former's."""
+    if former.dtype == keys.dtype:
+        return former, keys
+    try:
+        return former.cast(keys.dtype), keys
+    except pl.exceptions.InvalidOperationError:
+        return former, keys.cast(former.dtype)
+
+
+def _all(size: int, *, value: bool = True) -> pl.Series:
+    return pl.repeat(value, size, dtype=pl.Boolean(), eager=True).alias("present")
+
+
+def _changed_type(former: str, kind: str) -> Diagnostic:
+    return Diagnostic(
+        "S403",
+        f"the contacts' key is {_named(kind)} now and was {_named(former)} in the accepted run",
+        help="give the snapshot its former key, or begin anew with another `state:`",
+    )
+
+
+def _named(kind: str) -> str:
+    return {"integer": "an integer", "uuid": "a UUID"}.get(kind, "text")

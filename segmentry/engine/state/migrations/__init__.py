@@ -1,0 +1,1 @@
+"""Alembic's migrations of the catalog; run by `catalog.py`, never from a command line."""

@@ -1,0 +1,101 @@
+"""What the catalog tells of runs, orders of contacts and memberships, as plain frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+ChunkFiles = tuple[tuple[int, tuple[str, ...]], ...]
+"""Of one chunk: which columns are read from which file (by id)."""
+
+LIST_COLUMN = "list:"
+"""Columns of a run that are no segments: `list:` and a static list's path, true for the contacts whose key is in it."""
+
+
+class Status(StrEnum):
+    ACCEPTED = "accepted"
+    HISTORICAL = "historical"
+    """Its `as_of` is not after that of the run accepted before it: stored and shown, never accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsRecord:
+    """A lasting order of contacts. Two orders of one `lineage` are prefixes of each other."""
+
+    id: int
+    lineage: int
+    key: str
+    kind: str
+    """`integer`, `text` or `uuid`."""
+    size: int
+    gone: int
+    key_files: tuple[int, ...]
+    present_file: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFigures:
+    """One segment in one run. `first`: it had never been computed before, so its members are its entries."""
+
+    size: int
+    entered: int
+    exited: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One committed run. `erased`: how many contacts were forgotten from it since; `complete`: retention has not removed its memberships."""
+
+    id: int
+    status: Status
+    as_of: datetime
+    started: datetime
+    committed: datetime
+    contacts: int
+    members: tuple[ChunkFiles, ...]
+    complete: bool
+    changes_file: int
+    digests_file: int | None
+    snapshot: Mapping[str, Any]
+    definitions: Mapping[str, Any]
+    report: Mapping[str, Any]
+    erased: int
+    segments: Mapping[str, SegmentFigures]
+
+    @property
+    def accepted(self) -> bool:
+        return self.status is Status.ACCEPTED
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many members each segment has."""
+        return {name: figures.size for name, figures in self.segments.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRecord:
+    """A segment that was ever accepted. `retired_run`: the first accepted run without it, None while it lives."""
+
+    name: str
+    accepted_run: int
+    first_run: int
+    retired_run: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFileRecord:
+    """Whose events an event file held: rows with `part` in bulk file `file`."""
+
+    source: str
+    path: str
+    size: int
+    modified: int
+    digest: str
+    columns: tuple[str, ...]
+    engine: str
+    file: int
+    part: int

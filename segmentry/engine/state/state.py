@@ -1,0 +1,263 @@
+"""`State`: one environment's state folder, for whoever reads it and for the run that writes it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+from sqlalchemy import insert, select
+
+from segmentry.engine.diff import changes_frame, first_entries
+from segmentry.engine.state import files, reading
+from segmentry.engine.state.catalog import Catalog, open_catalog
+from segmentry.engine.state.commit import RunDraft, commit, next_run
+from segmentry.engine.state.lease import Lease, hold, holder
+from segmentry.engine.state.records import LIST_COLUMN, ContactsRecord, EventFileRecord, RunRecord, SegmentRecord
+from segmentry.engine.state.schema import WORKSPACE
+from segmentry.errors import NotFound, StateError
+
+T = TypeVar("T")
+
+
+def wall_clock() -> datetime:
+    """Now, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of contacts, read: every position's key (null where erased) and whether the snapshot had it."""
+
+    record: ContactsRecord
+    keys: pl.Series
+    present: pl.Series
+
+
+class State:
+    """What runs have left: records in the catalog, bulk data in Parquet. Reading never waits for a run and sees whole runs only."""
+
+    def __init__(self, folder: Path, catalog: Catalog, workspace: str, environment: str, clock: Callable[[], datetime]) -> None:
+        self.folder = folder
+        self.catalog = catalog
+        self.workspace = workspace
+        self.environment = environment
+        self.clock = clock
+        """The wall clock that leases are told by."""
+
+    @classmethod
+    def open(
+        cls, folder: Path, workspace: str, environment: str = "default", *, create: bool = False, clock: Callable[[], datetime] = wall_clock
+    ) -> State:
+        """The state in a folder; with `create` it is made where there is none. Raises NoState and StateError."""
+        catalog = open_catalog(folder, create=create)
+        with catalog.reading() as connection:
+            found = connection.execute(select(WORKSPACE)).first()
+        if found is None:
+            with catalog.writing() as connection:
+                found = connection.execute(select(WORKSPACE)).first()
+                if found is None:
+                    row = {"id": workspace, "environment": environment, "created": clock().isoformat(), "hash_key": secrets.token_hex(32)}
+                    connection.execute(insert(WORKSPACE).values(row))
+        if found is not None and (found.id, found.environment) != (workspace, environment):
+            raise StateError(
+                f"the state in {folder} belongs to workspace {found.id}, environment {found.environment}, not to {workspace}, environment {environment}"
+            )
+        return cls(folder, catalog, workspace, environment, clock)
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    # ------------------------------------------------------------ reading
+
+    def accepted(self) -> RunRecord | None:
+        """The newest accepted run; None before the first."""
+        with self.catalog.reading() as connection:
+            return reading.accepted_run(connection)
+
+    def runs(self) -> list[RunRecord]:
+        """Every committed run, oldest first."""
+        with self.catalog.reading() as connection:
+            return reading.run_records(connection)
+
+    def run(self, number: int | None = None) -> RunRecord:
+        """One run, or the newest accepted one; raises NotFound."""
+        with self.catalog.reading() as connection:
+            found = reading.accepted_run(connection) if number is None else reading.run_record(connection, number)
+        if found is None:
+            raise NotFound("there is no accepted run yet")
+        return found
+
+    def segments(self) -> dict[str, SegmentRecord]:
+        """Every segment that was ever accepted, by name."""
+        with self.catalog.reading() as connection:
+            return reading.segment_records(connection)
+
+    def event_files(self) -> list[EventFileRecord]:
+        """The event files of the accepted run."""
+        with self.catalog.reading() as connection:
+            return reading.event_file_records(connection)
+
+    def holder(self) -> str | None:
+        """Who holds the lease now, in words."""
+        return holder(self.catalog, self.workspace, self.environment)
+
+    def report(self, number: int | None = None) -> dict[str, Any]:
+        """A run's report as plain JSON values."""
+        return dict(self.run(number).report)
+
+    def order(self, run: int | None = None) -> Order:
+        """The contacts of a run, in their lasting order."""
+
+        def read() -> Order:
+            record = self.run(run)
+            with self.catalog.reading() as connection:
+                contacts = reading.contacts_record(connection, record.contacts)
+                keys = reading.order_keys(self.folder, connection, contacts)
+                return Order(contacts, keys, reading.order_present(self.folder, connection, contacts))
+
+        return _again_if_moved(read)
+
+    def columns(self, names: Sequence[str], run: int | None = None) -> pl.DataFrame:
+        """Some of a run's Boolean columns over all positions; raises NotFound where retention has removed them."""
+
+        def read() -> pl.DataFrame:
+            record = self.run(run)
+            missing = [name for name in names if name not in held_columns(record)]
+            if missing:
+                raise NotFound(_no_column(record, missing[0]))
+            with self.catalog.reading() as connection:
+                where = reading.paths(connection, (number for chunk in record.members for number, _ in chunk))
+            if not names:
+                return pl.DataFrame()
+            return pl.concat([reading.chunk_columns(self.folder, chunk, where, names) for chunk in record.members])
+
+        return _again_if_moved(read)
+
+    def digests(self, run: int) -> pl.Series | None:
+        """The row digest of every position in a run, as long as they are kept."""
+
+        def read() -> pl.Series | None:
+            record = self.run(run)
+            if record.digests_file is None:
+                return None
+            with self.catalog.reading() as connection:
+                where = reading.paths(connection, [record.digests_file])
+            return files.read(self.folder, where.values())["digest"]
+
+        return _again_if_moved(read)
+
+    def event_digests(self, record: EventFileRecord) -> pl.DataFrame:
+        """`position`, `digest`, `rows` of an event file of the accepted run."""
+
+        def read() -> pl.DataFrame:
+            with self.catalog.reading() as connection:
+                where = reading.paths(connection, [record.file])
+            frame = files.read(self.folder, where.values())
+            return frame.filter(pl.col("part") == record.part).drop("part")
+
+        return _again_if_moved(read)
+
+    def memberships(self, run: int | None = None) -> pl.DataFrame:
+        """One row per contact of a run's snapshot, in the lasting order: the key under its own name, one Boolean column per segment."""
+        record = self.run(run)
+        order = self.order(record.id)
+        frame = self.columns(list(record.segments), record.id)
+        return pl.DataFrame([order.keys]).hstack(frame.get_columns()).filter(order.present & order.keys.is_not_null())
+
+    def members(self, segment: str, run: int | None = None) -> pl.Series:
+        """The keys of a segment's members, in the lasting order; raises NotFound."""
+        record = self.run(run)
+        if segment not in record.segments:
+            raise NotFound(_no_column(record, segment))
+        keys = self.order(record.id).keys
+        return keys.filter(self.columns([segment], record.id)[segment] & keys.is_not_null())
+
+    def changes(self, run: int | None = None, segment: str | None = None) -> pl.DataFrame:
+        """What a run brought: `segment`, `contact`, `change`, `cause`, `via`, sorted by segment and contact."""
+
+        def read() -> pl.DataFrame:
+            record = self.run(run)
+            with self.catalog.reading() as connection:
+                where = reading.paths(connection, [record.changes_file])
+            stored = files.read(self.folder, where.values())
+            firsts = [name for name, figures in record.segments.items() if figures.first and segment in (None, name)]
+            if segment is not None:
+                stored = stored.filter(pl.col("segment") == segment)
+            if not firsts or not record.accepted:
+                return stored
+            entries = first_entries(self.order(record.id).keys, self.columns(firsts, record.id))
+            return changes_frame([*entries, stored], stored.schema["contact"])
+
+        return _again_if_moved(read)
+
+    def history(self, segment: str) -> pl.DataFrame:
+        """Every change of a segment over the accepted runs, oldest first: `run`, `as_of` (UTC) and the columns of `changes`."""
+        if segment not in self.segments():
+            raise NotFound(f"there is no segment `{segment}` in any run")
+        frames = []
+        for record in self.runs():
+            figures = record.segments.get(segment)
+            if record.accepted and figures is not None and (figures.entered or figures.exited):
+                when = [pl.lit(record.id, pl.Int64).alias("run"), pl.lit(record.as_of).cast(pl.Datetime("us", "UTC")).alias("as_of")]
+                frames.append(self.changes(record.id, segment).select(*when, pl.all()))
+        if not frames:
+            dates = pl.DataFrame([pl.Series("run", [], pl.Int64()), pl.Series("as_of", [], pl.Datetime("us", "UTC"))])
+            return dates.hstack(self.changes(segment=segment).clear().get_columns())
+        return pl.concat(frames, how="vertical_relaxed")
+
+    # ------------------------------------------------------------ writing
+
+    @contextmanager
+    def lease(self, wait: float = 0.0) -> Iterator[Lease]:
+        """The lease; its holder finds the folder without leftovers of killed runs. Raises LeaseHeld."""
+        with hold(self.catalog, self.workspace, self.environment, wait=wait, clock=self.clock) as held:
+            self.remove_leftovers(held)
+            yield held
+
+    def remove_leftovers(self, held: Lease) -> tuple[int, int]:
+        """Removes what the catalog doesn't list: how many files and bytes."""
+        with self.catalog.reading() as connection:
+            listed = reading.listed_paths(connection)
+        return files.remove_unlisted(self.folder, listed, keep_staging=held.number)
+
+    def next_run(self) -> int:
+        """The id of the run that the lease's holder will commit next."""
+        return next_run(self.catalog)
+
+    def staging(self, held: Lease) -> files.Staging:
+        """Where the lease's holder writes."""
+        return files.Staging(self.folder, held.number)
+
+    def commit(self, held: Lease, staging: files.Staging, draft: RunDraft) -> RunRecord:
+        """Makes a run so, in one transaction; raises LeaseLost."""
+        commit(self.catalog, held, staging, draft)
+        staging.remove()
+        return self.run(draft.id)
+
+
+def held_columns(record: RunRecord) -> set[str]:
+    """The columns that can be read of a run: all, until retention removes most."""
+    if not record.members:
+        return set(record.segments)
+    return {name for _, columns in record.members[0] for name in columns}
+
+
+def _no_column(record: RunRecord, name: str) -> str:
+    if name in record.segments:
+        return f"the memberships of run {record.id} were removed (retention)"
+    what = f"list {name.removeprefix(LIST_COLUMN)}" if name.startswith(LIST_COLUMN) else f"segment `{name}`"
+    return f"run {record.id} has no {what}"
+
+
+def _again_if_moved(read: Callable[[], T]) -> T:
+    """Reads once more if a file is gone: `forget` and retention move files, and the catalog then names the new ones."""
+    try:
+        return read()
+    except FileNotFoundError:
+        return read()
