@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from threading import Lock
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel, SqlglotError
 
 from segmentry.errors import RuleError
-from segmentry.rules.arrange import MAX_NESTING, Arrangement, Path, arrange
+from segmentry.rules.arrange import Arrangement, Path, arrange
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.lower import lower
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.syntax import Syntax
 from segmentry.rules.tokens import tokenise
 
 _DUCKDB = DuckDB()
-
-FRAMES_PER_LEVEL = 60
-"""Python frames that the pure build of the parser needs for one bracket, `not` or minus sign, with room to spare."""
-
-_RECURSION = Lock()
-"""The recursion limit belongs to the whole process; two threads may not raise and lower it at once."""
 
 
 def parse_text(text: str, path: Path = ()) -> Syntax:
@@ -48,7 +39,7 @@ def _stock_tree(arrangement: Arrangement, text: str) -> exp.Expr:
     """The stock parser's tree, or RuleError for whatever the parser raises."""
     problem = Diagnostic("R119", "the rule can't be parsed", place=Place(0, len(text)), rule=text)
     try:
-        with _deep_recursion():
+        with deep_recursion():
             parser = _DUCKDB.parser(error_level=ErrorLevel.IMMEDIATE)
             trees = parser.parse_into(exp.Condition, arrangement.tokens, text)
     except (SqlglotError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -56,14 +47,3 @@ def _stock_tree(arrangement: Arrangement, text: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise RuleError([problem])
     return trees[0]
-
-
-@contextmanager
-def _deep_recursion() -> Iterator[None]:
-    with _RECURSION:
-        before = sys.getrecursionlimit()
-        sys.setrecursionlimit(before + FRAMES_PER_LEVEL * MAX_NESTING)
-        try:
-            yield
-        finally:
-            sys.setrecursionlimit(before)

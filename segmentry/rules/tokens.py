@@ -35,7 +35,7 @@ _NUMBER_AS_WRITTEN = re.compile(r"\d+(?:_\d+)*(?:\.\d+(?:_\d+)*)?(?:[eE][+-]?\d+
 _PIECE = re.compile(r"[^\W\d]\w*|\S")
 _COMMENT = re.compile(r"--[^\n\r]*|/\*.*?\*/", re.DOTALL)
 _CLOSED = re.compile(r"""--[^\n\r]*|/\*.*?\*/|'(?>(?:[^']|'')*)'|"(?>(?:[^"]|"")*)\"""", re.DOTALL)
-_NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
+NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Kind(Enum):
@@ -112,7 +112,7 @@ def _stray(text: str, start: int, end: int) -> Iterator[Diagnostic]:
 
 
 def _refuse_what_is_no_text(text: str) -> None:
-    if found := _NOT_TEXT.search(text):
+    if found := NOT_TEXT.search(text):
         place = Place(found.start(), found.end())
         shown = f"U+{ord(found.group()):04X}"
         raise RuleError([Diagnostic("R102", f"the rule holds {shown}, which is no character of a text", place=place)])

@@ -1,0 +1,398 @@
+"""The builder form: a tree of field, operator and value, as YAML or JSON gives it, read into the language's own tree.
+
+One entry is one of: a group (`match`, `rules`), a field (`field`, `operator`, `value`), an event and its measure
+(`event`, ...), a segment (`segment`, `member`), or a text (`rule`). Values are taken as written: `2026-01-31` is a
+text that the checker reads as a date, `NO` is Norway. A field, event or property is named whole, whatever characters
+are in it; inside `where` of an event, `contact.` before a field's name makes it the contact's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from segmentry.errors import RuleError
+from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
+from segmentry.rules.builder_schema import builder_schema
+from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, TIME_KEYS, Measure
+from segmentry.rules.builder_writer import to_builder
+from segmentry.rules.diagnostics import Diagnostic, Place
+from segmentry.rules.operators import Meaning, Shape
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
+from segmentry.rules.recursion import deep_recursion
+from segmentry.rules.suggest import did_you_mean
+from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Named, Negative, Not, Number, Or, Syntax, Text
+from segmentry.rules.tokens import MAX_PROBLEMS, NOT_TEXT, tokenise
+
+__all__ = ["builder_schema", "parse_builder", "to_builder"]
+
+_LONGEST_NUMBER = 1_000
+"""Bits of a whole number that are still written out; the checker refuses far shorter ones."""
+
+
+def parse_builder(mapping: object, path: Path = ()) -> Syntax:
+    """What a builder mapping says. Raises RuleError with every problem, each with the path to where it stands.
+
+    A place in a `{rule: "..."}` entry also has offsets into that text.
+    """
+    reader = _Reader()
+    with deep_recursion():
+        syntax = reader.entry(mapping, path, 0)
+        if reader.problems or syntax is None:
+            raise RuleError(reader.problems[:MAX_PROBLEMS])
+        _check_limits(syntax, path)
+    return syntax
+
+
+def _check_limits(syntax: Syntax, path: Path) -> None:
+    """A builder form has the limits of its text."""
+    text = to_text(syntax)
+    try:
+        arrange(tokenise(text), text)
+    except RuleError as error:
+        raise RuleError(replace(problem, place=Place(path=path), rule=None) for problem in error.diagnostics) from None
+
+
+class _Reader:
+    """Reads entries; a problem gives None for its entry and reading goes on with the next."""
+
+    def __init__(self) -> None:
+        self.problems: list[Diagnostic] = []
+        self.entries = 0
+
+    def problem(self, code: str, message: str, path: Path, help: str | None = None) -> None:
+        self.problems.append(Diagnostic(code, message, place=Place(path=path), help=help))
+
+    # ------------------------------------------------------------ entries
+
+    def entry(self, entry: object, path: Path, depth: int) -> Syntax | None:
+        self._count(path, depth)
+        if not isinstance(entry, Mapping):
+            help = "write `{field: ..., operator: ..., value: ...}`, or `{rule: \"...\"}` for a rule's text"
+            self.problem("R120", f"a rule's entry is a mapping, not {_kind(entry)}", path, help)
+            return None
+        kinds = [kind for kind in ENTRIES if kind in entry]
+        if len(kinds) != 1:
+            self._no_one_kind(entry, kinds, path)
+            return None
+        kind = kinds[0]
+        known = ENTRIES[kind]
+        wrong = [key for key in entry if key not in known]
+        for key in wrong:
+            here = (*path, key if isinstance(key, (str, int)) else str(key))
+            self.problem("R121", f"`{key}` can't stand beside `{kind}`", here, did_you_mean(str(key), known))
+        syntax = {
+            "rules": self._group,
+            "field": self._field,
+            "event": self._event,
+            "segment": self._segment,
+            "rule": self._rule,
+        }[kind](entry, path, depth)
+        return None if wrong else syntax
+
+    def _count(self, path: Path, depth: int) -> None:
+        """Refuse at once what only a loop or a bomb of YAML aliases can be."""
+        self.entries += 1
+        if depth > 2 * MAX_NESTING:
+            self.problem("R703", f"the rules are nested deeper than {MAX_NESTING}", path)
+            raise RuleError(self.problems[-1:])
+        if self.entries > 2 * MAX_CONDITIONS:
+            self.problem("R702", f"there are more than {MAX_CONDITIONS:,} conditions", path[:1])
+            raise RuleError(self.problems[-1:])
+
+    def _no_one_kind(self, entry: Mapping[object, object], kinds: list[str], path: Path) -> None:
+        if kinds:
+            self.problem("R123", f"`{kinds[0]}` and `{kinds[1]}` can't stand in one entry", path, "write two entries")
+            return
+        guesses = (did_you_mean(str(key), ENTRIES) for key in entry)
+        help = next((guess for guess in guesses if guess), None)
+        self.problem("R122", f"an entry needs one of {_listed(ENTRIES)}", path, help)
+
+    def _group(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        match = entry.get("match", "all")
+        rules = entry["rules"]
+        if not isinstance(match, str) or match not in MATCHES:
+            help = did_you_mean(match, MATCHES) if isinstance(match, str) else None
+            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), help)
+            match = "all"
+        if not isinstance(rules, Sequence) or isinstance(rules, (str, bytes)):
+            self.problem("R120", f"`rules` is a list of entries, not {_kind(rules)}", (*path, "rules"), "begin every entry with `- `")
+            return None
+        if not rules:
+            self.problem("R126", "`rules` is empty", (*path, "rules"), 'everybody is `{rule: "true"}`')
+            return None
+        items = [self.entry(item, (*path, "rules", index), depth + 1) for index, item in enumerate(rules)]
+        whole = [item for item in items if item is not None]
+        if len(whole) < len(items):
+            return None
+        place = Place(path=path)
+        if match == "all":
+            return _all(whole, place)
+        joined = _any(whole, place)
+        return Not(joined, place=place) if match == "none" else joined
+
+    def _field(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        field = self._name(entry, "field", path)
+        return self._comparison(field, entry, path)
+
+    def _segment(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        segment = self._string(entry["segment"], (*path, "segment"))
+        member = self._flag(entry, "member", path)
+        if segment is None or member is None:
+            return None
+        here = Place(path=(*path, "segment"))
+        call = Call("member", (Text(segment, place=here),), place=here)
+        return call if member else Not(call, place=here)
+
+    def _rule(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        text = self._string(entry["rule"], (*path, "rule"))
+        if text is None:
+            return None
+        try:
+            return parse_text(text, (*path, "rule"))
+        except RuleError as error:
+            self.problems.extend(error.diagnostics)
+            return None
+
+    # ------------------------------------------------------------ events
+
+    def _event(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        before = len(self.problems)
+        event = self._string(entry["event"], (*path, "event"))
+        name = self._measure_name(entry, path)
+        conditions = self._where(entry, path, depth)
+        if event is None or name is None or len(self.problems) > before:
+            return None
+        measure = MEASURES[name]
+        parts = [event]
+        if measure.property:
+            found = self._string(entry["property"], (*path, "property")) if "property" in entry else None
+            if "property" not in entry:
+                self.problem("R122", f"`{name}` needs a `property`", path, f"of which property of `{event}`?")
+            if found is None:
+                return None
+            parts.append(found)
+        elif "property" in entry:
+            self.problem("R123", f"`{name}` has no `property`", (*path, "property"))
+        named = self._bounds(entry, measure, name, path)
+        here = Place(path=(*path, "event"))
+        call = Call(name, (Name(tuple(parts), place=here), *conditions), named, place=here)
+        return self._measured(call, measure, entry, path) if len(self.problems) == before else None
+
+    def _measure_name(self, entry: Mapping[object, object], path: Path) -> str | None:
+        """The function an event entry stands for: said by `measure`, by `count`, or else `did`."""
+        given = [key for key in ("did", "count", "measure") if key in entry]
+        if len(given) > 1:
+            self.problem("R123", f"`{given[0]}` and `{given[1]}` can't stand in one entry", (*path, given[1]))
+            return None
+        if given != ["measure"]:
+            return given[0] if given else "did"
+        measure = entry["measure"]
+        if not isinstance(measure, str) or measure not in MEASURES:
+            help = did_you_mean(str(measure), MEASURES) or f"there are {_listed(MEASURES)}"
+            self.problem("R127", f"there is no measure `{measure}`", (*path, "measure"), help)
+            return None
+        return measure
+
+    def _where(self, entry: Mapping[object, object], path: Path, depth: int) -> tuple[Syntax, ...]:
+        if "where" not in entry:
+            return ()
+        where = self.entry(entry["where"], (*path, "where"), depth + 1)
+        if where is None:
+            return ()
+        return where.items if isinstance(where, And) else (where,)
+
+    def _bounds(self, entry: Mapping[object, object], measure: Measure, name: str, path: Path) -> tuple[Named, ...]:
+        """`last`, `since`, `until`, and what the measure itself takes by name."""
+        named: list[Named] = []
+        for key in (*TIME_KEYS, *EVENT_KEYS):
+            if key not in entry:
+                continue
+            here = (*path, key)
+            if key in EVENT_KEYS and key not in measure.keys:
+                self.problem("R123", f"`{name}` has no `{key}`", here)
+            elif (value := self._scalar(entry[key], here)) is not None:
+                named.append(Named(key, value, place=Place(path=here)))
+        return tuple(named)
+
+    def _measured(self, call: Call, measure: Measure, entry: Mapping[object, object], path: Path) -> Syntax | None:
+        """The measure, compared; `did` is a condition by itself."""
+        if call.name != "did":
+            if "count" not in entry:
+                return self._comparison(call, entry, path)
+            return self._comparison_of_count(call, entry, path)
+        for key in ("operator", "value"):
+            if key in entry:
+                self.problem("R123", f"`did` has no `{key}`", (*path, key), "`count` counts; `measure` names another function")
+                return None
+        did = self._flag(entry, "did", path)
+        if did is None:
+            return None
+        return call if did else Not(call, place=call.place)
+
+    def _comparison_of_count(self, call: Call, entry: Mapping[object, object], path: Path) -> Syntax | None:
+        count, here = entry["count"], (*path, "count")
+        if not isinstance(count, Mapping):
+            self.problem("R120", f"`count` is a mapping, not {_kind(count)}", here, "write `count: {operator: at least, value: 2}`")
+            return None
+        beside = [key for key in ("operator", "value") if key in entry]
+        for key in beside:
+            self.problem("R123", f"`{key}` stands inside `count`", (*path, key))
+        wrong = [key for key in count if key not in ("operator", "value")]
+        for key in wrong:
+            self.problem("R121", f"`{key}` can't stand in `count`", (*here, str(key)), did_you_mean(str(key), ("operator", "value")))
+        return None if beside or wrong else self._comparison(call, count, here)
+
+    # ------------------------------------------------------------ comparisons and values
+
+    def _comparison(self, left: Syntax | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
+        """`operator` and `value` of an entry, after what stands on their left."""
+        meaning = self._operator(entry, path)
+        if meaning is None:
+            return None
+        operator, here = meaning.operator, (*path, "value")
+        if operator.shape is Shape.POSTFIX:
+            if "value" in entry:
+                self.problem("R123", f"`{entry['operator']}` takes no value", here)
+                return None
+            made = None if left is None else IsSet(left, place=left.place)
+        elif "value" not in entry:
+            self.problem("R122", f"`{entry['operator']}` needs a `value`", path)
+            return None
+        elif operator.shape is Shape.INFIX:
+            right = self._value(entry["value"], here)
+            made = None if left is None or right is None else Infix(operator.name, left, right, place=left.place)
+        else:
+            made = self._listed(left, operator.shape, entry["value"], here)
+        if made is None:
+            return None
+        return Not(made, place=made.place) if meaning.negated else made
+
+    def _operator(self, entry: Mapping[object, object], path: Path) -> Meaning | None:
+        if "operator" not in entry:
+            self.problem("R122", "an `operator` is missing", path, "`equals`, `greater than`, `contains`, `is set`, ...")
+            return None
+        written = entry["operator"]
+        words = " ".join(written.lower().split()) if isinstance(written, str) else str(written)
+        meaning = OPERATOR_WORDS.get(words)
+        if meaning is None:
+            self.problem("R124", f"there is no operator `{written}`", (*path, "operator"), _operator_meant(words))
+        return meaning
+
+    def _listed(self, left: Syntax | None, shape: Shape, value: object, path: Path) -> Syntax | None:
+        """The list of `between` (two values) or `in` (one or more)."""
+        two = shape is Shape.BETWEEN
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+            help = "write `[1, 5]`" if two else "write `[UK, US]`"
+            self.problem("R125", f"the value is a list, not {_kind(value)}", path, help)
+            return None
+        if two and len(value) != 2:
+            self.problem("R125", f"`between` takes two values, not {len(value)}", path, "write `[1, 5]`; both ends are in")
+            return None
+        if not value:
+            self.problem("R113", "the list has no values", path)
+            return None
+        items = [self._value(item, (*path, index)) for index, item in enumerate(value)]
+        whole = tuple(item for item in items if item is not None)
+        if left is None or len(whole) < len(items):
+            return None
+        return Between(left, *whole, place=left.place) if two else In(left, whole, place=left.place)
+
+    def _value(self, value: object, path: Path) -> Syntax | None:
+        """A scalar, or `{field: x}`."""
+        if not isinstance(value, Mapping):
+            return self._scalar(value, path)
+        if set(value) != {"field"}:
+            self.problem("R125", "a value is a text, a number, true, false or `{field: name}`", path)
+            return None
+        return self._name(value, "field", path)
+
+    def _scalar(self, value: object, path: Path) -> Syntax | None:
+        place = Place(path=path)
+        if isinstance(value, bool):
+            return Boolean(value, place=place)
+        if isinstance(value, (int, float)):
+            return self._number(value, path)
+        if isinstance(value, str):
+            text = self._string(value, path, empty=True)
+            return None if text is None else Text(text, place=place)
+        help = "`is set` and `is not set` ask for it" if value is None else "write a text, a number, true or false"
+        self.problem("R125", f"a value can't be {_kind(value)}", path, help)
+        return None
+
+    def _number(self, value: float, path: Path) -> Syntax | None:
+        place = Place(path=path)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.problem("R125", "a number must be finite", path)
+            return None
+        if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+            self.problem("R125", "a number has at most 38 digits", path)
+            return None
+        written = int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
+        number = Number(written.removeprefix("-"), place=place)
+        return Negative(number, place=place) if written.startswith("-") else number
+
+    def _name(self, entry: Mapping[object, object], key: str, path: Path) -> Name | None:
+        """A field by its whole name; `contact.` before it is the language's own."""
+        written = self._string(entry[key], (*path, key))
+        if written is None:
+            return None
+        prefix, dot, rest = written.partition(".")
+        parts = (prefix, rest) if dot and rest and prefix == "contact" else (written,)
+        return Name(parts, place=Place(path=(*path, key)))
+
+    def _flag(self, entry: Mapping[object, object], key: str, path: Path) -> bool | None:
+        """`did:` or `member:`, true where not said."""
+        value = entry.get(key, True)
+        if isinstance(value, bool):
+            return value
+        self.problem("R125", f"`{key}` is true or false, not {_kind(value)}", (*path, key))
+        return None
+
+    def _string(self, value: object, path: Path, *, empty: bool = False) -> str | None:
+        if not isinstance(value, str):
+            self.problem("R125", f"`{path[-1]}` is a text, not {_kind(value)}", path, "put it in quotes")
+        elif not value and not empty:
+            self.problem("R125", f"`{path[-1]}` is empty", path)
+        elif found := NOT_TEXT.search(value):
+            self.problem("R102", f"the text holds U+{ord(found.group()):04X}, which is no character of a text", path)
+        else:
+            return value
+        return None
+
+
+def _all(items: list[Syntax], place: Place) -> Syntax:
+    flat = [part for item in items for part in (item.items if isinstance(item, And) else (item,))]
+    return flat[0] if len(flat) == 1 else And(tuple(flat), place=place)
+
+
+def _any(items: list[Syntax], place: Place) -> Syntax:
+    flat = [part for item in items for part in (item.items if isinstance(item, Or) else (item,))]
+    return flat[0] if len(flat) == 1 else Or(tuple(flat), place=place)
+
+
+def _operator_meant(words: str) -> str | None:
+    from_symbol = next((known for known, meaning in OPERATOR_WORDS.items() if words in meaning.operator.symbols), None)
+    return f"write `{from_symbol}`" if from_symbol else did_you_mean(words, OPERATOR_WORDS)
+
+
+def _kind(value: object) -> str:
+    """What a YAML or JSON value is, in words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"
+
+
+def _listed(names: Mapping[str, object] | Sequence[str], word: str = "and") -> str:
+    *most, last = (f"`{name}`" for name in names)
+    return f"{', '.join(most)} {word} {last}"

@@ -1,0 +1,126 @@
+"""The JSON Schema of the builder form, made from its tables."""
+
+from __future__ import annotations
+
+from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, TIME_KEYS
+from segmentry.rules.operators import Shape
+
+Json = dict[str, object]
+
+_DESCRIPTIONS = {
+    "match": "how many of the rules must hold",
+    "field": "a column of the contacts, by its whole name",
+    "operator": "what the value is compared by",
+    "event": "the event's name, or any_event",
+    "where": "which of the events count",
+    "last": "only events of this long ago at most: 30 days",
+    "since": "only events from this day or instant on",
+    "until": "only events up to this day or instant",
+    "did": "false: contacts without such an event",
+    "count": "how many such events",
+    "measure": "a function of the events: its result is compared",
+    "property": "which property of the events is measured",
+    "period": "active_periods: day, week or month",
+    "of": "active_periods: the last how many periods",
+    "at_least": "active_periods: events that make a period active",
+    "segment": "the name of another segment",
+    "member": "false: contacts outside that segment",
+    "rule": "a rule in text form",
+}
+
+
+def builder_schema() -> dict[str, object]:
+    """JSON Schema (2020-12) of a group; `$defs` holds the entries, and may be moved to the root of a larger schema."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A segment's rules in builder form",
+        "$ref": "#/$defs/group",
+        "$defs": {
+            "entry": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("field", "event", "segment", "group", "rule")]},
+            "group": _entry("rules", {"match": _one_of(MATCHES), "rules": _list_of(_ref("entry"), least=1)}),
+            "field": {**_entry("field", {"field": _NAME, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
+            "event": {**_entry("event", _event_keys()), "allOf": _EVENT_RULES},
+            "segment": _entry("segment", {"segment": _NAME, "member": _FLAG}),
+            "rule": _entry("rule", {"rule": _NAME}),
+            "comparison": {
+                "type": "object",
+                "properties": _COMPARISON,
+                "required": ["operator"],
+                "additionalProperties": False,
+                "allOf": _VALUE_BY_OPERATOR,
+            },
+            "scalar": {"type": ["string", "number", "boolean"]},
+            "value": {
+                "anyOf": [
+                    _ref("scalar"),
+                    {"type": "object", "properties": {"field": _NAME}, "required": ["field"], "additionalProperties": False},
+                ]
+            },
+        },
+    }
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _one_of(words: object) -> Json:
+    return {"enum": list(words)}  # type: ignore[call-overload]
+
+
+def _list_of(items: Json, *, least: int, most: int | None = None) -> Json:
+    return {"type": "array", "items": items, "minItems": least, **({} if most is None else {"maxItems": most})}
+
+
+def _entry(kind: str, properties: Json, required: tuple[str, ...] = ()) -> Json:
+    """An object with the keys of a kind of entry, and no others."""
+    told = {key: {**_json(properties[key]), **_description(key)} for key in ENTRIES[kind] if key in properties}
+    return {"type": "object", "properties": told, "required": [kind, *required], "additionalProperties": False}
+
+
+def _json(value: object) -> Json:
+    assert isinstance(value, dict)
+    return value
+
+
+def _description(key: str) -> Json:
+    return {"description": _DESCRIPTIONS[key]} if key in _DESCRIPTIONS else {}
+
+
+def _event_keys() -> Json:
+    return {
+        "event": _NAME,
+        "where": _ref("entry"),
+        **{key: _ref("scalar") for key in (*TIME_KEYS, *EVENT_KEYS)},
+        "did": _FLAG,
+        "count": _ref("comparison"),
+        "measure": _one_of(MEASURES),
+        "property": _NAME,
+        **_COMPARISON,
+    }
+
+
+def _operators(*shapes: Shape) -> list[str]:
+    return [words for words, meaning in OPERATOR_WORDS.items() if meaning.operator.shape in shapes]
+
+
+def _if(key: str, values: list[str], then: Json) -> Json:
+    return {"if": {"properties": {key: {"enum": values}}, "required": [key]}, "then": then}
+
+
+_NAME: Json = {"type": "string", "minLength": 1}
+_FLAG: Json = {"type": "boolean"}
+_COMPARISON: Json = {"operator": _one_of(OPERATOR_WORDS), "value": True}
+_VALUE_BY_OPERATOR = [
+    _if("operator", _operators(Shape.INFIX), {"required": ["value"], "properties": {"value": _ref("value")}}),
+    _if("operator", _operators(Shape.BETWEEN), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=2, most=2)}}),
+    _if("operator", _operators(Shape.LIST), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=1)}}),
+    _if("operator", _operators(Shape.POSTFIX), {"properties": {"value": False}}),
+]
+_EVENT_RULES = [
+    *_VALUE_BY_OPERATOR,
+    _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property", "operator"]}),
+    _if("measure", [name for name in MEASURES if name != "did"], {"required": ["operator"]}),
+    {"if": {"required": ["measure"]}, "then": {"properties": {"did": False, "count": False}}},
+    {"if": {"required": ["count"]}, "then": {"properties": {"did": False, "operator": False, "value": False}}},
+]

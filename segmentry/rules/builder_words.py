@@ -1,0 +1,50 @@
+"""The builder form's words: keys, operators, measures. Tables that reading, writing and the JSON Schema share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segmentry.rules.operators import PHRASES, Meaning
+
+MATCHES = ("all", "any", "none")
+
+TIME_KEYS = ("last", "since", "until")
+
+EVENT_KEYS = ("period", "of", "at_least")
+"""What only some measures take by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """An event function as the builder form has it: whether it needs a `property`, and the keys of its own."""
+
+    property: bool = False
+    keys: tuple[str, ...] = ()
+
+
+MEASURES: dict[str, Measure] = {
+    "did": Measure(),
+    "count": Measure(),
+    "distinct": Measure(property=True),
+    "sum": Measure(property=True),
+    "avg": Measure(property=True),
+    "min": Measure(property=True),
+    "max": Measure(property=True),
+    "first": Measure(),
+    "last": Measure(),
+    "earliest": Measure(property=True),
+    "latest": Measure(property=True),
+    "active_periods": Measure(keys=EVENT_KEYS),
+}
+
+ENTRIES: dict[str, tuple[str, ...]] = {
+    "field": ("field", "operator", "value"),
+    "event": ("event", "where", *TIME_KEYS, "did", "count", "measure", "property", *EVENT_KEYS, "operator", "value"),
+    "segment": ("segment", "member"),
+    "rules": ("match", "rules"),
+    "rule": ("rule",),
+}
+"""The kinds of entry, each by the key that makes it one, and the keys it may have."""
+
+OPERATOR_WORDS: dict[str, Meaning] = {" ".join(words): meaning for words, meaning in PHRASES.items() if "null" not in words}
+"""The operators by their words; `is null` is SQL's way to say one of them, and stays in the text."""
