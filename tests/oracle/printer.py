@@ -1,0 +1,346 @@
+"""Writes a rule of the oracle as rule text, in one plain spelling or in random ones, and, where it can, as a builder mapping."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+from tests.oracle import language as lang
+
+OR, AND, NOT, PREDICATE, SUM, PRODUCT, SIGN, ATOM = range(8)
+WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED = {"true", "false", "null", "not"}
+SHORT = {"day": "d", "hour": "h", "week": "w"}
+
+# Operator words by meaning; symbols first.
+SPELLINGS = {
+    "=": ("=", "equals"),
+    "!=": ("!=", "<>", "does not equal"),
+    "<": ("<", "less than"),
+    "<=": ("<=", "at most"),
+    ">": (">", "greater than"),
+    ">=": (">=", "at least"),
+}
+TIMES = {"<": (*SPELLINGS["<"], "before"), ">": (*SPELLINGS[">"], "after")}
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Printer:
+    """One spelling of rules; with `draw`, every choice that means the same is drawn."""
+
+    def __init__(self, draw: random.Random | None = None) -> None:
+        self.draw = draw
+
+    def chance(self, share: float) -> bool:
+        return self.draw is not None and self.draw.random() < share
+
+    def pick(self, choices: tuple[str, ...] | list[str]) -> str:
+        return self.draw.choice(choices) if self.draw else choices[0]
+
+    def gap(self) -> str:
+        if self.draw is None or self.draw.random() < 0.93:
+            return " "
+        return self.draw.choice(["  ", "\n", "\t", " /* and or not ' */ ", " -- it's nothing )\n"])
+
+    def words(self, text: str) -> str:
+        """Keywords and operator words, in any case and with any space between."""
+        parts = text.split(" ")
+        if self.draw:
+            parts = [self.draw.choice([p, p, p, p.upper(), p.capitalize()]) for p in parts]
+        return self.gap().join(parts)
+
+    def name(self, name: str, *, exact: bool = False) -> str:
+        plain = WORD.fullmatch(name) and name.lower() not in RESERVED
+        if plain and not self.chance(0.1):
+            return name if exact or not self.chance(0.15) else self.pick([name.upper(), name.lower(), name.capitalize()])
+        return '"' + name.replace('"', '""') + '"'
+
+    def function(self, name: str, arguments: list[str]) -> str:
+        name = self.pick([name, name, name, name.upper(), name.capitalize()])
+        comma = ", " if not self.chance(0.1) else self.pick([",", " , ", ",\n"])
+        return f"{name}({comma.join(arguments)})"
+
+    def duration(self, duration: lang.Duration) -> str:
+        if duration.unit in SHORT and self.chance(0.3):
+            return quoted(f"{duration.amount}{SHORT[duration.unit]}")
+        return quoted(f"{duration.amount} {duration.unit}{'' if duration.amount == 1 else 's'}")
+
+    def wrap(self, text: str, strength: int, needed: int) -> str:
+        if strength < needed or self.chance(0.05):
+            return f"({text})"
+        return text
+
+    # --- values
+
+    def value(self, node: lang.Value, needed: int = SUM) -> str:
+        text, strength = self.bare_value(node)
+        return self.wrap(text, strength, needed)
+
+    def bare_value(self, node: lang.Value) -> tuple[str, int]:
+        match node:
+            case lang.Field(name, _, outer):
+                return ("contact." if outer else "") + self.name(name), ATOM
+            case lang.Number(digits):
+                return digits, ATOM
+            case lang.Text(text):
+                return quoted(text), ATOM
+            case lang.Flag(flag):
+                return self.words("true" if flag else "false"), ATOM
+            case lang.Day(day):
+                return quoted(day.isoformat()), ATOM
+            case lang.Instant(text):
+                return quoted(text), ATOM
+            case lang.Now():
+                return self.function("now", []), ATOM
+            case lang.Ago(duration, ahead):
+                return self.function("ahead" if ahead else "ago", [self.duration(duration)]), ATOM
+            case lang.Today(unit, sign, duration):
+                base = self.function("start_of", [quoted(unit)]) if unit else self.function("today", [])
+                return (f"{base} {sign} {self.duration(duration)}", SUM) if duration else (base, ATOM)
+            case lang.Negative(inner):
+                return "-" + self.value(inner, ATOM), SIGN
+            case lang.Arithmetic(operator, left, right):
+                strength = SUM if operator in "+-" else PRODUCT
+                before, after = self.value(left, strength), self.value(right, strength + 1)
+                space = "" if self.chance(0.1) and not after.startswith("-") and operator not in "-/" else " "
+                return f"{before}{space}{operator}{space}{after}", strength
+            case lang.Call(name, arguments):
+                return self.function(name, [self.value(a) for a in arguments]), ATOM
+            case lang.Aggregate(function, event, prop, filters, window):
+                return self.function(function, self.event_arguments(event, prop, filters, window)), ATOM
+        raise TypeError(node)
+
+    def event_arguments(self, event: str | None, prop: str | None, filters: tuple[lang.Condition, ...], window: lang.Window) -> list[str]:
+        if event is None:
+            first = self.pick(["any_event"] * 3 + ["ANY_EVENT"]) if prop is None else "any_event"
+        elif prop is None and self.chance(0.2):
+            first = quoted(event)
+        else:
+            first = self.name(event, exact=True)
+        if prop is not None:
+            first += "." + self.name(prop)
+        named = []
+        if window.last:
+            named.append(("last", self.duration(window.last)))
+        if window.since:
+            named.append(("since", self.value(window.since)))
+        if window.until:
+            named.append(("until", self.value(window.until)))
+        if self.draw:
+            self.draw.shuffle(named)
+        keywords = [self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named]
+        return [first, *(self.condition(f) for f in filters), *keywords]
+
+    # --- conditions
+
+    def condition(self, node: lang.Condition, needed: int = OR) -> str:
+        text, strength = self.bare_condition(node)
+        return self.wrap(text, strength, needed)
+
+    def bare_condition(self, node: lang.Condition) -> tuple[str, int]:
+        match node:
+            case lang.All(conditions):
+                return (self.gap() + self.words("and") + self.gap()).join(self.condition(c, NOT) for c in conditions), AND
+            case lang.Any_(conditions):
+                return (self.gap() + self.words("or") + self.gap()).join(self.condition(c, AND) for c in conditions), OR
+            case lang.Not(inner):
+                if self.chance(0.2):
+                    return f"{self.words('not')}({self.condition(inner)})", NOT
+                return f"{self.words('not')}{self.gap()}{self.condition(inner, NOT)}", NOT
+            case lang.AtLeast(number, conditions):
+                return self.function("at_least", [str(number), *(self.condition(c) for c in conditions)]), ATOM
+            case lang.Constant(flag):
+                return self.words("true" if flag else "false"), ATOM
+            case lang.IsTrue(inner):
+                return self.value(inner, ATOM), ATOM
+            case lang.Did(event, filters, window):
+                return self.function("did", self.event_arguments(event, None, filters, window)), ATOM
+            case lang.Member(segment):
+                return self.function("member", [quoted(segment)]), ATOM
+            case lang.Sample(percent, salt):
+                return self.function("sample", [quoted(percent + "%"), f"salt => {quoted(salt)}"]), ATOM
+            case lang.ListHas(x, items, every):
+                return self.function("contains_all" if every else "contains_any", [self.value(v) for v in (x, *items)]), ATOM
+            case lang.Has("ends", x, part, negated) if self.chance(0.4):
+                text = self.function("ends_with", [self.value(x), self.value(part)])
+                return (f"{self.words('not')} {text}", NOT) if negated else (text, ATOM)
+            case lang.Within(x, duration, ahead, negated) if self.chance(0.4):
+                text = self.function("in_next" if ahead else "in_last", [self.value(x), self.duration(duration)])
+                return (f"{self.words('not')} {text}", NOT) if negated else (text, ATOM)
+        return self.predicate(node), PREDICATE
+
+    def infix(self, left: lang.Value, operator: str, right: str) -> str:
+        return f"{self.value(left)}{self.gap()}{operator}{self.gap()}{right}"
+
+    def negatable(self, symbol: str, word: str, negated_word: str, negated: bool) -> str:
+        """The operator's symbol or words; a negated one has words only."""
+        return self.words(negated_word if negated else self.pick([symbol, word]))
+
+    def predicate(self, node: lang.Condition) -> str:
+        match node:
+            case lang.Compare(operator, left, right):
+                times = left.type.kind in ("timestamp", "date")
+                spelling = self.pick((TIMES if times else SPELLINGS).get(operator, SPELLINGS[operator]))
+                after = self.value(right)
+                if not spelling[0].isalpha():
+                    if self.chance(0.1) and not after.startswith(("-", "@")):
+                        return f"{self.value(left)}{spelling}{after}"
+                    return self.infix(left, spelling, after)
+                return self.infix(left, self.words(spelling), after)
+            case lang.Between(x, low, high, negated):
+                bounds = f"{self.value(low)}{self.gap()}{self.words('and')}{self.gap()}{self.value(high)}"
+                return self.infix(x, self.words("not between" if negated else "between"), bounds)
+            case lang.In(x, items, negated):
+                return self.infix(x, self.words("not in" if negated else "in"), f"({', '.join(self.value(i) for i in items)})")
+            case lang.Has("contains", x, part, negated):
+                return self.infix(x, self.negatable("@>", "contains", "does not contain", negated), self.value(part, ATOM))
+            case lang.Has("starts", x, part, False):
+                return self.infix(x, self.negatable("^@", "starts with", "", False), self.value(part, ATOM))
+            case lang.Has("ends", x, part, False):
+                return self.infix(x, self.words("ends with"), self.value(part, ATOM))
+            case lang.Has(operator, x, part, True):
+                return f"not {self.condition(lang.Has(operator, x, part), PREDICATE)}"
+            case lang.Matches(x, pattern, negated):
+                return self.infix(x, self.negatable("~", "matches", "does not match", negated), quoted(pattern))
+            case lang.Like(x, pattern, ignore_case, negated):
+                word = "ilike" if ignore_case else "like"
+                return self.infix(x, self.words(f"not {word}" if negated else word), quoted(pattern))
+            case lang.IsSet(x, negated):
+                words = ["is not set", "is null"] if negated else ["is set", "is not null"]
+                return f"{self.value(x)}{self.gap()}{self.words(self.pick(words))}"
+            case lang.Within(x, duration, ahead, negated):
+                words = ("not " if negated else "") + ("in the next" if ahead else "in the last")
+                return self.infix(x, self.words(words), self.duration(duration))
+        raise TypeError(node)
+
+
+def text_of(node: lang.Condition, draw: random.Random | None = None) -> str:
+    return Printer(draw).condition(node)
+
+
+# --- builder form
+
+BUILDER_WORDS = {
+    "=": "equals",
+    "!=": "does not equal",
+    "<": "less than",
+    "<=": "at most",
+    ">": "greater than",
+    ">=": "at least",
+}
+
+
+class NoBuilder(Exception):  # noqa: N818  (it is no error: the form has no words for this)
+    """The builder form has no words for it; a `rule:` leaf has."""
+
+
+def builder_of(node: lang.Condition, draw: random.Random) -> dict[str, Any]:
+    """The rule as a builder mapping; parts the form has no words for are text leaves."""
+    match node:
+        case lang.All(conditions):
+            found: dict[str, Any] = {"rules": [builder_of(c, draw) for c in conditions]}
+            return found if draw.random() < 0.5 else {"match": "all"} | found
+        case lang.Any_(conditions):
+            return {"match": "any", "rules": [builder_of(c, draw) for c in conditions]}
+        case lang.Not(lang.Any_(conditions)):
+            return {"match": "none", "rules": [builder_of(c, draw) for c in conditions]}
+        case lang.Not(lang.Member(segment)):
+            return {"segment": segment, "member": False}
+        case lang.Not(lang.Did(event, filters, window)):
+            return leaf(lambda: {"event": event or "any_event", "did": False} | event_parts(filters, window, draw), node)
+        case lang.Not(inner):
+            return {"match": "none", "rules": [builder_of(inner, draw)]}
+        case lang.Member(segment):
+            return {"segment": segment} if draw.random() < 0.5 else {"segment": segment, "member": True}
+        case lang.Did(event, filters, window):
+            return leaf(lambda: {"event": event or "any_event"} | event_parts(filters, window, draw), node)
+    return leaf(lambda: predicate_mapping(node, draw), node)
+
+
+def leaf(make: Any, node: lang.Condition) -> dict[str, Any]:
+    try:
+        return dict(make())
+    except NoBuilder:
+        return {"rule": text_of(node)}
+
+
+def predicate_mapping(node: lang.Condition, draw: random.Random) -> dict[str, Any]:
+    match node:
+        case lang.Compare(operator, left, right):
+            words = BUILDER_WORDS[operator]
+            if left.type.kind in ("timestamp", "date") and draw.random() < 0.5:
+                words = {"<": "before", ">": "after"}.get(operator, words)
+            return subject(left, words, plain(right), draw)
+        case lang.Between(x, low, high, negated):
+            return subject(x, "not between" if negated else "between", [plain(low), plain(high)], draw)
+        case lang.In(x, items, negated):
+            return subject(x, "not in" if negated else "in", [plain(i) for i in items], draw)
+        case lang.Has(operator, x, part, negated):
+            word = {"contains": "contains", "starts": "starts with", "ends": "ends with"}[operator]
+            if negated:
+                if operator != "contains":
+                    raise NoBuilder
+                word = "does not contain"
+            return subject(x, word, plain(part), draw)
+        case lang.Matches(x, pattern, negated):
+            return subject(x, "does not match" if negated else "matches", pattern, draw)
+        case lang.IsSet(x, negated):
+            return subject(x, "is not set" if negated else "is set", None, draw)
+        case lang.Within(x, duration, ahead, negated):
+            return subject(x, ("not " if negated else "") + ("in the next" if ahead else "in the last"), span(duration), draw)
+    raise NoBuilder
+
+
+def span(duration: lang.Duration) -> str:
+    return f"{duration.amount} {duration.unit}{'' if duration.amount == 1 else 's'}"
+
+
+def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> dict[str, Any]:
+    compared = {"operator": operator} if value is None else {"operator": operator, "value": value}
+    match x:
+        case lang.Field(name, _, False):
+            return {"field": name} | compared
+        case lang.Aggregate(function, event, prop, filters, window):
+            found = {"event": event or "any_event"} | event_parts(filters, window, draw)
+            if prop is not None:
+                found["property"] = prop
+            if function == "count" and draw.random() < 0.5:
+                return found | {"count": compared}
+            return found | {"measure": function} | compared
+    raise NoBuilder
+
+
+def event_parts(filters: tuple[lang.Condition, ...], window: lang.Window, draw: random.Random) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if filters:
+        found["where"] = {"match": "all", "rules": [builder_of(f, draw) for f in filters]}
+    if window.last:
+        found["last"] = span(window.last)
+    for bound, at in (("since", window.since), ("until", window.until)):
+        if at is not None:
+            found[bound] = plain(at)
+    return found
+
+
+def plain(value: lang.Value) -> Any:
+    """A literal as JSON has it."""
+    match value:
+        case lang.Number(digits):
+            digits = digits.replace("_", "")
+            if "." not in digits:
+                return int(digits)
+            if repr(float(digits)) == digits:
+                return float(digits)
+        case lang.Text(text) | lang.Instant(text):
+            return text
+        case lang.Flag(flag):
+            return flag
+        case lang.Day(day):
+            return day.isoformat()
+        case lang.Field(name, _, False):
+            return {"field": name}
+    raise NoBuilder

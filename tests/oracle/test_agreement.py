@@ -1,0 +1,123 @@
+"""The product agrees with the row-by-row oracle on random rules over random data, and keeps its promises about both."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from tests.oracle.agreement import Batch, batch, disagreements
+from tests.oracle.datasets import Dataset
+from tests.oracle.printer import builder_of, text_of
+from tests.oracle.product import ask
+
+PER_BATCH = 50
+FULL_PARTS = 16
+FULL_BATCHES_EACH = 26  # 16 x 26 x 50 = 20,800 pairs
+
+
+def report(found: list[str]) -> str:
+    return f"{len(found)} disagreements\n" + "\n".join(found[:5])
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_it_agrees_with_the_oracle(seed: int, number: int):
+    found = disagreements(batch(f"{seed}:{number}", PER_BATCH))
+    assert not found, report(found)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(FULL_PARTS))
+def test_it_agrees_with_the_oracle_on_twenty_thousand_pairs(seed: int, part: int):
+    found: list[str] = []
+    for number in range(FULL_BATCHES_EACH):
+        found += disagreements(batch(f"{seed}:full:{part}:{number}", PER_BATCH))
+        assert len(found) < 20, report(found)
+    assert not found, report(found)
+
+
+@pytest.fixture(scope="module")
+def worlds(request: pytest.FixtureRequest) -> list[Batch]:
+    seed = request.config.getoption("--seed")
+    return [batch(f"{seed}:properties:{i}", 30) for i in range(2)]
+
+
+def plain(one: Batch) -> dict[str, str]:
+    return {name: text_of(condition) for name, condition in one.rules.items()}
+
+
+def changed(before: dict[str, list[bool]], after: dict[str, list[bool]], rules: dict[str, str]) -> list[str]:
+    return [rules[name] for name in before if before[name] != after[name]]
+
+
+def test_not_splits_the_contacts(worlds: list[Batch]):
+    for one in worlds:
+        rules = plain(one)
+        got = ask(one.data, rules | {f"{name}_not": f"not ({text})" for name, text in rules.items()})
+        wrong = [rules[name] for name in rules if any(a is b for a, b in zip(got[name], got[f"{name}_not"], strict=True))]
+        assert not wrong
+
+
+def test_the_order_of_rows_does_not_matter(worlds: list[Batch]):
+    draw = random.Random(1)
+    for one in worlds:
+        rules = plain(one)
+        order = list(range(len(one.data.rows)))
+        draw.shuffle(order)
+        tables = tuple(replace(t, rows=tuple(draw.sample(t.rows, len(t.rows)))) for t in one.data.tables)
+        shuffled: Dataset = replace(one.data, rows=tuple(one.data.rows[i] for i in order), tables=tables)
+        before, after = ask(one.data, rules), ask(shuffled, rules)
+        assert not changed({n: [a[i] for i in order] for n, a in before.items()}, after, rules)
+
+
+@pytest.mark.parametrize("form", ["chunked", "polars", "parquet"])
+def test_how_the_rows_are_held_does_not_matter(worlds: list[Batch], form: str, tmp_path):
+    for one in worlds:
+        rules = plain(one)
+        assert not changed(ask(one.data, rules), ask(one.data, rules, form, tmp_path), rules)
+
+
+def test_a_rule_alone_is_the_rule_among_others(worlds: list[Batch]):
+    for one in worlds:
+        rules = plain(one)
+        together = ask(one.data, rules)
+        for name in list(rules)[:12]:
+            if "member(" not in rules[name]:
+                assert ask(one.data, {name: rules[name]})[name] == together[name], rules[name]
+
+
+def test_text_builder_text_keeps_the_meaning(worlds: list[Batch]):
+    from segmentry.rules.builder import parse_builder, to_builder
+    from segmentry.rules.parse import parse_text
+    from segmentry.rules.printer import to_text
+
+    for one in worlds:
+        rules = plain(one)
+        builders = {name: to_builder(parse_text(text)) for name, text in rules.items()}
+        there_and_back = {name: to_text(parse_builder(mapping)) for name, mapping in builders.items()}
+        before = ask(one.data, rules)
+        assert not changed(before, ask(one.data, builders), rules)
+        assert not changed(before, ask(one.data, there_and_back), rules)
+
+
+def test_formatted_text_keeps_the_meaning(worlds: list[Batch]):
+    from segmentry.rules.parse import parse_text
+    from segmentry.rules.printer import to_text
+
+    for one in worlds:
+        rules = plain(one)
+        spelled = {name: text for name, text in one.texts.items() if isinstance(text, str)} | {
+            name: rules[name] for name, text in one.texts.items() if not isinstance(text, str)
+        }
+        formatted = {name: to_text(parse_text(text)) for name, text in spelled.items()}
+        assert {name: to_text(parse_text(text)) for name, text in formatted.items()} == formatted
+        assert not changed(ask(one.data, rules), ask(one.data, formatted), rules)
+
+
+def test_the_builder_form_means_what_the_text_means(worlds: list[Batch]):
+    draw = random.Random(2)
+    for one in worlds:
+        rules = plain(one)
+        builders = {name: builder_of(condition, draw) for name, condition in one.rules.items()}
+        assert not changed(ask(one.data, rules), ask(one.data, builders), rules)
