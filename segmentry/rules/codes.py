@@ -36,3 +36,69 @@ LIMITS = {
     "R702": "the rule has more than 1,000 conditions",
     "R703": "the rule is nested deeper than 100",
 }
+
+NAMES = {
+    "R103": "contacts have no such field",
+    "R200": "a name that fits several fields but for its case",
+    "R201": "a column whose type no rule can use",
+    "R202": "events have no such property",
+    "R203": "`contact.` outside an event's conditions",
+    "R204": "a dotted name where a field is meant",
+    "R205": "a name with a hyphen, without quotes",
+}
+
+TYPES = {
+    "R300": "two types that don't compare",
+    "R301": "an operator on a type it is not for",
+    "R302": "a condition where a value is needed",
+    "R303": "a value where a condition is needed",
+    "R304": "a condition compared with true or false",
+    "R305": "arithmetic on something that is no number",
+    "R306": "a product with more than 38 digits after the point",
+    "R307": "values of different types where one is needed",
+    "R308": "a property with different types in different event tables",
+    "R309": "arithmetic with too many changes between `*`, `/` and `%`",
+}
+
+LITERALS = {
+    "R400": "a text that is no date or instant",
+    "R401": "a text that is no length of time",
+    "R402": "hours, minutes or seconds beside a date",
+    "R403": "a comparison with null or the empty text",
+    "R404": "bounds the wrong way round",
+    "R405": "a number of more than 38 digits",
+    "R406": "a regular expression that RE2 refuses",
+    "R407": "a share that is no percent above 0 and up to 100",
+    "R408": "an empty `in ()`",
+    "R409": "a literal of the wrong kind",
+}
+
+FUNCTIONS = {
+    "R500": "no such function",
+    "R501": "not in this version",
+    "R502": "too few or too many arguments",
+    "R503": "an unknown, repeated or missing keyword argument",
+    "R504": "an argument of a type the function is not for",
+    "R505": "a function that can't stand inside an event's conditions",
+    "R506": "an event that no source can carry",
+    "R507": "an argument that does not name an event",
+    "R508": "an event without its property, or a property where an event is needed",
+    "R509": "an argument that must be written as a literal",
+}
+
+REFERENCES = {
+    "R600": "no such segment",
+    "R601": "segments that refer to each other in a circle",
+}
+
+WARNINGS = {
+    "R900": "an event that has not been seen yet",
+    "R901": "a rule or condition that never holds",
+    "R902": "a rule or condition that always holds",
+    "R903": "two segments with the same rule",
+    "R904": "a comparison value that the snapshot never contains",
+    "R905": "a window longer than the data",
+}
+
+CODES: dict[str, str] = {**SYNTAX, **LIMITS, **NAMES, **TYPES, **LITERALS, **FUNCTIONS, **REFERENCES, **WARNINGS}
+"""Every code of a rule's diagnostics, and what it means."""

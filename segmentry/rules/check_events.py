@@ -1,0 +1,219 @@
+"""Checking, third layer: event functions, that is which rows, which property, which time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from segmentry.rules import nodes as n
+from segmentry.rules import syntax as s
+from segmentry.rules.check_names import ANY_EVENT, EventRows, quoted_if_needed
+from segmentry.rules.check_values import TIME_KINDS, Values, a_kind
+from segmentry.rules.functions import WITH_PROPERTY, Function
+from segmentry.rules.times import MONTHS, SECONDS
+from segmentry.rules.types import COUNT, FLOAT64, MAX_DIGITS, TIMESTAMP, Kind, Type, exact
+
+MOST_APART = timedelta(hours=26)
+"""How far the same wall time in two zones can be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The time keywords of an event function."""
+
+    last: n.Duration | None = None
+    since: n.Value | None = None
+    until: n.Value | None = None
+
+
+@dataclass
+class EventFunctions(Values):
+    """Checks event functions; their conditions are checked by the layer above."""
+
+    def aggregate(self, call: s.Call, function: Function) -> n.Value | None:
+        chosen = self.events(call, function)
+        if chosen is None:
+            return None
+        events, property, rows = chosen
+        type = self._aggregate_type(call, property, rows)
+        return None if type is None else n.Aggregate(type, call.name, events, property, place=call.place)
+
+    def events(self, call: s.Call, function: Function) -> tuple[n.Events, n.Field | None, EventRows] | None:
+        """The rows an event function is about, and its property where it has one."""
+        if self.rows is not None:
+            return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, "conditions here are about one event at a time")
+        fine = self.only_keywords(call, function)
+        bounds = self._bounds(call)
+        if not call.args:
+            return self.error("R502", f"`{call.name}` needs an event", call.place, f"it is {function.signature}")
+        named = self._named_event(call)
+        if named is None:
+            return None
+        rows, wanted = named
+        with self.inside(rows):
+            property = None if wanted is None else self.property(wanted, call.args[0].place, rows)
+            where = [self.condition(node) for node in call.args[1:]]
+        conditions = [condition for condition in where if condition is not None]
+        if not fine or bounds is None or len(conditions) < len(where) or (wanted is not None and property is None):
+            return None
+        combined = n.And(tuple(conditions), place=call.place) if len(conditions) > 1 else conditions[0] if conditions else None
+        events = n.Events(rows.event, combined, bounds.last, bounds.since, bounds.until, place=call.place)
+        return events, property, rows
+
+    # ------------------------------------------------------------ which event
+
+    def _named_event(self, call: s.Call) -> tuple[EventRows, str | None] | None:
+        """The first argument as the rows of an event and the name of a property."""
+        node = call.args[0]
+        needs_property = call.name in WITH_PROPERTY
+        parts = self._event_parts(call, node)
+        if parts is None:
+            return None
+        event, property = parts
+        if property is None and needs_property:
+            dotted = f"{quoted_if_needed(event)}.property"
+            help = f"name one, as in {call.name}({self._example(event) or dotted})"
+            return self.error("R508", f"`{call.name}` needs a property of `{event}`", node.place, help)
+        if property is not None and not needs_property:
+            return self._no_property_wanted(call, event, property)
+        unquoted = isinstance(node, s.Name) and not (node.quoted and node.quoted[0])
+        rows = self.any_rows(node.place) if event == ANY_EVENT and unquoted else self.event_rows(event, node.place)
+        return None if rows is None else (rows, property)
+
+    def _event_parts(self, call: s.Call, node: s.Syntax) -> tuple[str, str | None] | None:
+        match node:
+            case s.Text(value="") | s.Null():
+                return self.error("R507", "an event needs a name", node.place)
+            case s.Text():
+                return node.value, None
+            case s.Name(parts=(event,)):
+                return event, None
+            case s.Name(parts=(event, property)):
+                return event, property
+            case s.Name():
+                event = ".".join(node.parts[:-1])
+                help = f'an event\'s name with dots is quoted: "{event}".{node.parts[-1]}'
+                return self.error("R507", f"`{'.'.join(node.parts)}` has too many dots", node.place, help)
+            case s.Infix(op="-"):
+                help = f'an event\'s name with hyphens is quoted: "{self.written(node)}"'
+                return self.error("R507", "this does not name an event", node.place, help)
+        help = f"write the event first, as in {call.name}({'order_placed.amount' if call.name in WITH_PROPERTY else 'order_placed'}, ...)"
+        return self.error("R507", f"the first argument of `{call.name}` names an event", node.place, help)
+
+    def _no_property_wanted(self, call: s.Call, event: str, property: str) -> None:
+        place = call.args[0].place
+        dotted = f"{event}.{property}"
+        if self.is_event(dotted):
+            return self.error("R507", f"`{dotted}` has a dot, so it needs quotes", place, f'write {call.name}("{dotted}")')
+        name, column = quoted_if_needed(event), quoted_if_needed(property)
+        help = {
+            "count": f"write count({name}, {column} is set), or distinct({name}.{column})",
+            "did": f"write did({name}, {column} ...) with a condition",
+            "first": f"write earliest({name}.{column})",
+            "last": f"write latest({name}.{column})",
+        }.get(call.name)
+        return self.error("R508", f"`{call.name}` takes an event, not a property", place, help)
+
+    def _example(self, event: str) -> str | None:
+        """`event.property` with a property that the event has, a number where there is one."""
+        tables = [table for table in self.schema.events if table.event == event]
+        numbers = [name for table in tables for name, type in table.fields.items() if type.kind is Kind.NUMBER]
+        return f"{quoted_if_needed(event)}.{quoted_if_needed(numbers[-1])}" if numbers else None
+
+    def _aggregate_type(self, call: s.Call, property: n.Field | None, rows: EventRows) -> Type | None:
+        if call.name in ("first", "last"):
+            return TIMESTAMP
+        if property is None:
+            return COUNT
+        type = property.type
+        allowed = ALLOWED.get(call.name, COMPARABLE)
+        if type.kind not in allowed:
+            help = "a sum or average needs a column of numbers" if allowed == (Kind.NUMBER,) and type.kind is Kind.TEXT else None
+            return self.error("R504", f"`{call.name}` is not for {a_kind(type)} like `{property.name}`", property.place, help)
+        if call.name == "distinct":
+            return COUNT
+        if call.name == "avg":
+            return FLOAT64
+        if call.name == "sum":
+            places = max(table.scale for table in rows.tables if property.name in table.fields)
+            return exact(MAX_DIGITS, places if type.is_float else type.scale)
+        return type
+
+    # ------------------------------------------------------------ which time
+
+    def _bounds(self, call: s.Call) -> Bounds | None:
+        """`last =>`, `since =>`, `until =>`."""
+        fine = True
+        last: n.Duration | None = None
+        ends: dict[str, n.Value] = {}
+        for named in call.named:
+            if named.name == "last":
+                last = self.duration(named.value, "last => '30 days'")
+                fine = fine and last is not None
+            elif named.name in ("since", "until"):
+                bound = self._bound(named)
+                if bound is None:
+                    fine = False
+                else:
+                    ends[named.name] = bound
+        since, until = ends.get("since"), ends.get("until")
+        if since is not None and until is not None and are_reversed(since, until):
+            self.error("R404", "`since` is after `until`", since.place, "swap them")
+        return Bounds(last, since, until) if fine else None
+
+    def _bound(self, named: s.Named) -> n.Value | None:
+        before = len(self.errors)
+        value = self.value(named.value, TIMESTAMP)
+        if value is None:
+            return None
+        if len(self.errors) == before and (value.type.kind not in TIME_KINDS or not reads_clock_only(value)):
+            help = "write a date, an instant, or now(), ago('30 days'), today(), start_of('month')"
+            self.error("R509", f"`{named.name}` takes a moment that is the same for every contact", named.value.place, help)
+            return None
+        return value
+
+
+COMPARABLE = (Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN, Kind.TIMESTAMP, Kind.DATE)
+ORDERED = (Kind.TEXT, Kind.NUMBER, Kind.TIMESTAMP, Kind.DATE)
+ALLOWED = {"sum": (Kind.NUMBER,), "avg": (Kind.NUMBER,), "min": ORDERED, "max": ORDERED}
+"""The kinds of property that a function takes; the others take all but lists."""
+
+
+def reads_clock_only(value: n.Value) -> bool:
+    """Whether a value is the same for every contact."""
+    return not any(isinstance(node, (n.Field, n.Aggregate)) for node in n.walk(value))
+
+
+def are_reversed(low: n.Value, high: n.Value) -> bool:
+    """Whether the lower of two bounds is certainly above the upper one."""
+    if isinstance(low, n.AsOf) and isinstance(high, n.AsOf):
+        (low_months, low_seconds), (high_months, high_seconds) = _moved_by(low), _moved_by(high)
+        return low_months >= high_months and low_seconds >= high_seconds and (low_months, low_seconds) != (high_months, high_seconds)
+    if not isinstance(low, n.Constant) or not isinstance(high, n.Constant):
+        return False
+    first, last = low.value, high.value
+    if isinstance(first, date) and isinstance(last, date):
+        return _start(first) - _end(last) > (MOST_APART if _is_aware(first) != _is_aware(last) else timedelta(0))
+    return low.type.kind is Kind.NUMBER and high.type.kind is Kind.NUMBER and first > last  # type: ignore[operator]
+
+
+def _moved_by(value: n.AsOf) -> tuple[int, int]:
+    """How far from the run's instant: (months, seconds), of which one is 0."""
+    if value.shift is None:
+        return 0, 0
+    amount = value.sign * value.shift.amount
+    months = MONTHS.get(value.shift.unit)
+    return (0, amount * SECONDS[value.shift.unit]) if months is None else (amount * months, 0)
+
+
+def _is_aware(moment: date) -> bool:
+    return isinstance(moment, datetime) and moment.tzinfo is not None
+
+
+def _start(moment: date) -> datetime:
+    return moment.replace(tzinfo=None) if isinstance(moment, datetime) else datetime.combine(moment, time.min)
+
+
+def _end(moment: date) -> datetime:
+    return moment.replace(tzinfo=None) if isinstance(moment, datetime) else datetime.combine(moment, time.max)
+

@@ -1,0 +1,262 @@
+"""Checking, first layer: what is reported, and what the names in a rule stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from segmentry.rules import syntax as s
+from segmentry.rules.diagnostics import Diagnostic, Place, Severity
+from segmentry.rules.functions import FUNCTIONS
+from segmentry.rules.nodes import Field, Scope
+from segmentry.rules.schema import EventTable, Schema
+from segmentry.rules.suggest import nearest
+from segmentry.rules.types import FLOAT64, Type, exact
+
+ANY_EVENT = "any_event"
+CONTACT = "contact"
+QUOTED_LENGTH = 60
+"""A piece of the rule that is longer than this is not repeated in a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRows:
+    """The rows that an event function is about: which event (None: any), and the tables that can carry it."""
+
+    event: str | None
+    tables: tuple[EventTable, ...]
+
+    @property
+    def label(self) -> str:
+        return "events" if self.event is None else f"`{self.event}` events"
+
+
+@dataclass
+class Names:
+    """What one check gathers, and the look-up of fields, properties and events. `rows` is None outside event functions."""
+
+    schema: Schema
+    source: str | None = None
+    errors: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    rows: EventRows | None = None
+
+    # ------------------------------------------------------------ reporting
+
+    def error(self, code: str, message: str, place: Place, help: str | None = None, notes: tuple[str, ...] = ()) -> None:
+        """Report a problem; answers None so that a caller can end with it."""
+        self.errors.append(Diagnostic(code, message, place=place, help=help, notes=notes, rule=self.source))
+
+    def warn(self, code: str, message: str, place: Place, help: str | None = None) -> None:
+        self.warnings.append(Diagnostic(code, message, Severity.WARNING, place, help, rule=self.source))
+
+    def written(self, node: s.Syntax, otherwise: str = "...") -> str:
+        """A piece of the rule as it was written, for a hint; `otherwise` where that is long or not at hand."""
+        if isinstance(node, s.Name):
+            return ".".join(map(quoted_if_needed, node.parts))
+        if isinstance(node, s.Text):
+            return in_quotes(node.value) if len(node.value) <= QUOTED_LENGTH else otherwise
+        if isinstance(node, s.Number):
+            return node.text
+        start, end = node.place.start, node.place.end
+        if self.source is None or node.place.path or not 0 <= start < end <= len(self.source):
+            return otherwise
+        piece = " ".join(self.source[start:end].split())
+        return piece if len(piece) <= QUOTED_LENGTH else otherwise
+
+    @contextmanager
+    def inside(self, rows: EventRows) -> Iterator[None]:
+        """While it lasts, names are columns of those event rows."""
+        self.rows, before = rows, self.rows
+        try:
+            yield
+        finally:
+            self.rows = before
+
+    # ------------------------------------------------------------ fields
+
+    def field(self, name: s.Name, *, text_meant: bool = False) -> Field | None:
+        """The field or property that a name stands for; None if it is reported.
+
+        `text_meant`: it stands where a text would, so an unknown name may be a text without its quotes.
+        """
+        if self.rows is None:
+            return self._contact_name(name, text_meant)
+        if len(name.parts) == 1:
+            return self.property(name.parts[0], name.place, self.rows, in_quotes(name.parts[0]) if text_meant or is_quoted(name) else None)
+        if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
+            return self._contact_field(name.parts[1], name, text_meant)
+        return self._dotted_in_event(name)
+
+    def _contact_name(self, name: s.Name, text_meant: bool) -> Field | None:
+        if len(name.parts) == 1:
+            return self._contact_field(name.parts[0], name, text_meant)
+        if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
+            help = f"here a contact's field is just `{quoted_if_needed(name.parts[1])}`"
+            return self.error("R203", "`contact.` is for the conditions inside an event function", name.place, help)
+        joined = ".".join(name.parts)
+        if joined in self.schema.fields:
+            return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
+        event = ".".join(name.parts[:-1])
+        if self.is_event(event):
+            dotted = f"{quoted_if_needed(event)}.{quoted_if_needed(name.parts[-1])}"
+            help = f"ask about a contact's events: sum({dotted}), latest({dotted}), ..."
+            return self.error("R204", f"`{joined}` is a property of events, and a contact may have many", name.place, help)
+        return self.error("R103", f"contacts have no field `{joined}`", name.place, self._similar(joined, self.schema.fields))
+
+    def _contact_field(self, wanted: str, name: s.Name, text_meant: bool) -> Field | None:
+        found = self._column(wanted, self.schema.fields, name.place)
+        if isinstance(found, str):
+            return Field(self.schema.fields[found], Scope.CONTACT, found, place=name.place)
+        if found is not None:
+            return None
+        stored = self.schema.unusable.get(wanted)
+        if stored is not None:
+            return self.error("R201", f"no rule can use the field `{wanted}`, whose type is {stored}", name.place)
+        return self.error("R103", f"contacts have no field `{wanted}`", name.place, self._instead_of_field(wanted, text_meant or is_quoted(name)))
+
+    def _instead_of_field(self, wanted: str, text_meant: bool) -> str | None:
+        """What somebody meant who wrote a field that does not exist."""
+        if wanted in self.schema.segments:
+            return f"`{wanted}` is a segment: write member('{wanted}')"
+        if self.is_event(wanted, seen=True):
+            return f"`{wanted}` is an event: write did({quoted_if_needed(wanted)})"
+        similar = self._similar(wanted, self.schema.fields)
+        if similar is not None:
+            return similar
+        function = FUNCTIONS.get(wanted.lower())
+        if function is not None and function.signature.endswith("()"):
+            return f"a function needs brackets: {function.signature}"
+        return f"a text is written in single quotes: {in_quotes(wanted)}" if text_meant else None
+
+    def _column(self, wanted: str, columns: Iterable[str], place: Place) -> str | bool | None:
+        """The column of that name, exactly or but for case; True if that was reported, None if there is none."""
+        names = columns if isinstance(columns, (dict, Mapping)) else tuple(columns)
+        if wanted in names:
+            return wanted
+        folded = wanted.casefold()
+        alike = sorted(name for name in names if name.casefold() == folded)
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            several = " and ".join(f"`{name}`" for name in alike)
+            self.error("R200", f"`{wanted}` could be {several}", place, "write one of them exactly")
+            return True
+        return None
+
+    def _similar(self, wanted: str, names: Iterable[str]) -> str | None:
+        found = nearest(wanted, names)
+        return None if found is None else f"did you mean `{quoted_if_needed(found)}`?"
+
+    def hyphenated(self, parts: list[s.Name]) -> str | None:
+        """The column or event that names joined by hyphens (`a-b`) are, if there is one."""
+        if any(len(part.parts) != 1 or (part.quoted and any(part.quoted)) for part in parts):
+            return None
+        if any(left.place.end + 1 != right.place.start for left, right in zip(parts, parts[1:], strict=False)):
+            return None
+        joined = "-".join(part.parts[0] for part in parts)
+        columns = self.schema.fields if self.rows is None else {name: None for table in self.rows.tables for name in table.fields}
+        found = next((name for name in columns if name.casefold() == joined.casefold()), None)
+        return found
+
+    # ------------------------------------------------------------ events
+
+    def property(self, wanted: str, place: Place, rows: EventRows, text: str | None = None) -> Field | None:
+        """A column of event rows. Where several tables have it, its type is one that holds all their numbers.
+
+        `text` is the literal that may have been meant instead.
+        """
+        columns = {name: None for table in rows.tables for name in table.fields}
+        found = self._column(wanted, columns, place)
+        if isinstance(found, str):
+            type = self._property_type(found, rows, place)
+            return None if type is None else Field(type, Scope.EVENT, found, place=place)
+        if found is None:
+            similar = self._similar(wanted, columns)
+            if similar is None and self._in_contacts(wanted):
+                similar = f"write contact.{quoted_if_needed(wanted)} for the contact's field"
+            if similar is None and text is not None:
+                similar = f"a text is written in single quotes: {text}"
+            self.error("R202", f"{rows.label} have no property `{wanted}`", place, similar)
+        return None
+
+    def _property_type(self, name: str, rows: EventRows, place: Place) -> Type | None:
+        tables = [table for table in rows.tables if name in table.fields]
+        type: Type | None = tables[0].fields[name]
+        for table in tables[1:]:
+            type = None if type is None else unified_columns(type, table.fields[name])
+        if type is None:
+            notes = tuple(f"{table.label}: {table.fields[name]}" for table in tables)
+            self.error("R308", f"`{name}` has different types in different event tables", place, "name one event, or rename a column", notes)
+        return type
+
+    def _in_contacts(self, wanted: str) -> bool:
+        folded = wanted.casefold()
+        return any(name.casefold() == folded for name in self.schema.fields)
+
+    def _dotted_in_event(self, name: s.Name) -> None:
+        joined = ".".join(name.parts)
+        assert self.rows is not None
+        if any(joined in table.fields for table in self.rows.tables):
+            return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
+        if self.rows.event is not None and ".".join(name.parts[:-1]) == self.rows.event:
+            help = f"inside {self.rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
+            return self.error("R204", f"`{joined}` names its event twice", name.place, help)
+        help = "write the property's own name, or contact.field for the contact's"
+        return self.error("R204", f"{self.rows.label} have no property `{joined}`", name.place, help)
+
+    def event_rows(self, event: str, place: Place) -> EventRows | None:
+        """The rows of a named event. Reported if no source can carry it; a warning if no table has carried it yet."""
+        dedicated = [table for table in self.schema.events if table.event == event]
+        named = [table for table in self.schema.events if table.event is None]
+        seen = [table for table in named if table.names is None or event in table.names]
+        if dedicated or seen:
+            return EventRows(event, (*dedicated, *seen))
+        similar = self._similar(event, self._known_events())
+        if not named:
+            why = f"no event is named `{event}`" if self.schema.events else "there are no events to ask about"
+            return self.error("R506", why, place, similar)
+        self.warn("R900", f"no `{event}` event has been seen yet", place, similar)
+        return EventRows(event, tuple(named))
+
+    def any_rows(self, place: Place) -> EventRows | None:
+        """The rows of every event."""
+        if not self.schema.events:
+            return self.error("R506", "there are no events to ask about", place)
+        return EventRows(None, self.schema.events)
+
+    def _known_events(self) -> set[str]:
+        known = {ANY_EVENT}
+        for table in self.schema.events:
+            known |= {table.event} if table.event is not None else (table.names or set())
+        return known
+
+    def is_event(self, name: str, *, seen: bool = False) -> bool:
+        """Whether a name is an event's: one that sources declare or have carried."""
+        return bool(name) and name in self._known_events()
+
+
+def unified_columns(left: Type, right: Type) -> Type | None:
+    """The type that holds two columns' values: numbers become wide enough for both, other types must be the same."""
+    if left == right:
+        return left
+    if left.is_exact and right.is_exact:
+        scale = max(left.scale, right.scale)
+        return exact(max(left.precision - left.scale, right.precision - right.scale) + scale, scale)
+    return FLOAT64 if left.kind is right.kind and (left.is_float or right.is_float) else None
+
+
+def is_quoted(name: s.Name) -> bool:
+    """Whether a name stands in double quotes."""
+    return bool(name.quoted) and name.quoted[-1]
+
+
+def in_quotes(text: str) -> str:
+    """A text as a literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_if_needed(name: str) -> str:
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit() if name else False
+    return name if plain else '"' + name.replace('"', '""') + '"'

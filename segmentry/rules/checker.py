@@ -1,0 +1,211 @@
+"""Checking: from what was written to what it means, or every problem with it at once.
+
+The work is one walk over the syntax tree by one class in five layers: names (`check_names`), values
+(`check_values`), event functions (`check_events`), comparisons (`check_comparisons`), and here conditions. Recursion
+is only as deep as brackets, `not` and calls nest (at most 100 levels, a few frames each); chains are loops.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from segmentry.errors import RuleError
+from segmentry.rules import nodes as n
+from segmentry.rules import syntax as s
+from segmentry.rules.check_comparisons import COMPARISONS, TEXT_TESTS, WINDOWS, Comparisons
+from segmentry.rules.check_names import in_quotes
+from segmentry.rules.check_values import a_kind
+from segmentry.rules.diagnostics import Diagnostic, Place
+from segmentry.rules.facts import certainties
+from segmentry.rules.functions import FUNCTIONS
+from segmentry.rules.schema import Schema
+from segmentry.rules.suggest import nearest
+from segmentry.rules.types import Kind
+
+SAMPLE_DIGITS = 15
+"""How many hex digits of a key's digest `sample` looks at."""
+
+_SHARE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*%\s*", re.ASCII)
+
+
+def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None) -> tuple[n.Condition, list[Diagnostic]]:
+    """What a rule means for that data, and warnings. RuleError with every problem at once, in the order of their places.
+
+    `source` is the rule's text where it has one, so that diagnostics can show its line.
+    """
+    checker = Conditions(schema, source)
+    condition = checker.condition(syntax)
+    if condition is None or checker.errors:
+        raise RuleError(sorted(checker.errors, key=_in_order))
+    return condition, sorted(checker.warnings + certainties(condition, source), key=_in_order)
+
+
+def _in_order(problem: Diagnostic) -> tuple[tuple[str, ...], int, int]:
+    place = problem.place or Place()
+    return tuple(str(step).zfill(8) for step in place.path), place.start, place.end
+
+
+@dataclass
+class Conditions(Comparisons):
+    """Checks what stands for a condition. Every method answers None when it has reported why there is none."""
+
+    def condition(self, node: s.Syntax) -> n.Condition | None:
+        match node:
+            case s.And() | s.Or():
+                items = self._all([self.condition(item) for item in node.items])
+                return None if items is None else n.And(items, place=node.place) if isinstance(node, s.And) else n.Or(items, place=node.place)
+            case s.Not():
+                item = self.condition(node.item)
+                return None if item is None else n.Not(item, place=node.place)
+            case s.Infix() if node.op in COMPARISONS:
+                return self.comparison(node)
+            case s.Infix() if node.op in TEXT_TESTS:
+                return self.text_test(node)
+            case s.Infix() if node.op in WINDOWS:
+                return self.in_window(node)
+            case s.In():
+                return self.is_in(node)
+            case s.Between():
+                return self.between(node)
+            case s.IsSet():
+                value = self.value(node.value)
+                return None if value is None else n.IsSet(value, place=node.place)
+            case s.Boolean():
+                return n.Always(node.value, place=node.place)
+            case s.Call(name=name) if name in FUNCTIONS and FUNCTIONS[name].is_condition:
+                return self._call(node)
+        return self._truth(node)
+
+    def _all(self, checked: Sequence[n.Condition | None]) -> tuple[n.Condition, ...] | None:
+        fine = tuple(item for item in checked if item is not None)
+        return fine if len(fine) == len(checked) else None
+
+    def _truth(self, node: s.Syntax) -> n.Condition | None:
+        """A boolean field as a condition; any other value needs an operator."""
+        value = self.value(node)
+        if value is None:
+            return None
+        if value.type.kind is Kind.BOOLEAN:
+            return n.Truth(value, place=node.place)
+        written = self.written(node, "x")
+        help = f"write {written} is set, or compare it"
+        if isinstance(value, n.Constant):
+            help = "a condition compares a field with something"
+        elif value.type.kind is Kind.NUMBER:
+            help = f"compare it, as in {written} >= 1"
+        elif value.type.kind is Kind.LIST:
+            help = f"write {written} is set, or {written} contains ..."
+        return self.error("R303", f"`{self.written(node, 'this')}` is {a_kind(value.type)}, not a condition", node.place, help)
+
+    # ------------------------------------------------------------ functions that are conditions
+
+    def _call(self, call: s.Call) -> n.Condition | None:
+        function = self.known(call)
+        if function is None:
+            return None
+        if call.name == "did":
+            chosen = self.events(call, function)
+            return None if chosen is None else n.Did(chosen[0], place=call.place)
+        return CALLS[call.name](self, call) if self.only_keywords(call, function) else None
+
+    def _infix(self, call: s.Call) -> n.Condition | None:
+        """`ends_with(x, 'y')`, `in_last(x, '30 days')`: operators written as functions."""
+        if not self.has_arguments(call, 2, 2):
+            return None
+        infix = s.Infix(AS_INFIX[call.name], call.args[0], call.args[1], place=call.place)
+        return self.in_window(infix) if infix.op in WINDOWS else self.text_test(infix)
+
+    def _contains(self, call: s.Call) -> n.Condition | None:
+        """`contains_any(list, ...)`, `contains_all(list, ...)`."""
+        if not self.has_arguments(call, 2, None):
+            return None
+        before = len(self.errors)
+        value = self.value(call.args[0])
+        options = [self.value(node) for node in call.args[1:]]
+        if value is None:
+            return None
+        if value.type.kind is not Kind.LIST:
+            help = f"write {self.written(call.args[0])} in (...)"
+            return self.error("R504", f"`{call.name}` needs a list, and `{self.written(call.args[0], 'this')}` is {a_kind(value.type)}", call.args[0].place, help)
+        fine = [option for option, node in zip(options, call.args[1:], strict=True) if option is not None and self.is_element(value, option, node)]
+        if len(self.errors) > before:
+            return None
+        return n.HasElements(value, tuple(fine), need_all=call.name == "contains_all", place=call.place)
+
+    def _at_least(self, call: s.Call) -> n.Condition | None:
+        """`at_least(2, cond, cond, cond)`."""
+        if not self.has_arguments(call, 2, None):
+            return None
+        items = self._all([self.condition(node) for node in call.args[1:]])
+        first, most = call.args[0], len(call.args) - 1
+        if not isinstance(first, s.Number) or not first.text.isdigit():
+            return self.error("R509", "`at_least` begins with a whole number", first.place, "as in at_least(2, cond, cond, cond)")
+        digits = first.text.lstrip("0")
+        if not digits or len(digits) > len(str(most)) or int(digits) > most:
+            return self.error("R409", f"of {most} conditions, {first.text} can't be asked for", first.place, f"write a number from 1 to {most}")
+        return None if items is None else n.AtLeast(int(digits), items, place=call.place)
+
+    def _of_contacts(self, call: s.Call) -> bool:
+        """Whether we are outside event functions; reported if not."""
+        if self.rows is None:
+            return True
+        self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, "it is about the contact: put it beside the event function")
+        return False
+
+    def _member(self, call: s.Call) -> n.Condition | None:
+        """`member('vip')`."""
+        if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
+            return None
+        node = call.args[0]
+        if not isinstance(node, s.Text):
+            name = node.parts[-1] if isinstance(node, s.Name) else "vip"
+            return self.error("R509", "a segment's name is written as a text literal", node.place, f"write member({in_quotes(name)})")
+        if node.value not in self.schema.segments:
+            similar = nearest(node.value, self.schema.segments)
+            return self.error("R600", f"there is no segment `{node.value}`", node.place, f"did you mean `{similar}`?" if similar else None)
+        return n.Member(node.value, place=call.place)
+
+    def _sample(self, call: s.Call) -> n.Condition | None:
+        """`sample('10%', salt => 'exp-7')`: the threshold is the exact share of 16^15, rounded up."""
+        if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
+            return None
+        share = self._share(call.args[0])
+        salt = next((named.value for named in call.named), None)
+        if salt is None:
+            return self.error("R503", "`sample` needs a salt", call.place, f"it is {FUNCTIONS['sample'].signature}; another salt gives other contacts")
+        if not isinstance(salt, s.Text) or not salt.value:
+            return self.error("R509", "a salt is written as a text literal", salt.place, "as in salt => 'exp-7'")
+        if share is None:
+            return None
+        threshold = ceil(share * 16**SAMPLE_DIGITS)
+        digits = None if threshold >= 16**SAMPLE_DIGITS else f"{threshold:0{SAMPLE_DIGITS}x}"
+        return n.Sample(salt.value, digits, place=call.place)
+
+    def _share(self, node: s.Syntax) -> Fraction | None:
+        if not isinstance(node, s.Text):
+            help = f"write {in_quotes(node.text + '%')}" if isinstance(node, s.Number) else "as in '10%'"
+            return self.error("R407", "a share is written as a text literal", node.place, help)
+        found = _SHARE.fullmatch(node.value)
+        share = Fraction(found[1]) / 100 if found else Fraction(0)
+        if not 0 < share <= 1:
+            return self.error("R407", f"`{node.value}` is no share of the contacts", node.place, "write a percent above 0% and up to 100%, as in '10%'")
+        return share
+
+
+AS_INFIX = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next"}
+"""Operators that are written as functions."""
+
+
+CALLS: dict[str, Callable[[Conditions, s.Call], n.Condition | None]] = {
+    **dict.fromkeys(AS_INFIX, Conditions._infix),
+    "contains_any": Conditions._contains,
+    "contains_all": Conditions._contains,
+    "at_least": Conditions._at_least,
+    "member": Conditions._member,
+    "sample": Conditions._sample,
+}
+"""Functions that are conditions; `did` is one of the event functions."""
