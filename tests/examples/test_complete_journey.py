@@ -13,11 +13,8 @@ import pytest
 
 from examples.complete_journey import build
 
-PARTS = dict(
-    re.findall(
-        r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", Path(__file__).with_name("complete_journey.sql").read_text(), re.MULTILINE | re.DOTALL
-    )
-)
+SQL = Path(__file__).with_name("complete_journey.sql").read_text(encoding="utf-8")
+PARTS = dict(re.findall(r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", SQL, re.MULTILINE | re.DOTALL))
 SEGMENTS = [name for name in PARTS if name not in ("prepare", "at")]
 
 

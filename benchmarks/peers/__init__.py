@@ -1,0 +1,1 @@
+"""Who computes a workload. A peer is a module with `prepare`, `recompute` and `answers`; see `contract`."""
