@@ -148,11 +148,11 @@ class _Pass:
         self.emit(TokenType.IDENTIFIER, str(len(self.leaves)), lexeme)
         self.leaves.append(leaf)
 
-    def problem(self, code: str, message: str, first: Lexeme, last: Lexeme | None = None, help: str | None = None) -> None:
+    def problem(self, code: str, message: str, first: Lexeme, last: Lexeme | None = None, hint: str | None = None) -> None:
         """Tell a problem and give the slot up."""
         self.slot.broken = True
         place = self.place(first, last or first)
-        self.problems.append(Diagnostic(code, message, place=place, help=help, rule=self.text))
+        self.problems.append(Diagnostic(code, message, place=place, help=hint, rule=self.text))
 
     def fail(self) -> NoReturn:
         told = sorted(self.problems, key=lambda d: d.place.start if d.place else 0)
@@ -166,7 +166,7 @@ class _Pass:
         self.depth += 1
         if self.depth > MAX_NESTING:
             message = f"the rule is nested deeper than {MAX_NESTING} brackets, `not` and minus signs"
-            self.problem("R703", message, lexeme, help="split it into several segments")
+            self.problem("R703", message, lexeme, hint="split it into several segments")
             self.fail()
 
     def condition(self, lexeme: Lexeme) -> None:
@@ -174,7 +174,7 @@ class _Pass:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
             message = f"the rule has more than {MAX_CONDITIONS:,} conditions"
-            self.problem("R702", message, lexeme, help="long lists of values go into `in (...)`, long lists of keys into a `list:` file")
+            self.problem("R702", message, lexeme, hint="long lists of values go into `in (...)`, long lists of keys into a `list:` file")
             self.fail()
 
     def begin_slot(self, *, joined: bool = False) -> None:
@@ -185,7 +185,7 @@ class _Pass:
         """The slot is complete: its `not`s close, and it counts as a condition if nothing in it did."""
         slot = self.slot
         if not slot.broken and slot.between is not None:
-            self.problem("R114", "`between` has no `and`", slot.between, help="write `between 1 and 5`; both ends are in")
+            self.problem("R114", "`between` has no `and`", slot.between, hint="write `between 1 and 5`; both ends are in")
         self.depth -= slot.nots + slot.minuses
         if (slot.joined or joined or slot.nots) and self.conditions == slot.conditions:
             self.condition(self.lexemes[slot.first])
@@ -252,8 +252,8 @@ class _Pass:
     def negation(self, lexeme: Lexeme) -> None:
         slot = self.slot
         if slot.operands or slot.minuses or slot.operator or self.frame.bracket is Bracket.LIST:
-            help = "`not` goes before a whole condition: `not a = b`"
-            self.problem("R116", "`not` can't stand inside a value", lexeme, help=help)
+            hint = "`not` goes before a whole condition: `not a = b`"
+            self.problem("R116", "`not` can't stand inside a value", lexeme, hint=hint)
             return
         self.deeper(lexeme)
         slot.nots += 1
@@ -282,7 +282,7 @@ class _Pass:
         while (dot := self.peek(0)) is not None and dot.is_symbol("."):
             part = self.peek()
             if part is None or part.kind not in (Kind.WORD, Kind.QUOTED):
-                self.problem("R105", "a name is missing after `.`", dot, help="a name with other characters stands in double quotes")
+                self.problem("R105", "a name is missing after `.`", dot, hint="a name with other characters stands in double quotes")
                 return
             parts.append(part)
             last = part
@@ -317,7 +317,7 @@ class _Pass:
             self.close(lexeme)
             return
         if lexeme.value == ")" and first_in_bracket and frame.bracket is Bracket.LIST:
-            self.problem("R113", "`in ()` has no values", lexeme, help="write the values: in ('UK', 'US')")
+            self.problem("R113", "`in ()` has no values", lexeme, hint="write the values: in ('UK', 'US')")
         else:
             self.problem("R105", mistakes.missing(self.before(), lexeme), lexeme)
         self.pass_over(lexeme)
@@ -398,7 +398,7 @@ class _Pass:
 
     def comma(self, lexeme: Lexeme) -> None:
         if self.frame.bracket not in (Bracket.CALL, Bracket.LIST):
-            self.problem("R106", "a comma stands only between the arguments of a function and the values of `in`", lexeme)
+            self.problem(*mistakes.comma(self.before(), lexeme, self.peek()))
             return
         self.end_slot()
         self.emit(TokenType.COMMA, ",", lexeme)
@@ -458,8 +458,8 @@ class _Pass:
     def finish(self) -> None:
         if not self.lexemes:
             whole = Place(0, len(self.text), self.path)
-            help = "`true` is everybody"
-            self.problems.append(Diagnostic("R100", "the rule is empty", place=whole, help=help, rule=self.text))
+            hint = "`true` is everybody"
+            self.problems.append(Diagnostic("R100", "the rule is empty", place=whole, help=hint, rule=self.text))
             return
         last = self.lexemes[-1]
         if self.wants_operand and not self.slot.broken:

@@ -62,16 +62,16 @@ class _Reader:
         self.problems: list[Diagnostic] = []
         self.entries = 0
 
-    def problem(self, code: str, message: str, path: Path, help: str | None = None) -> None:
-        self.problems.append(Diagnostic(code, message, place=Place(path=path), help=help))
+    def problem(self, code: str, message: str, path: Path, hint: str | None = None) -> None:
+        self.problems.append(Diagnostic(code, message, place=Place(path=path), help=hint))
 
     # ------------------------------------------------------------ entries
 
     def entry(self, entry: object, path: Path, depth: int) -> Syntax | None:
         self._count(path, depth)
         if not isinstance(entry, Mapping):
-            help = "write `{field: ..., operator: ..., value: ...}`, or `{rule: \"...\"}` for a rule's text"
-            self.problem("R120", f"a rule's entry is a mapping, not {_kind(entry)}", path, help)
+            hint = 'write `{field: ..., operator: ..., value: ...}`, or `{rule: "..."}` for a rule\'s text'
+            self.problem("R120", f"a rule's entry is a mapping, not {_kind(entry)}", path, hint)
             return None
         kinds = [kind for kind in ENTRIES if kind in entry]
         if len(kinds) != 1:
@@ -83,14 +83,21 @@ class _Reader:
         for key in wrong:
             here = (*path, key if isinstance(key, (str, int)) else str(key))
             self.problem("R121", f"`{key}` can't stand beside `{kind}`", here, did_you_mean(str(key), known))
-        syntax = {
-            "rules": self._group,
-            "field": self._field,
-            "event": self._event,
-            "segment": self._segment,
-            "rule": self._rule,
-        }[kind](entry, path, depth)
+        syntax = self._of_kind(kind, entry, path, depth)
         return None if wrong else syntax
+
+    def _of_kind(self, kind: str, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        match kind:
+            case "rules":
+                return self._group(entry, path, depth)
+            case "event":
+                return self._event(entry, path, depth)
+            case "field":
+                return self._comparison(self._name(entry, "field", path), entry, path)
+            case "segment":
+                return self._segment(entry, path)
+            case _:
+                return self._rule(entry, path)
 
     def _count(self, path: Path, depth: int) -> None:
         """Refuse at once what only a loop or a bomb of YAML aliases can be."""
@@ -107,15 +114,15 @@ class _Reader:
             self.problem("R123", f"`{kinds[0]}` and `{kinds[1]}` can't stand in one entry", path, "write two entries")
             return
         guesses = (did_you_mean(str(key), ENTRIES) for key in entry)
-        help = next((guess for guess in guesses if guess), None)
-        self.problem("R122", f"an entry needs one of {_listed(ENTRIES)}", path, help)
+        hint = next((guess for guess in guesses if guess), None)
+        self.problem("R122", f"an entry needs one of {_listed(ENTRIES)}", path, hint)
 
     def _group(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
         match = entry.get("match", "all")
         rules = entry["rules"]
         if not isinstance(match, str) or match not in MATCHES:
-            help = did_you_mean(match, MATCHES) if isinstance(match, str) else None
-            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), help)
+            hint = did_you_mean(match, MATCHES) if isinstance(match, str) else None
+            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), hint)
             match = "all"
         if not isinstance(rules, Sequence) or isinstance(rules, (str, bytes)):
             self.problem("R120", f"`rules` is a list of entries, not {_kind(rules)}", (*path, "rules"), "begin every entry with `- `")
@@ -133,11 +140,7 @@ class _Reader:
         joined = _any(whole, place)
         return Not(joined, place=place) if match == "none" else joined
 
-    def _field(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
-        field = self._name(entry, "field", path)
-        return self._comparison(field, entry, path)
-
-    def _segment(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+    def _segment(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
         segment = self._string(entry["segment"], (*path, "segment"))
         member = self._flag(entry, "member", path)
         if segment is None or member is None:
@@ -146,7 +149,7 @@ class _Reader:
         call = Call("member", (Text(segment, place=here),), place=here)
         return call if member else Not(call, place=here)
 
-    def _rule(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+    def _rule(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
         text = self._string(entry["rule"], (*path, "rule"))
         if text is None:
             return None
@@ -179,7 +182,7 @@ class _Reader:
         named = self._bounds(entry, measure, name, path)
         here = Place(path=(*path, "event"))
         call = Call(name, (Name(tuple(parts), place=here), *conditions), named, place=here)
-        return self._measured(call, measure, entry, path) if len(self.problems) == before else None
+        return self._measured(call, entry, path) if len(self.problems) == before else None
 
     def _measure_name(self, entry: Mapping[object, object], path: Path) -> str | None:
         """The function an event entry stands for: said by `measure`, by `count`, or else `did`."""
@@ -191,8 +194,8 @@ class _Reader:
             return given[0] if given else "did"
         measure = entry["measure"]
         if not isinstance(measure, str) or measure not in MEASURES:
-            help = did_you_mean(str(measure), MEASURES) or f"there are {_listed(MEASURES)}"
-            self.problem("R127", f"there is no measure `{measure}`", (*path, "measure"), help)
+            hint = did_you_mean(str(measure), MEASURES) or f"there are {_listed(MEASURES)}"
+            self.problem("R127", f"there is no measure `{measure}`", (*path, "measure"), hint)
             return None
         return measure
 
@@ -217,7 +220,7 @@ class _Reader:
                 named.append(Named(key, value, place=Place(path=here)))
         return tuple(named)
 
-    def _measured(self, call: Call, measure: Measure, entry: Mapping[object, object], path: Path) -> Syntax | None:
+    def _measured(self, call: Call, entry: Mapping[object, object], path: Path) -> Syntax | None:
         """The measure, compared; `did` is a condition by itself."""
         if call.name != "did":
             if "count" not in entry:
@@ -253,6 +256,7 @@ class _Reader:
         if meaning is None:
             return None
         operator, here = meaning.operator, (*path, "value")
+        made: Syntax | None
         if operator.shape is Shape.POSTFIX:
             if "value" in entry:
                 self.problem("R123", f"`{entry['operator']}` takes no value", here)
@@ -285,8 +289,8 @@ class _Reader:
         """The list of `between` (two values) or `in` (one or more)."""
         two = shape is Shape.BETWEEN
         if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-            help = "write `[1, 5]`" if two else "write `[UK, US]`"
-            self.problem("R125", f"the value is a list, not {_kind(value)}", path, help)
+            hint = "write `[1, 5]`" if two else "write `[UK, US]`"
+            self.problem("R125", f"the value is a list, not {_kind(value)}", path, hint)
             return None
         if two and len(value) != 2:
             self.problem("R125", f"`between` takes two values, not {len(value)}", path, "write `[1, 5]`; both ends are in")
@@ -313,26 +317,22 @@ class _Reader:
         place = Place(path=path)
         if isinstance(value, bool):
             return Boolean(value, place=place)
-        if isinstance(value, (int, float)):
-            return self._number(value, path)
+        if isinstance(value, int):
+            if value.bit_length() <= _LONGEST_NUMBER:
+                return _number(int.__repr__(value), place)
+            self.problem("R125", "a number has at most 38 digits", path)
+            return None
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return _number(float.__repr__(value), place)
+            self.problem("R125", "a number must be finite", path)
+            return None
         if isinstance(value, str):
             text = self._string(value, path, empty=True)
             return None if text is None else Text(text, place=place)
-        help = "`is set` and `is not set` ask for it" if value is None else "write a text, a number, true or false"
-        self.problem("R125", f"a value can't be {_kind(value)}", path, help)
+        hint = "`is set` and `is not set` ask for it" if value is None else "write a text, a number, true or false"
+        self.problem("R125", f"a value can't be {_kind(value)}", path, hint)
         return None
-
-    def _number(self, value: float, path: Path) -> Syntax | None:
-        place = Place(path=path)
-        if isinstance(value, float) and not math.isfinite(value):
-            self.problem("R125", "a number must be finite", path)
-            return None
-        if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
-            self.problem("R125", "a number has at most 38 digits", path)
-            return None
-        written = int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
-        number = Number(written.removeprefix("-"), place=place)
-        return Negative(number, place=place) if written.startswith("-") else number
 
     def _name(self, entry: Mapping[object, object], key: str, path: Path) -> Name | None:
         """A field by its whole name; `contact.` before it is the language's own."""
@@ -354,13 +354,18 @@ class _Reader:
     def _string(self, value: object, path: Path, *, empty: bool = False) -> str | None:
         if not isinstance(value, str):
             self.problem("R125", f"`{path[-1]}` is a text, not {_kind(value)}", path, "put it in quotes")
-        elif not value and not empty:
+        elif value == "" and not empty:
             self.problem("R125", f"`{path[-1]}` is empty", path)
         elif found := NOT_TEXT.search(value):
             self.problem("R102", f"the text holds U+{ord(found.group()):04X}, which is no character of a text", path)
         else:
             return value
         return None
+
+
+def _number(written: str, place: Place) -> Syntax:
+    number = Number(written.removeprefix("-"), place=place)
+    return Negative(number, place=place) if written.startswith("-") else number
 
 
 def _all(items: list[Syntax], place: Place) -> Syntax:

@@ -69,27 +69,38 @@ def _operands(node: exp.Expr) -> list[exp.Expr]:
         return [node.expression]
     if isinstance(node, exp.Anonymous):
         return list(node.expressions)
+    if isinstance(node, (exp.And, exp.Or)):
+        return _chain(node)
     return list(node.iter_expressions())
+
+
+def _chain(node: exp.Expr) -> list[exp.Expr]:
+    """The operands of `a and b and c`, which the parser nests to the left."""
+    kind, items = type(node), []
+    while type(node) is kind:
+        items.append(node.expression)
+        node = node.this
+    return [node, *reversed(items)]
 
 
 def _one(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> Syntax | None:
     """One node, its operands done; None for a node of another language."""
-    kind = type(node)
-    if kind is exp.Column:
+    if isinstance(node, exp.Column):
         return leaves[int(node.name)] if node.name.isdecimal() else None
-    if kind is exp.Paren:
+    if isinstance(node, exp.Anonymous):
+        return _call(leaves[int(node.name)], operands)
+    if isinstance(node, exp.Kwarg):
+        return _keyword(leaves[int(node.name)], operands[0])
+    if isinstance(node, exp.Paren):
         return operands[0]
-    if kind is exp.Adjacent:
-        return IsSet(operands[0], place=_hull(operands))
-    if (op := INFIX.get(kind)) is not None and len(operands) == 2:
+    if (op := INFIX.get(type(node))) is not None and len(operands) == 2:
         infix = Infix(op, *operands, place=_hull(operands))
         return Not(infix, place=infix.place) if node.args.get("negate") else infix
-    make = _MAKERS.get(kind)
-    return make(node, operands, leaves) if make is not None else None
+    make = MAKERS.get(type(node))
+    return make(operands, _hull(operands)) if make is not None else None
 
 
-def _call(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> Syntax:
-    call = leaves[int(node.name)]
+def _call(call: Syntax, operands: list[Syntax]) -> Syntax:
     assert isinstance(call, Call)
     named = tuple(operand for operand in operands if isinstance(operand, Named))
     if (op := FUNCTIONS.get(call.name)) is not None and len(operands) == 2 and not named:
@@ -97,32 +108,28 @@ def _call(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> S
     return replace(call, args=tuple(operand for operand in operands if not isinstance(operand, Named)), named=named)
 
 
-def _keyword(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> Syntax:
-    name = leaves[int(node.name)]
+def _keyword(name: Syntax, value: Syntax) -> Syntax:
     assert isinstance(name, Name)
-    return Named(name.parts[0], operands[0], place=_hull([name, operands[0]]))
+    return Named(name.parts[0], value, place=_hull([name, value]))
 
 
-def _flat(kind: type[And] | type[Or]) -> Callable[[exp.Expr, list[Syntax], Sequence[Syntax]], Syntax]:
-    def make(node: exp.Expr, operands: list[Syntax], leaves: Sequence[Syntax]) -> Syntax:
-        items: list[Syntax] = []
-        for operand in operands:
-            items.extend(operand.items if isinstance(operand, kind) else (operand,))
-        return kind(tuple(items), place=_hull(operands))
-
-    return make
+def _flat(kind: type[And | Or], operands: list[Syntax], place: Place) -> Syntax:
+    items: list[Syntax] = []
+    for operand in operands:
+        items.extend(operand.items if isinstance(operand, kind) else (operand,))
+    return kind(tuple(items), place=place)
 
 
-_MAKERS: dict[type[exp.Expr], Callable[[exp.Expr, list[Syntax], Sequence[Syntax]], Syntax]] = {
-    exp.And: _flat(And),
-    exp.Or: _flat(Or),
-    exp.Not: lambda node, operands, leaves: Not(operands[0], place=operands[0].place),
-    exp.Neg: lambda node, operands, leaves: Negative(operands[0], place=operands[0].place),
-    exp.Between: lambda node, operands, leaves: Between(*operands, place=_hull(operands)),
-    exp.In: lambda node, operands, leaves: In(operands[0], tuple(operands[1:]), place=_hull(operands)),
-    exp.Anonymous: _call,
-    exp.Kwarg: _keyword,
+MAKERS: dict[type[exp.Expr], Callable[[list[Syntax], Place], Syntax]] = {
+    exp.And: lambda operands, place: _flat(And, operands, place),
+    exp.Or: lambda operands, place: _flat(Or, operands, place),
+    exp.Not: lambda operands, place: Not(operands[0], place=place),
+    exp.Neg: lambda operands, place: Negative(operands[0], place=place),
+    exp.Adjacent: lambda operands, place: IsSet(operands[0], place=place),
+    exp.Between: lambda operands, place: Between(*operands, place=place),
+    exp.In: lambda operands, place: In(operands[0], tuple(operands[1:]), place=place),
 }
+"""The parser's other nodes."""
 
 
 def _hull(operands: Sequence[Syntax]) -> Place:

@@ -134,19 +134,16 @@ def missing(before: Lexeme | None, here: Lexeme | None) -> str:
 def symbol_for_operand(lexeme: Lexeme, before: Lexeme | None, following: Lexeme | None) -> Told:
     """A symbol where a value is due."""
     if (told := OPERAND_SYMBOLS.get(lexeme.value)) is not None:
-        code, help = told
+        code, hint = told
         last = following if lexeme.value in "?$:@." and following is not None and following.start == lexeme.end else None
-        return code, f"`{lexeme.value}` can't stand where a value is due", lexeme, last, help
+        return code, f"`{lexeme.value}` can't stand where a value is due", lexeme, last, hint
     if lexeme.value == ")":
         return "R104", "`)` has no `(`", lexeme, None, None
-    help_ = None
-    if before is not None and before.end == lexeme.start and (joined := _mistyped(before.value + lexeme.value)):
-        help_ = f"did you mean `{joined}`?"
-    return "R105", missing(before, lexeme), lexeme, None, help_
+    meant = _MISTYPED.get(before.value + lexeme.value) if before is not None and before.end == lexeme.start else None
+    return "R105", missing(before, lexeme), lexeme, None, f"did you mean `{meant}`?" if meant else None
 
 
-def _mistyped(symbol: str) -> str | None:
-    return {"=<": "<=", "=!": "!=", "><": "!=", "===": "="}.get(symbol)
+_MISTYPED = {"=<": "<=", "=>": ">=", "=!": "!=", "><": "!=", "===": "="}
 
 
 def symbol_for_operator(lexeme: Lexeme, before: Lexeme | None, following: Lexeme | None) -> Told:
@@ -157,8 +154,8 @@ def symbol_for_operator(lexeme: Lexeme, before: Lexeme | None, following: Lexeme
         return "R112", "`=>` stands only after a keyword argument's name", lexeme, None, "write `>=` for at least"
     if lexeme.value == "!" and following is not None and following.is_symbol("~"):
         return "R107", "`!~` is no operator of rules", lexeme, following, "write `does not match`"
-    code, help = OPERATOR_SYMBOLS.get(lexeme.value, ("R107", None))
-    return code, f"`{lexeme.value}` is no operator of rules", lexeme, None, help
+    code, hint = OPERATOR_SYMBOLS.get(lexeme.value, ("R107", None))
+    return code, f"`{lexeme.value}` is no operator of rules", lexeme, None, hint
 
 
 def operand_for_operator(lexemes: Sequence[Lexeme], at: int, *, has_operator: bool) -> Told:
@@ -168,12 +165,15 @@ def operand_for_operator(lexemes: Sequence[Lexeme], at: int, *, has_operator: bo
         written = f"'{before.value} {_UNITS[here.word]}'"
         return "R109", "a duration stands in quotes", before, here, f"write {written}"
     if before.kind is Kind.NUMBER and before.end == here.start:
-        return "R109", f"`{before.value}{here.value}` is not a number", before, here, "a name that begins with a digit stands in double quotes"
+        hint = "a name that begins with a digit stands in double quotes"
+        return "R109", f"`{before.value}{here.value}` is not a number", before, here, hint
     if before.word in OPERAND_WORDS:
         return "R111", f"`{before.value}` is a name here, and {shown(here)} can't follow it", before, here, OPERAND_WORDS[before.word]
-    if here.word in OPERATOR_WORDS and here.kind is Kind.WORD:
-        code, help = OPERATOR_WORDS[here.word]
-        return code, f"`{here.value}` is no operator of rules", here, None, help
+    if here.word == "is" and at + 1 < len(lexemes) and lexemes[at + 1].word == "not":
+        return "R106", "`is not` is no operator of rules", here, lexemes[at + 1], "write `!=`, or `is not set`"
+    if here.word in OPERATOR_WORDS:
+        code, hint = OPERATOR_WORDS[here.word]
+        return code, f"`{here.value}` is no operator of rules", here, None, hint
     if here.kind is not Kind.WORD or has_operator:
         return _side_by_side(before, here, has_operator=has_operator)
     return _unknown_word(lexemes, at)
@@ -183,11 +183,11 @@ def _side_by_side(before: Lexeme, here: Lexeme, *, has_operator: bool) -> Told:
     literals = {Kind.TEXT, Kind.NUMBER}
     if before.kind in literals and here.kind in literals:
         touching = before.kind is here.kind is Kind.TEXT
-        help = "a quote inside a text is written twice: 'it''s'" if touching else "write `in (a, b)` for several values"
-        return "R110", f"two values stand side by side: {shown(before)} and {shown(here)}", before, here, help
+        hint = "a quote inside a text is written twice: 'it''s'" if touching else "write `in (a, b)` for several values"
+        return "R110", f"two values stand side by side: {shown(before)} and {shown(here)}", before, here, hint
     if has_operator:
-        help = "join conditions with `and` or `or`; a quote inside a text is written twice" if before.kind is Kind.TEXT else "join conditions with `and` or `or`"
-        return "R106", f"{shown(here)} can't follow a complete condition", here, None, help
+        hint = "join conditions with `and` or `or`" + ("; a quote inside a text is written twice" if before.kind is Kind.TEXT else "")
+        return "R106", f"{shown(here)} can't follow a complete condition", here, None, hint
     return "R106", f"an operator is missing between {shown(before)} and {shown(here)}", here, None, "write `=`, or another operator"
 
 
@@ -201,19 +201,20 @@ def _unknown_word(lexemes: Sequence[Lexeme], at: int) -> Told:
     phrases = [" ".join(phrase) for phrase in PHRASES] + ["and", "or"]
     for length in range(len(words), 0, -1):
         if (found := nearest(" ".join(words[:length]), phrases)) is not None:
-            return "R106", f"`{' '.join(words[:length])}` is no operator of rules", lexemes[at], lexemes[at + length - 1], f"did you mean `{found}`?"
-    help = "after a value stands an operator, `and` or `or`"
-    return "R106", f"{shown(lexemes[at])} is no operator of rules", lexemes[at], None, help
+            message = f"`{' '.join(words[:length])}` is no operator of rules"
+            return "R106", message, lexemes[at], lexemes[at + length - 1], f"did you mean `{found}`?"
+    hint = "after a value stands an operator, `and` or `or`"
+    return "R106", f"{shown(lexemes[at])} is no operator of rules", lexemes[at], None, hint
 
 
 def chain(text: str, start: int, operator: Lexeme, first: Lexeme, last: Lexeme) -> Told:
     """A second comparison in one condition: `a < b < c`."""
     left, middle = text[start : operator.start].strip(), text[operator.end : first.start].strip()
     one, two = text[operator.start : operator.end], text[first.start : last.end]
-    help = "join two comparisons with `and`"
+    hint = "join two comparisons with `and`"
     if one in SYMBOLS and two in SYMBOLS and len(left) + len(middle) <= 60 and left.count("(") == left.count(")"):
-        help = f"write `{left} {one} {middle} and {middle} {two} ...`"
-    return "R108", f"comparisons can't be chained: `{one}` and then `{two}`", operator, last, help
+        hint = f"write `{left} {one} {middle} and {middle} {two} ...`"
+    return "R108", f"comparisons can't be chained: `{one}` and then `{two}`", operator, last, hint
 
 
 def no_list(first: Lexeme, last: Lexeme, opening: Lexeme | None) -> Told:
@@ -226,7 +227,15 @@ def no_list(first: Lexeme, last: Lexeme, opening: Lexeme | None) -> Told:
     return "R113", "`in` takes a list in round brackets", first, last, "write `in ('UK', 'US')`; a list field is tested with `contains`"
 
 
+def comma(before: Lexeme | None, lexeme: Lexeme, following: Lexeme | None) -> Told:
+    """A comma outside of a function's brackets and of a list."""
+    numbers = before is not None and following is not None and before.kind is following.kind is Kind.NUMBER
+    if numbers and before is not None and following is not None and len(following.value) == 3:
+        return "R109", "a number has no commas", before, following, f"write `{before.value}_{following.value}`"
+    return "R106", "a comma stands only between the arguments of a function and the values of `in`", lexeme, None, None
+
+
 def misplaced_keyword(lexeme: Lexeme, arrow: Lexeme) -> Told:
     """`name =>` elsewhere than at the beginning of an argument."""
-    help = f"write `{lexeme.value} >= ...` for at least; keyword arguments stand inside a function's brackets"
-    return "R112", f"`{lexeme.value} =>` can't stand here", lexeme, arrow, help
+    hint = f"write `{lexeme.value} >= ...` for at least; keyword arguments stand inside a function's brackets"
+    return "R112", f"`{lexeme.value} =>` can't stand here", lexeme, arrow, hint

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
-from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.errors import ErrorLevel
 
 from segmentry.errors import RuleError
 from segmentry.rules.arrange import Arrangement, Path, arrange
@@ -42,7 +42,7 @@ def _stock_tree(arrangement: Arrangement, text: str) -> exp.Expr:
         with deep_recursion():
             parser = _DUCKDB.parser(error_level=ErrorLevel.IMMEDIATE)
             trees = parser.parse_into(exp.Condition, arrangement.tokens, text)
-    except (SqlglotError, RecursionError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:
         raise RuleError([problem]) from error
     if len(trees) != 1 or trees[0] is None:
         raise RuleError([problem])

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from sqlglot import Token, TokenType
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
-from sqlglot import Token, TokenType
 
 from segmentry.errors import RuleError
 from segmentry.rules.diagnostics import Diagnostic, Place
@@ -170,6 +170,6 @@ def _malformed(lexeme: Lexeme, text: str) -> Diagnostic | None:
     if lexeme.kind is Kind.QUOTED and not lexeme.value:
         return Diagnostic("R102", "a name is empty", place=place, help="a text stands in single quotes", rule=text)
     if lexeme.kind is Kind.SYMBOL and not lexeme.value.isascii():
-        help = "a name with such characters stands in double quotes"
-        return Diagnostic("R102", f"`{lexeme.value}` can't stand in a rule", place=place, help=help, rule=text)
+        hint = "a name with such characters stands in double quotes"
+        return Diagnostic("R102", f"`{lexeme.value}` can't stand in a rule", place=place, help=hint, rule=text)
     return None
