@@ -25,7 +25,7 @@ CODES: dict[str, str] = {
     "W301": "a segment file's name can't be a segment's name",
     "W302": "a static list that is not there",
     "W303": "an unknown environment",
-    "W304": "a segment that would be written exists already",
+    "W304": "a file that would be written exists already",
     # sources: finding the files
     "S101": "no such file, or nothing matches",
     "S102": "a directory where a file is meant",

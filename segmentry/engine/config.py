@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from segmentry.engine.yaml import Document, Steps
 from segmentry.rules.diagnostics import Diagnostic
-from segmentry.rules.suggest import nearest
+from segmentry.rules.suggest import did_you_mean, nearest
+from segmentry.rules.zones import is_zone, zone_names
 
 SEGMENT_NAME = r"[a-z][a-z0-9_]*"
 DECLARABLE = ("text", "integer", "number", "decimal(P,S)", "boolean", "timestamp", "date", "uuid", "list of text", "list of number")
@@ -45,25 +47,29 @@ SEGMENT_LATER: Mapping[Steps, str] = {
 """Keys of the format whose features are not built yet, by their place, and what the feature is called."""
 
 
-def _checked(check: str, message: str) -> AfterValidator:
-    """A validator: text that `check` matches whole, else `message`."""
-    pattern = re.compile(check)
+@dataclass(frozen=True)
+class _Matching:
+    """Text that `pattern` matches whole, else `message`; the pattern stands in the JSON Schema too."""
 
-    def validate(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise PydanticCustomError("not_allowed", "{message}", {"message": message})
+    pattern: str
+    message: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._validate, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$"}
+
+    def _validate(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise PydanticCustomError("not_allowed", "{message}", {"message": self.message})
         return value
-
-    return AfterValidator(validate)
 
 
 def _known_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        close = nearest(value, sorted(available_timezones()))
-        hint = f"did you mean `{close}`?" if close else "write an IANA name like `Europe/London`"
-        raise PydanticCustomError("not_allowed", "{message}", {"message": f"there is no timezone `{value}`", "help": hint}) from None
+    if not is_zone(value):
+        hint = did_you_mean(value, zone_names()) or "write an IANA name like `Europe/London`"
+        raise PydanticCustomError("not_allowed", "{message}", {"message": f"there is no timezone `{value}`", "help": hint})
     return value
 
 
@@ -97,13 +103,13 @@ def _only_default_week(value: str) -> str:
 _LENGTH = re.compile(r"([0-9]{1,6}) ?(minutes?|hours?|h|days?|d|weeks?|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-Filled = Annotated[str, _checked(r"(?s).*\S.*", "this must not be empty")]
-Length = Annotated[str, _checked(_LENGTH.pattern, "this must be a length of time, like `30 days`, `12 hours` or `2 weeks`")]
-Memory = Annotated[str, _checked(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B)", "this must be a size, like `4 GiB` or `512 MiB`")]
+Filled = Annotated[str, _Matching(r"[\s\S]*\S[\s\S]*", "this must not be empty")]
+Length = Annotated[str, _Matching(_LENGTH.pattern, "this must be a length of time, like `30 days`, `12 hours` or `2 weeks`")]
+Memory = Annotated[str, _Matching(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B)", "this must be a size, like `4 GiB` or `512 MiB`")]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 FieldType = Annotated[
     str,
-    _checked(
+    _Matching(
         r"text|integer|number|boolean|timestamp|date|uuid|list of (text|number)"
         r"|decimal\( ?([1-9]|[12][0-9]|3[0-8]) ?, ?([0-9]|[12][0-9]|3[0-8]) ?\)",
         f"this must be one of {', '.join(DECLARABLE)}",
@@ -212,7 +218,7 @@ class WorkspaceConfig(_Model):
     contacts: ContactsConfig
     events: list[EventsConfig] = Field(default_factory=list)
     environments: dict[
-        Annotated[str, _checked(SEGMENT_NAME, "an environment's name is lower-case letters, digits and `_`")], EnvironmentConfig
+        Annotated[str, _Matching(SEGMENT_NAME, "an environment's name is lower-case letters, digits and `_`")], EnvironmentConfig
     ] = Field(default_factory=dict)
     """`--env` or SEGMENTRY_ENV chooses one; `default` where neither does."""
 

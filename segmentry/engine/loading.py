@@ -22,6 +22,7 @@ from segmentry.rules.diagnostics import Diagnostic, Location, Severity
 from segmentry.rules.parse import parse_text
 from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.syntax import Syntax
+from segmentry.rules.zones import zone_info
 
 WORKSPACE_FILE = "segmentry.yml"
 SEGMENTS_FOLDER = "segments"
@@ -53,7 +54,7 @@ class Segment:
     def rule(self) -> str | dict[str, object] | None:
         if self.config.where is not None:
             return self.config.where
-        return None if self.config.rules is None else builder_form(self.config)
+        return None if self.config.rules is None else {"match": self.config.match or "all", "rules": self.config.rules}
 
     @property
     def list(self) -> str | None:
@@ -107,7 +108,7 @@ class LoadedWorkspace:
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.config.timezone)
+        return zone_info(self.config.timezone)
 
     def lists(self) -> dict[str, Path]:
         """Every static list that a segment names, by its path as written."""
@@ -139,11 +140,6 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     if document is None or config is None or problems:
         raise WorkspaceError([*problems, *found])
     return LoadedWorkspace(root, config, document, env, segments, names, tuple(found))
-
-
-def builder_form(config: SegmentConfig) -> dict[str, object]:
-    """The builder mapping that a segment's `match` and `rules` stand for."""
-    return {"match": config.match or "all", "rules": config.rules}
 
 
 def _workspace_document(root: Path) -> tuple[Document | None, list[Diagnostic]]:
@@ -206,33 +202,34 @@ def _segment(root: Path, path: Path, shown: str) -> tuple[Segment | None, list[D
         return None, problems
     config, wrong = read_segment_config(document)
     problems.extend(wrong)
-    if config is None:
-        return None, problems
-    problems.extend(_list_problems(root, document, config))
-    syntax, found = _parsed(document, config)
+    problems.extend(_list_problems(root, document))
+    syntax, found = _parsed(document)
     problems.extend(found)
-    return Segment(path.stem, document, config, syntax), problems
+    problems.sort(key=lambda problem: (problem.location.line, problem.location.column) if problem.location else (0, 0))
+    return Segment(path.stem, document, config, syntax) if config is not None else None, problems
 
 
-def _parsed(document: Document, config: SegmentConfig) -> tuple[Syntax | None, list[Diagnostic]]:
-    """The rule's tree, or None and what is wrong with it, each problem at its place in the file."""
+def _parsed(document: Document) -> tuple[Syntax | None, list[Diagnostic]]:
+    """The rule's tree, or None and what is wrong with it, each problem at its place; also for a file with other problems."""
+    where = document.written(("where",))
+    rules = document.value.get("rules")
     try:
-        if config.where is not None:
-            return parse_text(config.where), []
-        if config.rules is not None:
-            return parse_builder(builder_form(config)), []
+        if where is not None and document.value["where"] is not None:
+            return parse_text(where), []
+        if isinstance(rules, list):
+            return parse_builder({"match": document.value.get("match") or "all", "rules": rules}), []
     except RuleError as error:
-        base: Steps = ("where",) if config.where is not None else ()
+        base: Steps = ("where",) if where is not None else ()
         return None, [locate(document, problem, base) for problem in error.diagnostics]
     return None, []
 
 
-def _list_problems(root: Path, document: Document, config: SegmentConfig) -> list[Diagnostic]:
-    written = {"list": config.list_, "include": config.include, "exclude": config.exclude}
+def _list_problems(root: Path, document: Document) -> list[Diagnostic]:
+    written = {key: document.value.get(key) for key in ("list", "include", "exclude")}
     return [
         Diagnostic("W302", f"there is no list {path}", location=document.location((key,)), help=_list_help(root, path))
         for key, path in written.items()
-        if path is not None and not (root / path).is_file()
+        if isinstance(path, str) and path.strip() and not (root / path).is_file()
     ]
 
 

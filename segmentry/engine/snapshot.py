@@ -59,7 +59,8 @@ class Relation:
     hive: bool = False
     frame: str | None = None
     declared: Mapping[str, str] = field(default_factory=dict)
-    """For CSV and NDJSON: every column's DuckDB type, declared or sniffed once at pinning, so that each read agrees."""
+    """For CSV and NDJSON: every column's DuckDB type, declared or sniffed once at pinning, so that each read agrees.
+    For Parquet: the type of each hive folder column."""
 
 
 @dataclass(frozen=True, slots=True)

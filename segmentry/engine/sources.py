@@ -38,6 +38,7 @@ from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.types import Kind
 
 __all__ = [
+    "connect",
     "files_of",
     "pin",
     "regex_error",

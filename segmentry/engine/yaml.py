@@ -126,6 +126,10 @@ def _child(node: Node, step: str | int) -> Node | None:
     return None
 
 
+_OF_A_KEY = frozenset({"R121", "R123"})
+"""Problems of the builder form that are with a key, not with its value."""
+
+
 def locate(document: Document, diagnostic: Diagnostic, base: Steps | None = None) -> Diagnostic:
     """The diagnostic of a rule in `document`, with its place in the file.
 
@@ -136,7 +140,10 @@ def locate(document: Document, diagnostic: Diagnostic, base: Steps | None = None
     place = diagnostic.place or Place()
     if base is None:
         base = ("where",) if not place.path and "where" in document.value else ()
-    return replace(diagnostic, location=document.location((*base, *place.path), place.start, place.end))
+    steps = (*base, *place.path)
+    if diagnostic.code in _OF_A_KEY:
+        return replace(diagnostic, location=document.key_location(steps))
+    return replace(diagnostic, location=document.location(steps, place.start, place.end))
 
 
 def read_document(path: Path, file: str) -> tuple[Document | None, list[Diagnostic]]:

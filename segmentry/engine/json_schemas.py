@@ -1,0 +1,56 @@
+"""The published JSON Schemas of `segmentry.yml` and of segment files, for editors that complete and check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from segmentry.engine.config import SegmentConfig, WorkspaceConfig
+from segmentry.rules.builder import builder_schema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def workspace_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `segmentry.yml`."""
+    schema = _of_model(WorkspaceConfig, "segmentry.yml")
+    table = schema["$defs"]["EventsConfig"]
+    table["oneOf"] = [{"required": ["name"]}, {"required": ["event"]}]
+    return schema
+
+
+def segment_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a file in `segments/`, the builder form's within it."""
+    schema = _of_model(SegmentConfig, "A segment")
+    builder: dict[str, Any] = builder_schema()
+    schema["$defs"] = {**schema.get("$defs", {}), **builder["$defs"]}
+    group = builder["$defs"]["group"]["properties"]
+    schema["properties"]["rules"] = {**group["rules"], "description": schema["properties"]["rules"]["description"]}
+    schema["properties"]["where"]["type"] = ["string", "boolean"]
+    schema["oneOf"] = [{"required": [form]} for form in ("where", "rules", "list")]
+    schema["dependentRequired"] = {"match": ["rules"]}
+    return schema
+
+
+def _of_model(model: type[BaseModel], title: str) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True, schema_generator=_Plain)
+    for part in schema.get("$defs", {}).values():
+        part.pop("title", None)
+    return {"$schema": DIALECT, **schema, "title": title}
+
+
+class _Plain(GenerateJsonSchema):
+    """Without the titles that pydantic makes of names, and without `null`, which stands for nothing in our files."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False
+
+    def nullable_schema(self, schema: Any) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        made = super().default_schema(schema)
+        return {key: value for key, value in made.items() if not (key == "default" and value is None)}
