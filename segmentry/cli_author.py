@@ -34,50 +34,37 @@ def init(settings: Settings, folder: Path | None, demo: bool) -> None:
 @click.option("--field", "fields", multiple=True, help="A contact's field; repeat for more conditions.")
 @click.option("--operator", "operators", multiple=True, help="How it compares: equals, contains, greater than, before, ...")
 @click.option("--value", "values", multiple=True, help="What it compares with.")
-@click.option("--rule", help="The rule as text, instead of fields.")
-@click.option("--match", type=click.Choice(["all", "any", "none"]), default="all", show_default=True, help="How the conditions combine.")
 @click.option("--label", help="What people call the segment.")
 @workspace_options()
 @pass_settings
 def new(
-    settings: Settings,
-    name: str,
-    fields: tuple[str, ...],
-    operators: tuple[str, ...],
-    values: tuple[str, ...],
-    rule: str | None,
-    match: str,
-    label: str | None,
+    settings: Settings, name: str, fields: tuple[str, ...], operators: tuple[str, ...], values: tuple[str, ...], label: str | None
 ) -> None:
-    r"""Write the file of a new segment NAME, from fields, operators and values, and check it.
+    r"""Write a new segment's file, checked.
+
+    Each --field has an --operator and a --value; all conditions must hold. Without any, everybody is in it, and the file
+    is yours to edit.
 
     \b
     segmentry new uk_visitors --field location --operator equals --value UK \
                               --field date_added --operator "in the last" --value "30 days"
     """
-    conditions = _conditions(fields, operators, values)
-    if rule is not None and conditions:
-        raise click.UsageError("give --rule, or --field --operator --value, not both.")
-    if rule is None and not conditions:
-        raise click.UsageError('say who is in it: --field, --operator and --value, or --rule "...".')
-    path, warnings = settings.open().new(name, rule=rule, conditions=conditions, match=match, label=label)
+    path, warnings = settings.open().new(name, _conditions(fields, operators, values), label=label)
     settings.talk.diagnostics(warnings)
     settings.talk.say(f"wrote {path}")
 
 
-def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tuple[str, ...]) -> list[dict[str, object]]:
-    """Builder conditions, in the order given. Operators such as `is set` have no value, so values are dealt out to those that take one."""
+def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tuple[str, ...]) -> list[tuple[str, str, str | None]]:
+    """Field, operator and value of each condition, as given; operators such as `is set` take no value."""
     if len(fields) != len(operators):
         raise click.UsageError(f"every --field needs an --operator: {len(fields)} and {len(operators)} were given.")
     left = list(values)
-    found: list[dict[str, object]] = []
+    found: list[tuple[str, str, str | None]] = []
     for name, operator in zip(fields, operators, strict=True):
-        condition: dict[str, object] = {"field": name, "operator": operator}
-        if operator not in ("is set", "is not set"):
-            if not left:
-                raise click.UsageError(f"`{name} {operator}` needs a --value.")
-            condition["value"] = left.pop(0)
-        found.append(condition)
+        takes = operator not in ("is set", "is not set")
+        if takes and not left:
+            raise click.UsageError(f"`{name} {operator}` needs a --value.")
+        found.append((name, operator, left.pop(0) if takes else None))
     if left:
         raise click.UsageError(f"--value {left[0]} belongs to no --field.")
     return found

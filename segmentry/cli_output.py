@@ -38,7 +38,7 @@ WIDE = 100_000
 
 def stdout() -> IO[bytes]:
     """The stream of bytes that data goes to."""
-    return click.get_binary_stream("stdout")
+    return sys.stdout.buffer
 
 
 def is_terminal(stream: IO[Any]) -> bool:

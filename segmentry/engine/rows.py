@@ -1,0 +1,100 @@
+"""The rows of a source as a polars LazyFrame, read by DuckDB just as a run reads them: same files, same types, same order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from segmentry.engine.scanning import reader
+from segmentry.engine.snapshot import PinnedFile, Relation
+from segmentry.engine.textfiles import connect, identifier, scan_text
+
+AS_TEXT = re.compile(r"\b(INTERVAL|UNION|BIT|VARIANT|GEOMETRY|BIGNUM|TIME WITH TIME ZONE)\b")
+"""Stored types that polars has no like of; such columns are read as text."""
+
+BATCH_ROWS = 122_880
+"""Rows per batch: one row group of DuckDB's."""
+
+
+def scan(relation: Relation) -> str:
+    """The relation as SQL to select from."""
+    function, options = reader(relation)
+    return scan_text(function, [file.path for file in relation.files], options)
+
+
+def rows(relation: Relation) -> pl.LazyFrame:
+    """All columns of all rows, in the files' order; only the columns and rows that are asked for are read."""
+    return register_io_source(_Reading(relation), schema=lambda: _schema(relation), is_pure=True, explain_name="SEGMENTRY")
+
+
+def rows_of(relation: Relation, key: str, keys: pl.Series) -> pl.LazyFrame:
+    """The rows whose key is one of `keys`, in the files' order."""
+    found = rows(relation)
+    wanted = pl.LazyFrame({key: keys.cast(found.collect_schema()[key])})
+    return found.join(wanted, on=key, how="semi", maintain_order="left")
+
+
+def unchanged(files: tuple[PinnedFile, ...]) -> bool:
+    """Whether the files are there with the size and time that they were pinned with."""
+    for file in files:
+        try:
+            status = Path(file.path).stat()
+        except OSError:
+            return False
+        if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
+            return False
+    return True
+
+
+class _Reading:
+    """What polars calls for the rows of a scan."""
+
+    def __init__(self, relation: Relation) -> None:
+        self.relation = relation
+
+    def __call__(self, columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, size: int | None) -> Iterator[pl.DataFrame]:
+        chosen = _selected(self.relation, columns)
+        # A limit in SQL only where no filter of polars comes after it
+        end = f" limit {limit}" if limit is not None and predicate is None else ""
+        with connect() as connection:
+            if columns == []:
+                yield from self._bare(connection, limit)
+                return
+            reader = connection.sql(f"select {chosen} from {scan(self.relation)}{end}").to_arrow_reader(size or BATCH_ROWS)
+            left = limit
+            for batch in reader:
+                frame = pl.DataFrame(batch)
+                if predicate is not None:
+                    frame = frame.filter(predicate)
+                if left is not None:
+                    frame = frame.head(left)
+                    left -= frame.height
+                yield frame
+                if left == 0:
+                    return
+
+    def _bare(self, connection: duckdb.DuckDBPyConnection, limit: int | None) -> Iterator[pl.DataFrame]:
+        """No columns, but as many rows as there are."""
+        found = connection.execute(f"select count(*) from {scan(self.relation)}").fetchone()
+        count = int(found[0]) if found else 0
+        yield pl.DataFrame(height=count if limit is None else min(count, limit))
+
+
+def _schema(relation: Relation) -> pl.Schema:
+    with connect() as connection:
+        reader = connection.sql(f"select {_selected(relation, None)} from {scan(relation)} limit 0").to_arrow_reader(1)
+        return pl.DataFrame(reader.read_all()).schema
+
+
+def _selected(relation: Relation, columns: list[str] | None) -> str:
+    """The columns of a select: these, or all."""
+    chosen = []
+    for name in relation.columns if columns is None else columns:
+        cast = "::varchar" if AS_TEXT.search(relation.columns[name].stored) else ""
+        chosen.append(f"{identifier(name)}{cast} as {identifier(name)}")
+    return ", ".join(chosen)
