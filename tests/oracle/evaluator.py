@@ -171,7 +171,7 @@ def read_number(text: str) -> float | None:
 
 def email_domain(text: str) -> str | None:
     _, at, domain = text.rpartition("@")
-    return simple_lower(domain) or None if at else None
+    return domain or None if at else None
 
 
 def like(pattern: str) -> str:

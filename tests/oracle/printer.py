@@ -116,7 +116,7 @@ class Printer:
 
     def event_arguments(self, event: str | None, prop: str | None, filters: tuple[lang.Condition, ...], window: lang.Window) -> list[str]:
         if event is None:
-            first = self.pick(["any_event"] * 3 + ["ANY_EVENT"]) if prop is None else "any_event"
+            first = "any_event"
         elif prop is None and self.chance(0.2):
             first = quoted(event)
         else:

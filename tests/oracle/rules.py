@@ -243,9 +243,9 @@ class Rules:
         draw, chance = self.draw, self.draw.random()
         fields = self.fields("timestamp", "date")
         if depth and chance < 0.12:
-            return lang.Call("date", (draw.choice(self.fields("timestamp")),), lang.DATE)
+            return lang.Call("date", (draw.choice(self.fields("timestamp", "timestamp", "date")),), lang.DATE)
         if depth and chance < 0.22:
-            return lang.Call("next_anniversary", (draw.choice(self.fields("date")),), lang.DATE)
+            return lang.Call("next_anniversary", (draw.choice(self.fields("date", "timestamp")),), lang.DATE)
         if depth and chance < 0.3:
             kind = draw.choice(["timestamp", "date"])
             items = [draw.choice(self.fields(kind)) for _ in range(2)]
@@ -257,7 +257,7 @@ class Rules:
     # --- events
 
     def event(self) -> tuple[str | None, list[Table]] | None:
-        """An event (None is any) and the tables that can carry it."""
+        """An event (None is any) and the tables that carry it."""
         if not self.data.tables:
             return None
         if self.draw.random() < 0.25:
@@ -266,7 +266,7 @@ class Rules:
         if not names:
             return None
         name = self.draw.choice(names)
-        return name, [t for t in self.data.tables if t.event in (None, name)]
+        return name, [t for t in self.data.tables if name in t.names()]
 
     def filters(self, tables: list[Table], most: int = 2) -> tuple[lang.Condition, ...]:
         number = self.draw.choice([0, 0, 1, 1, most])
@@ -284,11 +284,13 @@ class Rules:
         for bound in ("since", "until"):
             if draw.random() < 0.15:
                 window[bound] = draw.choice(bounds)(lang.Now())
+        if "since" in window and "until" in window and self.lowest(window["since"]) > self.lowest(window["until"]):
+            window["since"], window["until"] = window["until"], window["since"]
         return lang.Window(**window)
 
     def property_aggregate(self, kind: str, functions: list[str]) -> lang.Aggregate | None:
         found = self.event()
-        if found is None or found[0] is None:
+        if found is None:
             return None
         name, tables = found
         kinds = ("exact", "float") if kind == "number" else (kind,)
@@ -359,7 +361,9 @@ class Rules:
         return self.compare(x, other, COMPARISONS)
 
     def compare_flags(self) -> lang.Condition:
-        x = self.draw.choice(self.fields("boolean"))
+        x: lang.Value = self.draw.choice(self.fields("boolean"))
+        if self.draw.random() < 0.15:
+            x = lang.Call("coalesce", (x, self.draw.choice([lang.Flag(True), lang.Flag(False), *self.fields("boolean")])), lang.BOOLEAN)
         match self.draw.randrange(4):
             case 0:
                 return lang.IsTrue(x)
@@ -405,7 +409,7 @@ class Rules:
         x = self.draw.choice([self.number, self.text, self.text, self.moment])()
         make: Callable[[lang.Value], lang.Value] = self.literal
         if x.type.kind in ("timestamp", "date"):
-            make = self.draw.choice([self.day_literal, self.instant_literal])
+            make = self.draw.choice([self.day_literal, self.instant_literal, lambda _: self.clock_value()])
         return lang.In(x, tuple(make(x) for _ in range(self.draw.randint(1, 4))), self.draw.random() < 0.35)
 
     def has(self) -> lang.Condition:
@@ -431,6 +435,8 @@ class Rules:
         def item() -> lang.Value:
             if element.is_number:
                 return number(self.draw.choice([*elements, 1, 2]))
+            if self.draw.random() < 0.1:
+                return self.draw.choice(self.fields("text"))
             return lang.Text(self.draw.choice([*elements, "UK"]))
 
         if self.draw.random() < 0.5:
