@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmentry.rules.types import FLOAT32, FLOAT64, MAX_DIGITS, Type, exact
+from segmentry.rules.types import FLOAT32, FLOAT64, MAX_DIGITS, Kind, Type, exact
 
 OPERATORS = frozenset("+-*/%")
 MOST_CHANGES = 100
@@ -36,4 +36,5 @@ def unified(left: Type, right: Type) -> Type | None:
     if left.is_exact and right.is_exact:
         scale = max(left.scale, right.scale)
         return exact(max(left.precision - left.scale, right.precision - right.scale) + scale, scale)
-    return wider_float(left, right) if left.is_float and right.kind is left.kind or right.is_float and left.kind is right.kind else None
+    numbers = left.kind is Kind.NUMBER and right.kind is Kind.NUMBER
+    return wider_float(left, right) if numbers else None

@@ -52,7 +52,8 @@ class Comparisons(EventFunctions):
             return self.error("R408", "`in ()` has nothing to be in", node.place, "name at least one value")
         before = len(self.errors)
         for item in filter(is_missing, node.items):
-            self.error("R403", "nothing is equal to a missing value", item.place, f"leave it out, and add `or {self.written(node.value, 'x')} is not set`")
+            hint = f"leave it out, and add `or {self.written(node.value, 'x')} is not set`"
+            self.error("R403", "nothing is equal to a missing value", item.place, hint)
         items = [item for item in node.items if not is_missing(item)]
         if isinstance(node.value, s.Text):
             return self._literal_in(node, items)
@@ -81,9 +82,11 @@ class Comparisons(EventFunctions):
         if value is None or low is None or high is None:
             return None
         if value.type.kind not in (Kind.NUMBER, *TIME_KINDS):
-            help = f"write {self.written(node.value, 'x')} at least ... and {self.written(node.value, 'x')} at most ..." if value.type == TEXT else None
-            return self.error("R301", f"`between` is for numbers, dates and timestamps, not {a_kind(value.type)}", node.place, help)
-        if not all([self._comparable(value, bound, node.value, bound.place) for bound in (low, high)]):
+            name = self.written(node.value, "x")
+            hint = f"write {name} at least ... and {name} at most ..." if value.type == TEXT else None
+            return self.error("R301", f"`between` is for numbers, dates and timestamps, not {a_kind(value.type)}", node.place, hint)
+        same = [self._comparable(value, bound, node.value, bound.place) for bound in (low, high)]
+        if not all(same):
             return None
         if are_reversed(low, high):
             return self.error("R404", "the lower bound of `between` is above the upper one", hull(low.place, high.place), "swap them")
@@ -102,10 +105,11 @@ class Comparisons(EventFunctions):
             return self._list_test(node, value, pattern)
         if value.type != TEXT:
             subject = "text and lists" if node.op == "contains" else "text"
-            return self.error("R301", f"`{node.op}` is for {subject}, and `{self.written(node.left, 'this')}` is {a_kind(value.type)}", node.place)
+            written = self.written(node.left, "this")
+            return self.error("R301", f"`{node.op}` is for {subject}, and `{written}` is {a_kind(value.type)}", node.place)
         if pattern.type != TEXT:
-            help = f"write {in_quotes(node.right.text)}" if isinstance(node.right, s.Number) else None
-            return self.error("R300", f"`{node.op}` needs text, not {a_kind(pattern.type)}", node.right.place, help)
+            hint = f"write {in_quotes(node.right.text)}" if isinstance(node.right, s.Number) else None
+            return self.error("R300", f"`{node.op}` needs text, not {a_kind(pattern.type)}", node.right.place, hint)
         if node.op == "matches" and not self._is_pattern(node.right):
             return None
         return n.TextTest(node.op, value, pattern, place=node.place)
@@ -113,7 +117,8 @@ class Comparisons(EventFunctions):
     def _list_test(self, node: s.Infix, value: n.Value, pattern: n.Value) -> n.Condition | None:
         name = self.written(node.left, "list")
         if node.op != "contains":
-            return self.error("R301", f"`{node.op}` is for text, and `{name}` is {a_kind(value.type)}", node.place, f"write {name} contains ...")
+            message = f"`{node.op}` is for text, and `{name}` is {a_kind(value.type)}"
+            return self.error("R301", message, node.place, f"write {name} contains ...")
         if not self.is_element(value, pattern, node.right):
             return None
         return n.HasElements(value, (pattern,), place=node.place)
@@ -123,12 +128,12 @@ class Comparisons(EventFunctions):
         element = value.type.element
         if element is None or option.type.kind is element.kind:
             return True
-        help = None
+        hint = None
         if isinstance(written, s.Number):
-            help = f"write {in_quotes(written.text)}"
+            hint = f"write {in_quotes(written.text)}"
         elif isinstance(written, s.Text):
-            help = "write a number without quotes"
-        self.error("R300", f"{a_kind(option.type)} can't be in {a_kind(value.type)}", written.place, help)
+            hint = "write a number without quotes"
+        self.error("R300", f"{a_kind(option.type)} can't be in {a_kind(value.type)}", written.place, hint)
         return False
 
     def _is_pattern(self, node: s.Syntax) -> bool:
@@ -186,7 +191,7 @@ class Comparisons(EventFunctions):
 
     # ------------------------------------------------------------ comparisons that say nothing
 
-    def _compared_condition(self, node: s.Infix, side: s.Syntax, truth: s.Boolean) -> None:
+    def _compared_condition(self, node: s.Infix, side: s.Syntax, truth: s.Boolean) -> n.Condition | None:
         """`did(x) = false`."""
         before = len(self.errors)
         self.condition(side)
@@ -197,7 +202,7 @@ class Comparisons(EventFunctions):
         rewrite = f"write {written}" if truth.value is (node.op == "=") else f"write {negated}"
         return self.error("R304", "a condition is true or false already", node.place, rewrite if node.op in ("=", "!=") else None)
 
-    def _compared_missing(self, node: s.Infix, side: s.Syntax, missing: s.Syntax, *, already: bool = False) -> None:
+    def _compared_missing(self, node: s.Infix, side: s.Syntax, missing: s.Syntax, *, already: bool = False) -> n.Condition | None:
         """`x = null`, `x = ''`."""
         if not already and not is_missing(side):
             self.value(side)
@@ -215,7 +220,7 @@ def equals(left: n.Value, right: n.Value, place: Place) -> n.Condition:
 
 def is_missing(node: s.Syntax) -> bool:
     """Whether this is null or the empty text."""
-    return isinstance(node, s.Null) or isinstance(node, s.Text) and node.value == ""
+    return isinstance(node, s.Null) or (isinstance(node, s.Text) and node.value == "")
 
 
 def is_condition(node: s.Syntax) -> bool:
@@ -223,14 +228,15 @@ def is_condition(node: s.Syntax) -> bool:
     if isinstance(node, s.Call):
         function = FUNCTIONS.get(node.name)
         return function is not None and function.is_condition
-    return isinstance(node, CONDITIONS) or isinstance(node, s.Infix) and node.op not in OPERATORS
+    return isinstance(node, CONDITIONS) or (isinstance(node, s.Infix) and node.op not in OPERATORS)
 
 
 def conversion(left: n.Value, right: n.Value) -> str | None:
     """What makes two values comparable."""
     for value, other in ((left, right), (right, left)):
         if isinstance(value, n.Constant) and isinstance(value.value, str) and other.type.kind in (Kind.NUMBER, Kind.BOOLEAN):
-            return f"write {value.value} without quotes" if is_plain(value.value, other.type.kind) else f"write a {other.type} without quotes"
+            literal = value.value if is_plain(value.value, other.type.kind) else f"a {other.type}"
+            return f"write {literal} without quotes"
         if value.type == TEXT and other.type.kind is Kind.NUMBER:
             name = value.name if isinstance(value, n.Field) else "text"
             literal = f", or {in_quotes(str(other.value))} for text" if isinstance(other, n.Constant) else ""

@@ -34,14 +34,15 @@ class EventFunctions(Values):
         chosen = self.events(call, function)
         if chosen is None:
             return None
-        events, property, rows = chosen
-        type = self._aggregate_type(call, property, rows)
-        return None if type is None else n.Aggregate(type, call.name, events, property, place=call.place)
+        events, prop, rows = chosen
+        result = self._aggregate_type(call, prop, rows)
+        return None if result is None else n.Aggregate(result, call.name, events, prop, place=call.place)
 
     def events(self, call: s.Call, function: Function) -> tuple[n.Events, n.Field | None, EventRows] | None:
         """The rows an event function is about, and its property where it has one."""
         if self.rows is not None:
-            return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, "conditions here are about one event at a time")
+            hint = "conditions here are about one event at a time"
+            return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
         fine = self.only_keywords(call, function)
         bounds = self._bounds(call)
         if not call.args:
@@ -51,14 +52,14 @@ class EventFunctions(Values):
             return None
         rows, wanted = named
         with self.inside(rows):
-            property = None if wanted is None else self.property(wanted, call.args[0].place, rows)
+            prop = None if wanted is None else self.property(wanted, call.args[0].place, rows)
             where = [self.condition(node) for node in call.args[1:]]
         conditions = [condition for condition in where if condition is not None]
-        if not fine or bounds is None or len(conditions) < len(where) or (wanted is not None and property is None):
+        if not fine or bounds is None or len(conditions) < len(where) or (wanted is not None and prop is None):
             return None
         combined = n.And(tuple(conditions), place=call.place) if len(conditions) > 1 else conditions[0] if conditions else None
         events = n.Events(rows.event, combined, bounds.last, bounds.since, bounds.until, place=call.place)
-        return events, property, rows
+        return events, prop, rows
 
     # ------------------------------------------------------------ which event
 
@@ -69,16 +70,16 @@ class EventFunctions(Values):
         parts = self._event_parts(call, node)
         if parts is None:
             return None
-        event, property = parts
-        if property is None and needs_property:
+        event, prop = parts
+        if prop is None and needs_property:
             dotted = f"{quoted_if_needed(event)}.property"
-            help = f"name one, as in {call.name}({self._example(event) or dotted})"
-            return self.error("R508", f"`{call.name}` needs a property of `{event}`", node.place, help)
-        if property is not None and not needs_property:
-            return self._no_property_wanted(call, event, property)
+            hint = f"name one, as in {call.name}({self._example(event) or dotted})"
+            return self.error("R508", f"`{call.name}` needs a property of `{event}`", node.place, hint)
+        if prop is not None and not needs_property:
+            return self._no_property_wanted(call, event, prop)
         unquoted = isinstance(node, s.Name) and not (node.quoted and node.quoted[0])
         rows = self.any_rows(node.place) if event == ANY_EVENT and unquoted else self.event_rows(event, node.place)
-        return None if rows is None else (rows, property)
+        return None if rows is None else (rows, prop)
 
     def _event_parts(self, call: s.Call, node: s.Syntax) -> tuple[str, str | None] | None:
         match node:
@@ -88,56 +89,55 @@ class EventFunctions(Values):
                 return node.value, None
             case s.Name(parts=(event,)):
                 return event, None
-            case s.Name(parts=(event, property)):
-                return event, property
+            case s.Name(parts=(event, prop)):
+                return event, prop
             case s.Name():
                 event = ".".join(node.parts[:-1])
-                help = f'an event\'s name with dots is quoted: "{event}".{node.parts[-1]}'
-                return self.error("R507", f"`{'.'.join(node.parts)}` has too many dots", node.place, help)
+                hint = f'an event\'s name with dots is quoted: "{event}".{node.parts[-1]}'
+                return self.error("R507", f"`{'.'.join(node.parts)}` has too many dots", node.place, hint)
             case s.Infix(op="-"):
-                help = f'an event\'s name with hyphens is quoted: "{self.written(node)}"'
-                return self.error("R507", "this does not name an event", node.place, help)
-        help = f"write the event first, as in {call.name}({'order_placed.amount' if call.name in WITH_PROPERTY else 'order_placed'}, ...)"
-        return self.error("R507", f"the first argument of `{call.name}` names an event", node.place, help)
+                hint = f'an event\'s name with hyphens is quoted: "{self.written(node)}"'
+                return self.error("R507", "this does not name an event", node.place, hint)
+        hint = f"write the event first, as in {call.name}({'order_placed.amount' if call.name in WITH_PROPERTY else 'order_placed'}, ...)"
+        return self.error("R507", f"the first argument of `{call.name}` names an event", node.place, hint)
 
-    def _no_property_wanted(self, call: s.Call, event: str, property: str) -> None:
+    def _no_property_wanted(self, call: s.Call, event: str, prop: str) -> tuple[EventRows, str | None] | None:
         place = call.args[0].place
-        dotted = f"{event}.{property}"
+        dotted = f"{event}.{prop}"
         if self.is_event(dotted):
             return self.error("R507", f"`{dotted}` has a dot, so it needs quotes", place, f'write {call.name}("{dotted}")')
-        name, column = quoted_if_needed(event), quoted_if_needed(property)
-        help = {
+        name, column = quoted_if_needed(event), quoted_if_needed(prop)
+        hint = {
             "count": f"write count({name}, {column} is set), or distinct({name}.{column})",
             "did": f"write did({name}, {column} ...) with a condition",
             "first": f"write earliest({name}.{column})",
             "last": f"write latest({name}.{column})",
         }.get(call.name)
-        return self.error("R508", f"`{call.name}` takes an event, not a property", place, help)
+        return self.error("R508", f"`{call.name}` takes an event, not a property", place, hint)
 
     def _example(self, event: str) -> str | None:
         """`event.property` with a property that the event has, a number where there is one."""
         tables = [table for table in self.schema.events if table.event == event]
-        numbers = [name for table in tables for name, type in table.fields.items() if type.kind is Kind.NUMBER]
+        numbers = [name for table in tables for name, column in table.fields.items() if column.kind is Kind.NUMBER]
         return f"{quoted_if_needed(event)}.{quoted_if_needed(numbers[-1])}" if numbers else None
 
-    def _aggregate_type(self, call: s.Call, property: n.Field | None, rows: EventRows) -> Type | None:
+    def _aggregate_type(self, call: s.Call, prop: n.Field | None, rows: EventRows) -> Type | None:
         if call.name in ("first", "last"):
             return TIMESTAMP
-        if property is None:
+        if prop is None:
             return COUNT
-        type = property.type
         allowed = ALLOWED.get(call.name, COMPARABLE)
-        if type.kind not in allowed:
-            help = "a sum or average needs a column of numbers" if allowed == (Kind.NUMBER,) and type.kind is Kind.TEXT else None
-            return self.error("R504", f"`{call.name}` is not for {a_kind(type)} like `{property.name}`", property.place, help)
+        if prop.type.kind not in allowed:
+            hint = "a sum or average needs a column of numbers" if allowed == (Kind.NUMBER,) else None
+            return self.error("R504", f"`{call.name}` is not for {a_kind(prop.type)} like `{prop.name}`", prop.place, hint)
         if call.name == "distinct":
             return COUNT
         if call.name == "avg":
             return FLOAT64
         if call.name == "sum":
-            places = max(table.scale for table in rows.tables if property.name in table.fields)
-            return exact(MAX_DIGITS, places if type.is_float else type.scale)
-        return type
+            places = max(table.scale for table in rows.tables if prop.name in table.fields)
+            return exact(MAX_DIGITS, places if prop.type.is_float else prop.type.scale)
+        return prop.type
 
     # ------------------------------------------------------------ which time
 
@@ -167,8 +167,8 @@ class EventFunctions(Values):
         if value is None:
             return None
         if len(self.errors) == before and (value.type.kind not in TIME_KINDS or not reads_clock_only(value)):
-            help = "write a date, an instant, or now(), ago('30 days'), today(), start_of('month')"
-            self.error("R509", f"`{named.name}` takes a moment that is the same for every contact", named.value.place, help)
+            hint = "write a date, an instant, or now(), ago('30 days'), today(), start_of('month')"
+            self.error("R509", f"`{named.name}` takes a moment that is the same for every contact", named.value.place, hint)
             return None
         return value
 

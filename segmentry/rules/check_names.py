@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
 
 from segmentry.rules import syntax as s
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
@@ -13,6 +15,8 @@ from segmentry.rules.nodes import Field, Scope
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.suggest import nearest
 from segmentry.rules.types import FLOAT64, Type, exact
+
+T = TypeVar("T")
 
 ANY_EVENT = "any_event"
 CONTACT = "contact"
@@ -44,12 +48,13 @@ class Names:
 
     # ------------------------------------------------------------ reporting
 
-    def error(self, code: str, message: str, place: Place, help: str | None = None, notes: tuple[str, ...] = ()) -> None:
-        """Report a problem; answers None so that a caller can end with it."""
-        self.errors.append(Diagnostic(code, message, place=place, help=help, notes=notes, rule=self.source))
+    def error(self, code: str, message: str, place: Place, hint: str | None = None, notes: tuple[str, ...] = ()) -> T | None:
+        """Report a problem. Answers None, whatever a caller would answer if there were none, so that it can end with it."""
+        self.errors.append(Diagnostic(code, message, place=place, help=hint, notes=notes, rule=self.source))
+        return None
 
-    def warn(self, code: str, message: str, place: Place, help: str | None = None) -> None:
-        self.warnings.append(Diagnostic(code, message, Severity.WARNING, place, help, rule=self.source))
+    def warn(self, code: str, message: str, place: Place, hint: str | None = None) -> None:
+        self.warnings.append(Diagnostic(code, message, Severity.WARNING, place, hint, rule=self.source))
 
     def written(self, node: s.Syntax, otherwise: str = "...") -> str:
         """A piece of the rule as it was written, for a hint; `otherwise` where that is long or not at hand."""
@@ -84,7 +89,8 @@ class Names:
         if self.rows is None:
             return self._contact_name(name, text_meant)
         if len(name.parts) == 1:
-            return self.property(name.parts[0], name.place, self.rows, in_quotes(name.parts[0]) if text_meant or is_quoted(name) else None)
+            literal = in_quotes(name.parts[0]) if text_meant or is_quoted(name) else None
+            return self.property(name.parts[0], name.place, self.rows, literal)
         if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
             return self._contact_field(name.parts[1], name, text_meant)
         return self._dotted_in_event(name)
@@ -93,16 +99,16 @@ class Names:
         if len(name.parts) == 1:
             return self._contact_field(name.parts[0], name, text_meant)
         if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
-            help = f"here a contact's field is just `{quoted_if_needed(name.parts[1])}`"
-            return self.error("R203", "`contact.` is for the conditions inside an event function", name.place, help)
+            hint = f"here a contact's field is just `{quoted_if_needed(name.parts[1])}`"
+            return self.error("R203", "`contact.` is for the conditions inside an event function", name.place, hint)
         joined = ".".join(name.parts)
         if joined in self.schema.fields:
             return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
         event = ".".join(name.parts[:-1])
         if self.is_event(event):
             dotted = f"{quoted_if_needed(event)}.{quoted_if_needed(name.parts[-1])}"
-            help = f"ask about a contact's events: sum({dotted}), latest({dotted}), ..."
-            return self.error("R204", f"`{joined}` is a property of events, and a contact may have many", name.place, help)
+            hint = f"ask about a contact's events: sum({dotted}), latest({dotted}), ..."
+            return self.error("R204", f"`{joined}` is a property of events, and a contact may have many", name.place, hint)
         return self.error("R103", f"contacts have no field `{joined}`", name.place, self._similar(joined, self.schema.fields))
 
     def _contact_field(self, wanted: str, name: s.Name, text_meant: bool) -> Field | None:
@@ -114,13 +120,14 @@ class Names:
         stored = self.schema.unusable.get(wanted)
         if stored is not None:
             return self.error("R201", f"no rule can use the field `{wanted}`, whose type is {stored}", name.place)
-        return self.error("R103", f"contacts have no field `{wanted}`", name.place, self._instead_of_field(wanted, text_meant or is_quoted(name)))
+        hint = self._instead_of_field(wanted, text_meant or is_quoted(name))
+        return self.error("R103", f"contacts have no field `{wanted}`", name.place, hint)
 
     def _instead_of_field(self, wanted: str, text_meant: bool) -> str | None:
         """What somebody meant who wrote a field that does not exist."""
         if wanted in self.schema.segments:
             return f"`{wanted}` is a segment: write member('{wanted}')"
-        if self.is_event(wanted, seen=True):
+        if self.is_event(wanted):
             return f"`{wanted}` is an event: write did({quoted_if_needed(wanted)})"
         similar = self._similar(wanted, self.schema.fields)
         if similar is not None:
@@ -132,7 +139,7 @@ class Names:
 
     def _column(self, wanted: str, columns: Iterable[str], place: Place) -> str | bool | None:
         """The column of that name, exactly or but for case; True if that was reported, None if there is none."""
-        names = columns if isinstance(columns, (dict, Mapping)) else tuple(columns)
+        names = columns if isinstance(columns, Mapping) else tuple(columns)
         if wanted in names:
             return wanted
         folded = wanted.casefold()
@@ -153,12 +160,11 @@ class Names:
         """The column or event that names joined by hyphens (`a-b`) are, if there is one."""
         if any(len(part.parts) != 1 or (part.quoted and any(part.quoted)) for part in parts):
             return None
-        if any(left.place.end + 1 != right.place.start for left, right in zip(parts, parts[1:], strict=False)):
+        if any(left.place.end + 1 != right.place.start for left, right in pairwise(parts)):
             return None
         joined = "-".join(part.parts[0] for part in parts)
         columns = self.schema.fields if self.rows is None else {name: None for table in self.rows.tables for name in table.fields}
-        found = next((name for name in columns if name.casefold() == joined.casefold()), None)
-        return found
+        return next((name for name in columns if name.casefold() == joined.casefold()), None)
 
     # ------------------------------------------------------------ events
 
@@ -170,8 +176,8 @@ class Names:
         columns = {name: None for table in rows.tables for name in table.fields}
         found = self._column(wanted, columns, place)
         if isinstance(found, str):
-            type = self._property_type(found, rows, place)
-            return None if type is None else Field(type, Scope.EVENT, found, place=place)
+            column = self._property_type(found, rows, place)
+            return None if column is None else Field(column, Scope.EVENT, found, place=place)
         if found is None:
             similar = self._similar(wanted, columns)
             if similar is None and self._in_contacts(wanted):
@@ -183,28 +189,29 @@ class Names:
 
     def _property_type(self, name: str, rows: EventRows, place: Place) -> Type | None:
         tables = [table for table in rows.tables if name in table.fields]
-        type: Type | None = tables[0].fields[name]
+        common: Type | None = tables[0].fields[name]
         for table in tables[1:]:
-            type = None if type is None else unified_columns(type, table.fields[name])
-        if type is None:
+            common = None if common is None else unified_columns(common, table.fields[name])
+        if common is None:
             notes = tuple(f"{table.label}: {table.fields[name]}" for table in tables)
-            self.error("R308", f"`{name}` has different types in different event tables", place, "name one event, or rename a column", notes)
-        return type
+            hint = "name one event, or rename a column"
+            self.error("R308", f"`{name}` has different types in different event tables", place, hint, notes)
+        return common
 
     def _in_contacts(self, wanted: str) -> bool:
         folded = wanted.casefold()
         return any(name.casefold() == folded for name in self.schema.fields)
 
-    def _dotted_in_event(self, name: s.Name) -> None:
+    def _dotted_in_event(self, name: s.Name) -> Field | None:
         joined = ".".join(name.parts)
         assert self.rows is not None
         if any(joined in table.fields for table in self.rows.tables):
             return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
         if self.rows.event is not None and ".".join(name.parts[:-1]) == self.rows.event:
-            help = f"inside {self.rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
-            return self.error("R204", f"`{joined}` names its event twice", name.place, help)
-        help = "write the property's own name, or contact.field for the contact's"
-        return self.error("R204", f"{self.rows.label} have no property `{joined}`", name.place, help)
+            hint = f"inside {self.rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
+            return self.error("R204", f"`{joined}` names its event twice", name.place, hint)
+        hint = "write the property's own name, or contact.field for the contact's"
+        return self.error("R204", f"{self.rows.label} have no property `{joined}`", name.place, hint)
 
     def event_rows(self, event: str, place: Place) -> EventRows | None:
         """The rows of a named event. Reported if no source can carry it; a warning if no table has carried it yet."""
@@ -232,7 +239,7 @@ class Names:
             known |= {table.event} if table.event is not None else (table.names or set())
         return known
 
-    def is_event(self, name: str, *, seen: bool = False) -> bool:
+    def is_event(self, name: str) -> bool:
         """Whether a name is an event's: one that sources declare or have carried."""
         return bool(name) and name in self._known_events()
 
@@ -258,5 +265,6 @@ def in_quotes(text: str) -> str:
 
 
 def quoted_if_needed(name: str) -> str:
+    """A name as it may stand in a rule."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit() if name else False
     return name if plain else '"' + name.replace('"', '""') + '"'

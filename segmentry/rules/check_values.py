@@ -18,6 +18,7 @@ from segmentry.rules.suggest import nearest
 from segmentry.rules.times import DURATION_HELP, WITHIN_A_DAY, LiteralError, is_duration, is_moment, parse_duration, parse_moment
 from segmentry.rules.types import BOOLEAN, DATE, MAX_DIGITS, TEXT, TIMESTAMP, Kind, Type, exact
 
+COMBINE = "a condition has nothing to compare; use and, or, not"
 TIME_KINDS = (Kind.DATE, Kind.TIMESTAMP)
 STARTS = {unit.value: unit for unit in (n.Unit.WEEK, n.Unit.MONTH, n.Unit.QUARTER, n.Unit.YEAR)}
 CONDITIONS = (s.And, s.Or, s.Not, s.Between, s.In, s.IsSet)
@@ -56,13 +57,13 @@ class Values(Names):
                 return self.arithmetic(node)
         return self._no_value(node)
 
-    def _no_value(self, node: s.Syntax) -> None:
+    def _no_value(self, node: s.Syntax) -> n.Value | None:
         """A condition stands where a value is needed; its own problems are told too."""
         if isinstance(node, (s.Infix, *CONDITIONS)):
             before = len(self.errors)
             self.condition(node)
             if len(self.errors) == before:
-                self.error("R302", f"`{self.written(node, 'this')}` is a condition, not a value", node.place, "a condition has nothing to compare; use and, or, not")
+                self.error("R302", f"`{self.written(node, 'this')}` is a condition, not a value", node.place, COMBINE)
             return None
         return self.error("R302", "a value is needed here", node.place)
 
@@ -83,8 +84,8 @@ class Values(Names):
         try:
             moment = parse_moment(node.value)
         except LiteralError as problem:
-            help = f"write ago({in_quotes(node.value)}) or ahead({in_quotes(node.value)})" if is_duration(node.value) else problem.help
-            return self.error("R400", problem.message, node.place, help)
+            hint = f"write ago({in_quotes(node.value)}) or ahead({in_quotes(node.value)})" if is_duration(node.value) else problem.hint
+            return self.error("R400", problem.message, node.place, hint)
         if isinstance(moment, datetime):
             return n.Constant(TIMESTAMP, moment, place=node.place)
         return n.Constant(DATE, moment, place=node.place)
@@ -92,12 +93,12 @@ class Values(Names):
     def duration(self, node: s.Syntax, example: str, *, of_date: bool = False) -> n.Duration | None:
         """A length of time, which must be written as a text literal; of whole days where it moves a date."""
         if not isinstance(node, s.Text):
-            help = f"write {in_quotes(node.text + ' days')}" if isinstance(node, s.Number) else f"as in {example}"
-            return self.error("R509", "a length of time is written as a text literal", node.place, help)
+            hint = f"write {in_quotes(node.text + ' days')}" if isinstance(node, s.Number) else f"as in {example}"
+            return self.error("R509", "a length of time is written as a text literal", node.place, hint)
         try:
             duration = parse_duration(node.value)
         except LiteralError as problem:
-            return self.error("R401", problem.message, node.place, DURATION_HELP if is_moment(node.value) else problem.help)
+            return self.error("R401", problem.message, node.place, DURATION_HELP if is_moment(node.value) else problem.hint)
         if of_date and duration.unit in WITHIN_A_DAY:
             return self.error("R402", f"a date has no {duration.unit}s", node.place, "write days, weeks, months or years")
         return duration
@@ -152,8 +153,8 @@ class Values(Names):
         run: list[n.Value] = [whole]
         changes = 0
         for index, (infix, right) in enumerate(zip(chain, numbers[1:], strict=True)):
-            type = result_type(infix.op, whole.type, right.type)
-            if type is None:
+            result = result_type(infix.op, whole.type, right.type)
+            if result is None:
                 return self.error("R306", "this product has more than 38 digits after the point", infix.place, "round one of its factors")
             if index and infix.op != chain[index - 1].op:
                 run = [whole]
@@ -161,32 +162,38 @@ class Values(Names):
             run.append(right)
             last = index + 1 == len(chain) or chain[index + 1].op != infix.op
             # inside a run only the type is needed; its node is made once, at the run's end
-            whole = n.Call(type, infix.op, tuple(run) if last else (right,), place=infix.place)
+            whole = n.Call(result, infix.op, tuple(run) if last else (right,), place=infix.place)
         if changes > MOST_CHANGES:
-            return self.error("R309", f"this arithmetic changes its operator more than {MOST_CHANGES} times", chain[-1].place, "use fewer terms")
+            message = f"this arithmetic changes its operator more than {MOST_CHANGES} times"
+            return self.error("R309", message, chain[-1].place, "use fewer terms")
         return whole
 
     def _is_number(self, node: s.Syntax, value: n.Value) -> bool:
         """Whether a value is a number; reported if not."""
         if value.type.kind is Kind.NUMBER:
             return True
-        help = None
+        hint = None
         if isinstance(node, s.Text):
-            help = "write a number without quotes"
+            hint = "write a number without quotes"
         elif value.type.kind is Kind.TEXT:
-            help = f"write number({self.written(node)})"
-        self.error("R305", f"`{self.written(node, 'this')}` is {a_kind(value.type)}, and arithmetic needs numbers", node.place, help)
+            hint = f"write number({self.written(node)})"
+        self.error("R305", self._no_number(node, value), node.place, hint)
         return False
+
+    def _no_number(self, node: s.Syntax, value: n.Value) -> str:
+        return f"`{self.written(node, 'this')}` is {a_kind(value.type)}, and arithmetic needs numbers"
 
     def _moved(self, day: n.Value, first: s.Syntax, chain: Sequence[tuple[s.Infix, s.Syntax]]) -> n.Value | None:
         """`today() - '5 days'`: a day of the run, moved."""
         if not isinstance(day, n.Day):
-            help = "write ago('5 days') or ahead('5 days')" if isinstance(day, n.AsOf) else "move the other side: x before ago('5 days')"
-            return self.error("R305", f"`{self.written(first, 'this')}` is {a_kind(day.type)}, and arithmetic needs numbers", chain[0][0].place, help)
+            of_clock = isinstance(day, n.AsOf)
+            hint = "write ago('5 days') or ahead('5 days')" if of_clock else "move the other side: x before ago('5 days')"
+            return self.error("R305", self._no_number(first, day), chain[0][0].place, hint)
         shifts: list[tuple[int, n.Duration]] = []
         for infix, right in chain:
             if infix.op not in "+-":
-                return self.error("R305", f"a day can't be used with `{infix.op}`", infix.place, "move it with + or -, as in today() - '5 days'")
+                hint = "move it with + or -, as in today() - '5 days'"
+                return self.error("R305", f"a day can't be used with `{infix.op}`", infix.place, hint)
             duration = self.duration(right, "today() - '5 days'", of_date=True)
             if duration is not None:
                 shifts.append((1 if infix.op == "+" else -1, duration))
@@ -205,7 +212,8 @@ class Values(Names):
             column = self.hyphenated(names[:length])
             if column is not None:
                 place = hull(names[0].place, names[length - 1].place)
-                self.error("R205", f"`{column}` has a hyphen, so it needs quotes", place, f'write "{column}", or put spaces around - to subtract')
+                hint = f'write "{column}", or put spaces around - to subtract'
+                self.error("R205", f"`{column}` has a hyphen, so it needs quotes", place, hint)
                 return True
         return False
 
@@ -217,8 +225,8 @@ class Values(Names):
         if function is None:
             instead = INSTEAD.get(call.name)
             similar = nearest(call.name, FUNCTIONS)
-            help = f"write {instead}" if instead else f"did you mean `{similar}`?" if similar else None
-            return self.error("R500", f"there is no function `{call.name}`", call.place, help)
+            hint = f"write {instead}" if instead else f"did you mean `{similar}`?" if similar else None
+            return self.error("R500", f"there is no function `{call.name}`", call.place, hint)
         if not function.available:
             return self.error("R501", f"`{call.name}` is not in this version", call.place)
         return function
@@ -236,12 +244,13 @@ class Values(Names):
         special = SPECIAL.get(call.name)
         return self._plain(call, function) if special is None else special(self, call)
 
-    def _no_value_call(self, call: s.Call) -> None:
+    def _no_value_call(self, call: s.Call) -> n.Value | None:
         before = len(self.errors)
         self.condition(call)
         if len(self.errors) == before:
-            help = "did you mean count(...)?" if call.name == "did" else "a condition has nothing to compare; use and, or, not"
-            self.error("R302", f"`{call.name}(...)` is a condition, not a value", call.place, help)
+            hint = "did you mean count(...)?" if call.name == "did" else COMBINE
+            self.error("R302", f"`{call.name}(...)` is a condition, not a value", call.place, hint)
+        return None
 
     def only_keywords(self, call: s.Call, function: Function) -> bool:
         """Whether a call has only the keyword arguments its function knows, each once; reported if not."""
@@ -250,8 +259,8 @@ class Values(Names):
         for named in call.named:
             if named.name not in function.keywords:
                 similar = nearest(named.name, function.keywords)
-                help = f"did you mean `{similar} =>`?" if similar else f"it is {function.signature}"
-                self.error("R503", f"`{call.name}` has no keyword `{named.name}`", named.place, help)
+                hint = f"did you mean `{similar} =>`?" if similar else f"it is {function.signature}"
+                self.error("R503", f"`{call.name}` has no keyword `{named.name}`", named.place, hint)
                 fine = False
             elif named.name in seen:
                 self.error("R503", f"`{named.name} =>` is given twice", named.place)
@@ -282,14 +291,18 @@ class Values(Names):
         if value is None or value.type.kind in kinds:
             return value
         wanted = " or ".join(kinds)
-        help = f"write number({self.written(node)})" if Kind.NUMBER in kinds and isinstance(value, n.Field) and value.type == TEXT else None
+        hint = None
+        if Kind.NUMBER in kinds and isinstance(value, n.Field) and value.type == TEXT:
+            hint = f"write number({self.written(node)})"
         if call.name == "number" and value.type.kind is Kind.NUMBER:
-            help = "it is a number already"
+            hint = "it is a number already"
         if call.name == "hour" and value.type.kind is Kind.DATE:
-            help = "a date has no hours"
-        return self.error("R504", f"`{call.name}` needs {wanted}, and `{self.written(node, 'this')}` is {a_kind(value.type)}", node.place, help)
+            hint = "a date has no hours"
+        message = f"`{call.name}` needs {wanted}, and `{self.written(node, 'this')}` is {a_kind(value.type)}"
+        return self.error("R504", message, node.place, hint)
 
-    def _clock(self, call: s.Call) -> n.Value | None:
+    def clock(self, call: s.Call) -> n.Value | None:
+        """`now()`, `ago(d)`, `ahead(d)`, `today()`, `start_of(unit)`."""
         if call.name in ("now", "today"):
             if not self.has_arguments(call, 0, 0):
                 return None
@@ -306,29 +319,32 @@ class Values(Names):
         node = call.args[0]
         unit = STARTS.get(node.value.lower()) if isinstance(node, s.Text) else None
         if unit is None:
-            return self.error("R409", "`start_of` knows 'week', 'month', 'quarter' and 'year'", node.place, "for the day itself write today()")
+            message = "`start_of` knows 'week', 'month', 'quarter' and 'year'"
+            return self.error("R409", message, node.place, "for the day itself write today()")
         return n.Day(unit=unit, place=call.place)
 
-    def _day(self, call: s.Call) -> n.Value | None:
+    def day(self, call: s.Call) -> n.Value | None:
         """`date(x)`, which leaves a date as it is."""
         value = self._plain(call, FUNCTIONS["date"])
         return value.args[0] if isinstance(value, n.Call) and value.args[0].type == DATE else value
 
-    def _next_anniversary(self, call: s.Call) -> n.Value | None:
+    def next_anniversary(self, call: s.Call) -> n.Value | None:
+        """`next_anniversary(x)`, of an instant's day."""
         value = self._plain(call, FUNCTIONS["next_anniversary"])
         if not isinstance(value, n.Call) or value.args[0].type == DATE:
             return value
         day = n.Call(DATE, "date", value.args, place=value.args[0].place)
         return n.Call(DATE, "next_anniversary", (day,), place=call.place)
 
-    def _coalesce(self, call: s.Call) -> n.Value | None:
+    def coalesce(self, call: s.Call) -> n.Value | None:
+        """`coalesce(a, b, ...)`: one type for all; dates among instants become their first instants."""
         if not self.has_arguments(call, 2, None):
             return None
         known = [None if isinstance(node, s.Text) else self.value(node) for node in call.args]
         if any(value is None and not isinstance(node, s.Text) for node, value in zip(call.args, known, strict=True)):
             return None
         types = [value.type for value in known if value is not None]
-        beside = next((type for type in types if type.kind in TIME_KINDS), None)
+        beside = next((known_type for known_type in types if known_type.kind in TIME_KINDS), None)
         values = [self.text(node, beside) if isinstance(node, s.Text) else value for node, value in zip(call.args, known, strict=True)]
         fine = [value for value in values if value is not None]
         if len(fine) < len(values):
@@ -338,25 +354,26 @@ class Values(Names):
         return self._one_type(call, fine)
 
     def _one_type(self, call: s.Call, values: Sequence[n.Value]) -> n.Value | None:
-        type = values[0].type
+        common = values[0].type
         for node, value in zip(call.args, values, strict=True):
-            both = unified(type, value.type)
+            both = unified(common, value.type)
             if both is None:
-                help = "number(x) makes a text a number" if {type.kind, value.type.kind} == {Kind.TEXT, Kind.NUMBER} else None
-                return self.error("R307", f"`coalesce` needs values of one type, not {a_kind(type)} and {a_kind(value.type)}", node.place, help)
-            type = both
-        return n.Call(type, "coalesce", tuple(values), place=call.place)
+                hint = "number(x) makes a text a number" if {common.kind, value.type.kind} == {Kind.TEXT, Kind.NUMBER} else None
+                message = f"`coalesce` needs values of one type, not {a_kind(common)} and {a_kind(value.type)}"
+                return self.error("R307", message, node.place, hint)
+            common = both
+        return n.Call(common, "coalesce", tuple(values), place=call.place)
 
 
 SPECIAL: dict[str, Callable[[Values, s.Call], n.Value | None]] = {
-    "now": Values._clock,
-    "ago": Values._clock,
-    "ahead": Values._clock,
-    "today": Values._clock,
-    "start_of": Values._clock,
-    "date": Values._day,
-    "next_anniversary": Values._next_anniversary,
-    "coalesce": Values._coalesce,
+    "now": Values.clock,
+    "ago": Values.clock,
+    "ahead": Values.clock,
+    "today": Values.clock,
+    "start_of": Values.clock,
+    "date": Values.day,
+    "next_anniversary": Values.next_anniversary,
+    "coalesce": Values.coalesce,
 }
 """Scalar functions that are more than a name with typed arguments."""
 
@@ -366,9 +383,9 @@ def first_instant(value: n.Value) -> n.Value:
     return n.Call(TIMESTAMP, "instant", (value,), place=value.place) if value.type == DATE else value
 
 
-def a_kind(type: Type) -> str:
+def a_kind(of: Type) -> str:
     """`a number`, `text`, `a list of text`: a type in a sentence."""
-    return str(type) if type.kind is Kind.TEXT else f"a {type}"
+    return str(of) if of.kind is Kind.TEXT else f"a {of}"
 
 
 def hull(first: Place, last: Place) -> Place:

@@ -22,6 +22,7 @@ from segmentry.rules.check_values import a_kind
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.facts import certainties
 from segmentry.rules.functions import FUNCTIONS
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.schema import Schema
 from segmentry.rules.suggest import nearest
 from segmentry.rules.types import Kind
@@ -38,7 +39,8 @@ def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None) -> tup
     `source` is the rule's text where it has one, so that diagnostics can show its line.
     """
     checker = Conditions(schema, source)
-    condition = checker.condition(syntax)
+    with deep_recursion():
+        condition = checker.condition(syntax)
     if condition is None or checker.errors:
         raise RuleError(sorted(checker.errors, key=_in_order))
     return condition, sorted(checker.warnings + certainties(condition, source), key=_in_order)
@@ -57,7 +59,9 @@ class Conditions(Comparisons):
         match node:
             case s.And() | s.Or():
                 items = self._all([self.condition(item) for item in node.items])
-                return None if items is None else n.And(items, place=node.place) if isinstance(node, s.And) else n.Or(items, place=node.place)
+                if items is None:
+                    return None
+                return n.And(items, place=node.place) if isinstance(node, s.And) else n.Or(items, place=node.place)
             case s.Not():
                 item = self.condition(node.item)
                 return None if item is None else n.Not(item, place=node.place)
@@ -92,14 +96,14 @@ class Conditions(Comparisons):
         if value.type.kind is Kind.BOOLEAN:
             return n.Truth(value, place=node.place)
         written = self.written(node, "x")
-        help = f"write {written} is set, or compare it"
+        hint = f"write {written} is set, or compare it"
         if isinstance(value, n.Constant):
-            help = "a condition compares a field with something"
+            hint = "a condition compares a field with something"
         elif value.type.kind is Kind.NUMBER:
-            help = f"compare it, as in {written} >= 1"
+            hint = f"compare it, as in {written} >= 1"
         elif value.type.kind is Kind.LIST:
-            help = f"write {written} is set, or {written} contains ..."
-        return self.error("R303", f"`{self.written(node, 'this')}` is {a_kind(value.type)}, not a condition", node.place, help)
+            hint = f"write {written} is set, or {written} contains ..."
+        return self.error("R303", f"`{self.written(node, 'this')}` is {a_kind(value.type)}, not a condition", node.place, hint)
 
     # ------------------------------------------------------------ functions that are conditions
 
@@ -112,14 +116,14 @@ class Conditions(Comparisons):
             return None if chosen is None else n.Did(chosen[0], place=call.place)
         return CALLS[call.name](self, call) if self.only_keywords(call, function) else None
 
-    def _infix(self, call: s.Call) -> n.Condition | None:
+    def infix(self, call: s.Call) -> n.Condition | None:
         """`ends_with(x, 'y')`, `in_last(x, '30 days')`: operators written as functions."""
         if not self.has_arguments(call, 2, 2):
             return None
         infix = s.Infix(AS_INFIX[call.name], call.args[0], call.args[1], place=call.place)
         return self.in_window(infix) if infix.op in WINDOWS else self.text_test(infix)
 
-    def _contains(self, call: s.Call) -> n.Condition | None:
+    def contains(self, call: s.Call) -> n.Condition | None:
         """`contains_any(list, ...)`, `contains_all(list, ...)`."""
         if not self.has_arguments(call, 2, None):
             return None
@@ -129,14 +133,16 @@ class Conditions(Comparisons):
         if value is None:
             return None
         if value.type.kind is not Kind.LIST:
-            help = f"write {self.written(call.args[0])} in (...)"
-            return self.error("R504", f"`{call.name}` needs a list, and `{self.written(call.args[0], 'this')}` is {a_kind(value.type)}", call.args[0].place, help)
-        fine = [option for option, node in zip(options, call.args[1:], strict=True) if option is not None and self.is_element(value, option, node)]
+            hint = f"write {self.written(call.args[0])} in (...)"
+            message = f"`{call.name}` needs a list, and `{self.written(call.args[0], 'this')}` is {a_kind(value.type)}"
+            return self.error("R504", message, call.args[0].place, hint)
+        pairs = zip(options, call.args[1:], strict=True)
+        fine = [option for option, node in pairs if option is not None and self.is_element(value, option, node)]
         if len(self.errors) > before:
             return None
         return n.HasElements(value, tuple(fine), need_all=call.name == "contains_all", place=call.place)
 
-    def _at_least(self, call: s.Call) -> n.Condition | None:
+    def at_least(self, call: s.Call) -> n.Condition | None:
         """`at_least(2, cond, cond, cond)`."""
         if not self.has_arguments(call, 2, None):
             return None
@@ -146,17 +152,19 @@ class Conditions(Comparisons):
             return self.error("R509", "`at_least` begins with a whole number", first.place, "as in at_least(2, cond, cond, cond)")
         digits = first.text.lstrip("0")
         if not digits or len(digits) > len(str(most)) or int(digits) > most:
-            return self.error("R409", f"of {most} conditions, {first.text} can't be asked for", first.place, f"write a number from 1 to {most}")
+            message = f"of {most} conditions, {first.text} can't be asked for"
+            return self.error("R409", message, first.place, f"write a number from 1 to {most}")
         return None if items is None else n.AtLeast(int(digits), items, place=call.place)
 
     def _of_contacts(self, call: s.Call) -> bool:
         """Whether we are outside event functions; reported if not."""
         if self.rows is None:
             return True
-        self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, "it is about the contact: put it beside the event function")
+        hint = "it is about the contact: put it beside the event function"
+        self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
         return False
 
-    def _member(self, call: s.Call) -> n.Condition | None:
+    def member(self, call: s.Call) -> n.Condition | None:
         """`member('vip')`."""
         if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
             return None
@@ -169,14 +177,15 @@ class Conditions(Comparisons):
             return self.error("R600", f"there is no segment `{node.value}`", node.place, f"did you mean `{similar}`?" if similar else None)
         return n.Member(node.value, place=call.place)
 
-    def _sample(self, call: s.Call) -> n.Condition | None:
+    def sample(self, call: s.Call) -> n.Condition | None:
         """`sample('10%', salt => 'exp-7')`: the threshold is the exact share of 16^15, rounded up."""
         if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
             return None
         share = self._share(call.args[0])
         salt = next((named.value for named in call.named), None)
         if salt is None:
-            return self.error("R503", "`sample` needs a salt", call.place, f"it is {FUNCTIONS['sample'].signature}; another salt gives other contacts")
+            hint = f"it is {FUNCTIONS['sample'].signature}; another salt gives other contacts"
+            return self.error("R503", "`sample` needs a salt", call.place, hint)
         if not isinstance(salt, s.Text) or not salt.value:
             return self.error("R509", "a salt is written as a text literal", salt.place, "as in salt => 'exp-7'")
         if share is None:
@@ -187,12 +196,13 @@ class Conditions(Comparisons):
 
     def _share(self, node: s.Syntax) -> Fraction | None:
         if not isinstance(node, s.Text):
-            help = f"write {in_quotes(node.text + '%')}" if isinstance(node, s.Number) else "as in '10%'"
-            return self.error("R407", "a share is written as a text literal", node.place, help)
+            hint = f"write {in_quotes(node.text + '%')}" if isinstance(node, s.Number) else "as in '10%'"
+            return self.error("R407", "a share is written as a text literal", node.place, hint)
         found = _SHARE.fullmatch(node.value)
         share = Fraction(found[1]) / 100 if found else Fraction(0)
         if not 0 < share <= 1:
-            return self.error("R407", f"`{node.value}` is no share of the contacts", node.place, "write a percent above 0% and up to 100%, as in '10%'")
+            hint = "write a percent above 0% and up to 100%, as in '10%'"
+            return self.error("R407", f"`{node.value}` is no share of the contacts", node.place, hint)
         return share
 
 
@@ -201,11 +211,11 @@ AS_INFIX = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in t
 
 
 CALLS: dict[str, Callable[[Conditions, s.Call], n.Condition | None]] = {
-    **dict.fromkeys(AS_INFIX, Conditions._infix),
-    "contains_any": Conditions._contains,
-    "contains_all": Conditions._contains,
-    "at_least": Conditions._at_least,
-    "member": Conditions._member,
-    "sample": Conditions._sample,
+    **dict.fromkeys(AS_INFIX, Conditions.infix),
+    "contains_any": Conditions.contains,
+    "contains_all": Conditions.contains,
+    "at_least": Conditions.at_least,
+    "member": Conditions.member,
+    "sample": Conditions.sample,
 }
 """Functions that are conditions; `did` is one of the event functions."""

@@ -61,13 +61,13 @@ class Function:
     """False: known to the language, but not in this version."""
 
 
-def _whole(type: Type) -> Type:
+def _whole(of: Type) -> Type:
     """A number rounded to whole: one digit more may be needed (9.5 becomes 10)."""
-    return exact(type.precision - type.scale + 1) if type.is_exact and type.scale else type
+    return exact(of.precision - of.scale + 1) if of.is_exact and of.scale else of
 
 
-def _always(type: Type) -> Callable[[Type], Type]:
-    return lambda _: type
+def _always(result: Type) -> Callable[[Type], Type]:
+    return lambda _: result
 
 
 NUMBERS: Kinds = (Kind.NUMBER,)
@@ -80,15 +80,19 @@ NO_EVENTS_MISSING = "missing without such events"
 _ROWS = (
     # ------------------------------------------------------------ text
     Function("lower", Group.TEXT, "lower(x)", IF_MISSING, "each code point in simple lower case", (TEXTS,), _always(TEXT)),
-    Function("trim", Group.TEXT, "trim(x)", IF_MISSING + " or nothing is left", "without spaces, tabs and line ends at both ends", (TEXTS,), _always(TEXT)),
-    Function("length", Group.TEXT, "length(x)", IF_MISSING, "the code points of a text, or the elements of a list", ((Kind.TEXT, Kind.LIST),), _always(exact(10))),
-    Function("email_domain", Group.TEXT, "email_domain(x)", IF_MISSING + " or has no `@`", "what follows the last `@`", (TEXTS,), _always(TEXT)),
+    Function("trim", Group.TEXT, "trim(x)",
+             IF_MISSING + " or nothing is left", "without spaces, tabs and line ends at both ends", (TEXTS,), _always(TEXT)),
+    Function("length", Group.TEXT, "length(x)",
+             IF_MISSING, "the code points of a text, or the elements of a list", ((Kind.TEXT, Kind.LIST),), _always(exact(10))),
+    Function("email_domain", Group.TEXT, "email_domain(x)",
+             IF_MISSING + " or has no `@`", "what follows the last `@`", (TEXTS,), _always(TEXT)),
     # ------------------------------------------------------------ numbers
     Function("abs", Group.NUMBER, "abs(x)", IF_MISSING, "without its sign", (NUMBERS,), lambda x: x),
     Function("round", Group.NUMBER, "round(x)", IF_MISSING, "the nearest whole number, a half away from zero", (NUMBERS,), _whole),
     Function("floor", Group.NUMBER, "floor(x)", IF_MISSING, "the whole number at or below", (NUMBERS,), _whole),
     Function("ceil", Group.NUMBER, "ceil(x)", IF_MISSING, "the whole number at or above", (NUMBERS,), _whole),
-    Function("number", Group.NUMBER, "number(text)", "missing if the text is no number", "a text read as a 64-bit float", (TEXTS,), _always(FLOAT64)),
+    Function("number", Group.NUMBER, "number(text)",
+             "missing if the text is no number", "a text read as a 64-bit float", (TEXTS,), _always(FLOAT64)),
     Function("coalesce", Group.NUMBER, "coalesce(a, b, ...)", "missing if all are", "the first that is not missing"),
     Function("distance_km", Group.NUMBER, "distance_km(lat, lon, lat0, lon0)", "missing if any of them is",
              "great-circle distance in kilometres, earth radius 6,371.0088 km", (NUMBERS,) * 4, _always(FLOAT64)),
@@ -96,7 +100,8 @@ _ROWS = (
     Function("now", Group.CLOCK, "now()", "never", "the run's instant", time=TimeClass.EDGE),
     Function("ago", Group.CLOCK, "ago('30 days')", "never", "the run's instant, moved back", time=TimeClass.EDGE),
     Function("ahead", Group.CLOCK, "ahead('7 days')", "never", "the run's instant, moved forward", time=TimeClass.EDGE),
-    Function("today", Group.CLOCK, "today()", "never", "the run's day in the workspace's timezone; `± '5 days'` moves it", time=TimeClass.EDGE),
+    Function("today", Group.CLOCK, "today()",
+             "never", "the run's day in the workspace's timezone; `± '5 days'` moves it", time=TimeClass.EDGE),
     Function("start_of", Group.CLOCK, "start_of('week')", "never",
              "the first day of this `week`, `month`, `quarter` or `year`; `± '5 days'` moves it", time=TimeClass.EDGE),
     # ------------------------------------------------------------ calendar
@@ -109,19 +114,24 @@ _ROWS = (
     Function("next_anniversary", Group.CALENDAR, "next_anniversary(x)", IF_MISSING,
              "the next yearly return of a day, from `today()` on; 29 February falls on the 28th", (DAYS,), _always(DATE), time=TimeClass.OPAQUE),
     # ------------------------------------------------------------ lists
-    Function("contains_any", Group.LIST, "contains_any(list, 'a', 'b', ...)", "false", "the list has at least one of them", is_condition=True),
+    Function("contains_any", Group.LIST, "contains_any(list, 'a', 'b', ...)",
+             "false", "the list has at least one of them", is_condition=True),
     Function("contains_all", Group.LIST, "contains_all(list, 'a', 'b', ...)", "false", "the list has all of them", is_condition=True),
     # ------------------------------------------------------------ operators
     Function("ends_with", Group.OPERATOR, "ends_with(x, 'y')", "false", "`x ends with 'y'`", is_condition=True),
-    Function("in_last", Group.OPERATOR, "in_last(x, '30 days')", "false", "`x in the last '30 days'`", is_condition=True, time=TimeClass.EDGE),
-    Function("in_next", Group.OPERATOR, "in_next(x, '7 days')", "false", "`x in the next '7 days'`", is_condition=True, time=TimeClass.EDGE),
-    Function("at_least", Group.CONDITION, "at_least(2, cond, cond, cond)", "never", "at least so many of the conditions hold", is_condition=True),
+    Function("in_last", Group.OPERATOR, "in_last(x, '30 days')",
+             "false", "`x in the last '30 days'`", is_condition=True, time=TimeClass.EDGE),
+    Function("in_next", Group.OPERATOR, "in_next(x, '7 days')",
+             "false", "`x in the next '7 days'`", is_condition=True, time=TimeClass.EDGE),
+    Function("at_least", Group.CONDITION, "at_least(2, cond, cond, cond)",
+             "never", "at least so many of the conditions hold", is_condition=True),
     # ------------------------------------------------------------ events
-    Function("did", Group.EVENT, "did(event, cond..., last =>, since =>, until =>)", "false without such events", "there is such an event",
-             keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
+    Function("did", Group.EVENT, "did(event, cond..., last =>, since =>, until =>)", "false without such events",
+             "there is such an event", keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
     Function("count", Group.EVENT, "count(event, cond..., ...)", "0 without such events", "how many such events",
              keywords=WINDOW_KEYWORDS, time=TimeClass.WINDOW),
-    Function("distinct", Group.EVENT, "distinct(event.property, cond..., ...)", "0 without such events", "how many different values, missing ones not counted",
+    Function("distinct", Group.EVENT, "distinct(event.property, cond..., ...)",
+             "0 without such events", "how many different values, missing ones not counted",
              keywords=WINDOW_KEYWORDS, time=TimeClass.WINDOW),
     Function("sum", Group.EVENT, "sum(event.property, cond..., ...)", "0 without such events", "the exact sum",
              (NUMBERS,), keywords=WINDOW_KEYWORDS, time=TimeClass.WINDOW),
@@ -149,7 +159,8 @@ _ROWS = (
              is_condition=True, time=TimeClass.WINDOW, available=False),
     Function("exited", Group.SEGMENT, "exited('vip', last => '7 days')", "never", "left that segment",
              is_condition=True, time=TimeClass.WINDOW, available=False),
-    Function("sample", Group.POPULATION, "sample('10%', salt => 'exp-7')", "never", "about that share of the contacts, the same ones on every engine",
+    Function("sample", Group.POPULATION, "sample('10%', salt => 'exp-7')",
+             "never", "about that share of the contacts, the same ones on every engine",
              keywords=("salt",), is_condition=True),
     Function("top", Group.POPULATION, "top(1000, by => x, among => cond, per => y)", "false if `by` is missing", "among the largest",
              is_condition=True, time=TimeClass.OPAQUE, available=False),

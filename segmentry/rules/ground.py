@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from segmentry.rules import nodes as n
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.times import WEEKDAYS, shift_day, shift_instant, start_of
 from segmentry.rules.types import DATE, TIMESTAMP, Kind
 from segmentry.rules.zones import LAST_INSTANT, day_end, day_start, is_zone, local_to_utc, utc_to_local
@@ -56,7 +57,8 @@ class Clock:
 
 def ground(condition: n.Condition, clock: Clock) -> n.Condition:
     """The condition without a clock, as `nodes.py` promises it to the engine. Never raises for a checked condition."""
-    return _Grounding(clock).condition(condition)
+    with deep_recursion():
+        return _Grounding(clock).condition(condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,8 @@ class _Grounding:
 
     def _edge(self, bound: n.Value, of_day: Callable[[date, str], datetime]) -> datetime:
         grounded = self.value(bound)
-        assert isinstance(grounded, n.Constant) and isinstance(grounded.value, date)
+        assert isinstance(grounded, n.Constant)
+        assert isinstance(grounded.value, date)
         return grounded.value if isinstance(grounded.value, datetime) else of_day(grounded.value, self.clock.zone)
 
 

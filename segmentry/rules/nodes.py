@@ -115,6 +115,9 @@ class Day(Value):
 class Call(Value):
     """A scalar function or arithmetic over values: `function` is its name in `rules/functions.py`, or one of `+ - * / % negate`.
 
+    Arithmetic but `negate` has two or more arguments and is folded from the left, each step with its own type
+    (`arithmetic.result_type`), so that `a + b + ...` is one node however long it is.
+
     Grounding leaves these beside the language's own: `date year month day weekday hour` of a *timestamp* keep their one
     argument (the engine shifts it by the zone's offsets, which the plan carries); `instant(date)` is a date's first
     instant in the zone; `next_anniversary(x, Constant(today))` has got its second argument.

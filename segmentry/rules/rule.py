@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from segmentry.rules.builder import parse_builder
+from segmentry.rules.builder_writer import to_builder
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
 from segmentry.rules.syntax import Syntax
 
 
@@ -15,8 +19,6 @@ class Rule:
     syntax: Syntax
 
     def __str__(self) -> str:
-        from segmentry.rules.printer import to_text
-
         return to_text(self.syntax)
 
     def __repr__(self) -> str:
@@ -24,8 +26,6 @@ class Rule:
 
     def to_builder(self) -> dict[str, object]:
         """The builder form, as plain JSON values."""
-        from segmentry.rules.builder import to_builder
-
         return to_builder(self.syntax)
 
 
@@ -34,10 +34,4 @@ def parse(rule: str | Mapping[str, object]) -> Rule:
 
     Names and types are checked against data later: by `evaluate`, or by a workspace.
     """
-    if isinstance(rule, str):
-        from segmentry.rules.parse import parse_text
-
-        return Rule(parse_text(rule))
-    from segmentry.rules.builder import parse_builder
-
-    return Rule(parse_builder(rule))
+    return Rule(parse_text(rule) if isinstance(rule, str) else parse_builder(rule))

@@ -6,7 +6,7 @@ Arithmetic that leaves the years 1 to 9999 stops at their first or last instant 
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 from segmentry.rules.nodes import Duration, Unit
 from segmentry.rules.zones import FIRST_INSTANT, LAST_INSTANT, local_to_utc, utc_to_local
@@ -43,10 +43,10 @@ MOMENT_HELP = "write '2026-01-31', '2026-01-31 09:00' or '2026-01-31T09:00:00Z'"
 class LiteralError(ValueError):
     """A literal that can't be read: what is wrong and what to write."""
 
-    def __init__(self, message: str, help: str) -> None:
+    def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.message = message
-        self.help = help
+        self.hint = hint
 
 
 def parse_duration(text: str) -> Duration:
@@ -98,7 +98,7 @@ def parse_moment(text: str) -> date | datetime:
         return day
     micros = int((found["fraction"] or "").ljust(6, "0")[:6])
     try:
-        moment = datetime(day.year, day.month, day.day, parts["hour"], parts["minute"], parts["second"], micros)
+        moment = datetime.combine(day, time(parts["hour"], parts["minute"], parts["second"], micros))
     except ValueError:
         raise LiteralError(f"`{text}` has no such time of day", "hours go from 00 to 23, minutes and seconds from 00 to 59") from None
     return moment if found["zone"] is None else _with_zone(moment, found, text)

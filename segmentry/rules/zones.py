@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from zoneinfo import ZoneInfo
-
-import tzdata
 
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
 LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
@@ -27,9 +26,11 @@ PROBE = timedelta(days=7)
 """How closely rule-based transitions (those after a zone's last listed one) are looked for; they are months apart."""
 
 
+@lru_cache(maxsize=1)
 def tzdata_version() -> str:
     """The version of the time zone database, for instance `2026f`; recorded with every run."""
-    return str(tzdata.IANA_VERSION)
+    with resources.files("tzdata").joinpath("zoneinfo", "tzdata.zi").open(encoding="utf-8") as rules:
+        return rules.readline().removeprefix("# version").strip()
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +71,7 @@ def utc_to_local(instant: datetime, zone: str) -> datetime:
     try:
         return instant.astimezone(zone_info(zone)).replace(tzinfo=None, fold=0)
     except OverflowError:
-        return datetime.min if instant.year == 1 else datetime.max
+        return (FIRST_INSTANT if instant.year == 1 else LAST_INSTANT).replace(tzinfo=None)
 
 
 def day_start(day: date, zone: str) -> datetime:
@@ -109,7 +110,7 @@ def day_offsets(zone: str, first_year: int = 1, last_year: int = LAST_YEAR) -> t
     """
     listed = transitions(zone, first_year, last_year)
     offsets = [(listed[0][0].date(), listed[0][1])]
-    for (_, before), (instant, after) in zip(listed, listed[1:], strict=False):
+    for (_, before), (instant, after) in pairwise(listed):
         # a midnight that is repeated or skipped still takes the offset before the transition
         settled = instant.replace(tzinfo=None) + timedelta(seconds=max(before, after))
         day = settled.date() if settled.time() == time.min else settled.date() + timedelta(days=1)
