@@ -153,13 +153,12 @@ class _Pass:
         self.slot.broken = True
         place = self.place(first, last or first)
         self.problems.append(Diagnostic(code, message, place=place, help=hint, rule=self.text))
+        if len(self.problems) == MAX_PROBLEMS:
+            self.problems[-1] = replace(self.problems[-1], notes=("after so many problems the rule is read no further",))
+            self.fail()
 
     def fail(self) -> NoReturn:
-        told = sorted(self.problems, key=lambda d: d.place.start if d.place else 0)
-        if len(told) > MAX_PROBLEMS:
-            more = f"and {len(told) - MAX_PROBLEMS} more problems"
-            told = [*told[: MAX_PROBLEMS - 1], replace(told[MAX_PROBLEMS - 1], notes=(more,))]
-        raise RuleError(told)
+        raise RuleError(sorted(self.problems, key=lambda problem: problem.place.start if problem.place else 0))
 
     def deeper(self, lexeme: Lexeme) -> None:
         """One more bracket, `not` or minus is open."""
@@ -184,8 +183,8 @@ class _Pass:
     def end_slot(self, *, joined: bool = False) -> None:
         """The slot is complete: its `not`s close, and it counts as a condition if nothing in it did."""
         slot = self.slot
-        if not slot.broken and slot.between is not None:
-            self.problem("R114", "`between` has no `and`", slot.between, hint="write `between 1 and 5`; both ends are in")
+        if not slot.broken:
+            self.no_and()
         self.depth -= slot.nots + slot.minuses
         if (slot.joined or joined or slot.nots) and self.conditions == slot.conditions:
             self.condition(self.lexemes[slot.first])
@@ -333,7 +332,7 @@ class _Pass:
             self.problem(*mistakes.operand_for_operator(self.lexemes, self.at, has_operator=self.slot.operator is not None))
         elif lexeme.value in SYMBOLS:
             self.comparison(SYMBOLS[lexeme.value], 1)
-        elif lexeme.value in ARITHMETIC:
+        elif lexeme.value in ARITHMETIC and not mistakes.is_query(self.before(), lexeme, self.peek()):
             self.emit(ARITHMETIC[lexeme.value], lexeme.value, lexeme)
             self.at += 1
             self.wants_operand = True
@@ -361,7 +360,9 @@ class _Pass:
         slot, operator = self.slot, meaning.operator
         if slot.operator is not None:
             start = self.lexemes[slot.first + slot.nots].start
-            self.problem(*mistakes.chain(self.text, start, slot.operator, first, last))
+            second = self.lexemes[self.at : self.at + length]
+            rest = self.lexemes[self.at + length : self.at + length + LONGEST_PHRASE]
+            self.problem(*mistakes.chain(self.text, start, slot.operator, second, rest))
             return
         slot.operator = Lexeme(Kind.SYMBOL, first.value, first.start, last.end)
         self.condition(first)
@@ -383,6 +384,11 @@ class _Pass:
             else:
                 self.open(Bracket.LIST, opening)
 
+    def no_and(self) -> None:
+        """Tell of a `between` that is still without its `and`."""
+        if self.slot.between is not None:
+            self.problem("R114", "`between` has no `and`", self.slot.between, hint="write `between 1 and 5`; both ends are in")
+
     def connective(self, lexeme: Lexeme) -> None:
         slot = self.slot
         token_type = TokenType.AND if lexeme.word == "and" else TokenType.OR
@@ -397,6 +403,9 @@ class _Pass:
         self.begin_slot(joined=True)
 
     def comma(self, lexeme: Lexeme) -> None:
+        if self.slot.between is not None:
+            self.no_and()
+            return
         if self.frame.bracket not in (Bracket.CALL, Bracket.LIST):
             self.problem(*mistakes.comma(self.before(), lexeme, self.peek()))
             return

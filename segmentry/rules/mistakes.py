@@ -59,6 +59,7 @@ OPERAND_SYMBOLS: dict[str, tuple[str, str]] = {
     "`": ("R102", "a name with other characters stands in double quotes"),
     "+": ("R105", "a number needs no `+`"),
     "~": ("R107", "write `not`"),
+    "#": ("R102", "a name with such characters stands in double quotes"),
     ".": ("R109", "write a digit before the point: 0.5"),
 }
 """Symbols where an operand is due."""
@@ -82,7 +83,6 @@ OPERATOR_WORDS: dict[str, tuple[str, str]] = {
     "where": ("R111", "conditions on events stand inside the function: count(event, amount > 5)"),
     "then": ("R111", "there is no `case`; join conditions with `and`, `or`, `not`"),
     "when": ("R111", "there is no `case`; join conditions with `and`, `or`, `not`"),
-    "is": ("R106", "write `=`, or `is set`, or `is not set`"),
     "xor": ("R107", "write `(a or b) and not (a and b)`"),
 }
 """Words where an operator is due, that other languages have."""
@@ -116,6 +116,8 @@ def shown(lexeme: Lexeme) -> str:
     if lexeme.kind is Kind.TEXT:
         text = lexeme.value if len(lexeme.value) <= 40 else lexeme.value[:40] + "..."
         return f"'{text}'"
+    if lexeme.value == "`":
+        return "a backtick"
     return f'`"{lexeme.value}"`' if lexeme.kind is Kind.QUOTED else f"`{lexeme.value}`"
 
 
@@ -136,7 +138,7 @@ def symbol_for_operand(lexeme: Lexeme, before: Lexeme | None, following: Lexeme 
     if (told := OPERAND_SYMBOLS.get(lexeme.value)) is not None:
         code, hint = told
         last = following if lexeme.value in "?$:@." and following is not None and following.start == lexeme.end else None
-        return code, f"`{lexeme.value}` can't stand where a value is due", lexeme, last, hint
+        return code, f"{shown(lexeme)} can't stand where a value is due", lexeme, last, hint
     if lexeme.value == ")":
         return "R104", "`)` has no `(`", lexeme, None, None
     meant = _MISTYPED.get(before.value + lexeme.value) if before is not None and before.end == lexeme.start else None
@@ -144,6 +146,11 @@ def symbol_for_operand(lexeme: Lexeme, before: Lexeme | None, following: Lexeme 
 
 
 _MISTYPED = {"=<": "<=", "=>": ">=", "=!": "!=", "><": "!=", "===": "="}
+
+
+def is_query(before: Lexeme | None, lexeme: Lexeme, following: Lexeme | None) -> bool:
+    """Whether this is the star of `select * from`, and no multiplication."""
+    return lexeme.value == "*" and before is not None and before.word == "select" and following is not None and following.word == "from"
 
 
 def symbol_for_operator(lexeme: Lexeme, before: Lexeme | None, following: Lexeme | None) -> Told:
@@ -154,6 +161,12 @@ def symbol_for_operator(lexeme: Lexeme, before: Lexeme | None, following: Lexeme
         return "R112", "`=>` stands only after a keyword argument's name", lexeme, None, "write `>=` for at least"
     if lexeme.value == "!" and following is not None and following.is_symbol("~"):
         return "R107", "`!~` is no operator of rules", lexeme, following, "write `does not match`"
+    if lexeme.value == "(" and before is not None:
+        if before.kind is Kind.TEXT:
+            return "R115", "a function's name is not quoted", before, None, None
+        return "R106", f"an operator is missing between {shown(before)} and `(`", lexeme, None, None
+    if lexeme.value == "*":
+        return "R111", "`select` is a name here", before or lexeme, lexeme, _SUBQUERY
     code, hint = OPERATOR_SYMBOLS.get(lexeme.value, ("R107", None))
     return code, f"`{lexeme.value}` is no operator of rules", lexeme, None, hint
 
@@ -165,18 +178,59 @@ def operand_for_operator(lexemes: Sequence[Lexeme], at: int, *, has_operator: bo
         written = f"'{before.value} {_UNITS[here.word]}'"
         return "R109", "a duration stands in quotes", before, here, f"write {written}"
     if before.kind is Kind.NUMBER and before.end == here.start:
-        hint = "a name that begins with a digit stands in double quotes"
+        number = here.value.startswith("_")
+        hint = "write it like 5, 2.5 or 1_000" if number else "a name that begins with a digit stands in double quotes"
         return "R109", f"`{before.value}{here.value}` is not a number", before, here, hint
     if before.word in OPERAND_WORDS:
         return "R111", f"`{before.value}` is a name here, and {shown(here)} can't follow it", before, here, OPERAND_WORDS[before.word]
-    if here.word == "is" and at + 1 < len(lexemes) and lexemes[at + 1].word == "not":
-        return "R106", "`is not` is no operator of rules", here, lexemes[at + 1], "write `!=`, or `is not set`"
+    if here.word in ("is", "not"):
+        return _is_or_not(lexemes, at)
     if here.word in OPERATOR_WORDS:
         code, hint = OPERATOR_WORDS[here.word]
         return code, f"`{here.value}` is no operator of rules", here, None, hint
     if here.kind is not Kind.WORD or has_operator:
         return _side_by_side(before, here, has_operator=has_operator)
     return _unknown_word(lexemes, at)
+
+
+def _is_or_not(lexemes: Sequence[Lexeme], at: int) -> Told:
+    """`is`, `is not` and `not` that begin no operator: `status is 'lead'`, `age is greater than 5`."""
+    here = lexemes[at]
+    words = _words(lexemes, at)
+    last = lexemes[at + 1] if words[:2] == ["is", "not"] else here
+    rest = words[2:] if last is not here else words[1:]
+    if any(tuple(rest[:length]) in PHRASES for length in range(1, len(rest) + 1)):
+        hint = "leave `is` out" if here.word == "is" else "put `not` before the whole condition"
+    elif len(words) > 1 and last is here and (found := _nearest_phrase(words)) is not None:
+        return (
+            "R106",
+            f"`{' '.join(words[: found[1]])}` is no operator of rules",
+            here,
+            lexemes[at + found[1] - 1],
+            f"did you mean `{found[0]}`?",
+        )
+    else:
+        hint = "write `=`, or `is set`" if words == ["is"] else "write `!=`, or `is not set`"
+    return "R106", f"`{' '.join(words[: 1 + (last is not here)])}` is no operator of rules", here, last, hint
+
+
+def _words(lexemes: Sequence[Lexeme], at: int) -> list[str]:
+    """The words from here on, as many as an operator may have."""
+    words: list[str] = []
+    for lexeme in lexemes[at : at + LONGEST_PHRASE]:
+        if lexeme.kind is not Kind.WORD:
+            break
+        words.append(lexeme.word)
+    return words
+
+
+def _nearest_phrase(words: Sequence[str]) -> tuple[str, int] | None:
+    """The operator most like the words, or like the first few of them, and of how many."""
+    phrases = [" ".join(phrase) for phrase in PHRASES] + ["and", "or"]
+    for length in range(len(words), 0, -1):
+        if (found := nearest(" ".join(words[:length]), phrases)) is not None:
+            return found, length
+    return None
 
 
 def _side_by_side(before: Lexeme, here: Lexeme, *, has_operator: bool) -> Told:
@@ -192,28 +246,28 @@ def _side_by_side(before: Lexeme, here: Lexeme, *, has_operator: bool) -> Told:
 
 
 def _unknown_word(lexemes: Sequence[Lexeme], at: int) -> Told:
-    """A word that is no operator; the nearest phrase of one to four words is offered."""
-    words: list[str] = []
-    for lexeme in lexemes[at : at + LONGEST_PHRASE]:
-        if lexeme.kind is not Kind.WORD:
-            break
-        words.append(lexeme.word)
-    phrases = [" ".join(phrase) for phrase in PHRASES] + ["and", "or"]
-    for length in range(len(words), 0, -1):
-        if (found := nearest(" ".join(words[:length]), phrases)) is not None:
-            message = f"`{' '.join(words[:length])}` is no operator of rules"
-            return "R106", message, lexemes[at], lexemes[at + length - 1], f"did you mean `{found}`?"
+    """A word that is no operator: one misspelt, or the rest of a name that needs quotes."""
+    here, before, words = lexemes[at], lexemes[at - 1], _words(lexemes, at)
+    if (found := _nearest_phrase(words)) is not None:
+        phrase, length = found
+        message = f"`{' '.join(words[:length])}` is no operator of rules"
+        return "R106", message, here, lexemes[at + length - 1], f"did you mean `{phrase}`?"
     hint = "after a value stands an operator, `and` or `or`"
-    return "R106", f"{shown(lexemes[at])} is no operator of rules", lexemes[at], None, hint
+    if before.kind is Kind.WORD:
+        hint = f'a name of two words stands in double quotes: "{before.value} {here.value}"'
+    return "R106", f"{shown(here)} is no operator of rules", here, None, hint
 
 
-def chain(text: str, start: int, operator: Lexeme, first: Lexeme, last: Lexeme) -> Told:
-    """A second comparison in one condition: `a < b < c`."""
-    left, middle = text[start : operator.start].strip(), text[operator.end : first.start].strip()
+def chain(text: str, start: int, operator: Lexeme, second: Sequence[Lexeme], rest: Sequence[Lexeme]) -> Told:
+    """A second comparison in one condition: `a < b < c`. `second` is its operator, `rest` what follows."""
+    first, last = second[0], second[-1]
     one, two = text[operator.start : operator.end], text[first.start : last.end]
+    left, middle = text[start : operator.start].strip(), text[operator.end : first.start].strip()
+    ends = next((lexeme.start for lexeme in rest if lexeme.word in ("and", "or") or lexeme.is_symbol(")", ",")), None)
+    right = text[last.end : ends].strip() if ends is not None or len(rest) <= 1 else ""
     hint = "join two comparisons with `and`"
-    if one in SYMBOLS and two in SYMBOLS and len(left) + len(middle) <= 60 and left.count("(") == left.count(")"):
-        hint = f"write `{left} {one} {middle} and {middle} {two} ...`"
+    if one in SYMBOLS and two in SYMBOLS and left and middle and right and len(left + middle + right) <= 60 and "(" not in left + right:
+        hint = f"write `{left} {one} {middle} and {middle} {two} {right}`"
     return "R108", f"comparisons can't be chained: `{one}` and then `{two}`", operator, last, hint
 
 

@@ -22,7 +22,7 @@ from segmentry.rules.diagnostics import Diagnostic, Place
 MAX_BYTES = 64 * 1024
 MAX_TOKENS = 5_000
 MAX_PROBLEMS = 50
-"""More problems than this in one rule are not told one by one: each shows the whole line it stands in."""
+"""After so many problems a rule is read no further: each shows the whole line it stands in."""
 
 _DUCKDB = DuckDB()
 
