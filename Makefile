@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test test-full test-compiled test-wheel lint format types bench clean
+.PHONY: help demo test test-full test-compiled test-wheel lint format types docs bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: $(VENV)/.installed-dev  ## let ruff mend what it can
 
 types: $(VENV)/.installed-dev  ## strict type checking of the package
 	$(BIN)/mypy --strict segmentry
+
+docs: $(VENV)/.installed-dev  ## write the generated parts of the documentation anew
+	PYTHONPATH=. $(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-dev  ## the `small` workload beside its peers (ARGS="--json OUT")
 	$(BIN)/python -m benchmarks $(ARGS)

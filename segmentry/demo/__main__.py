@@ -1,0 +1,142 @@
+"""A walk through the demo: `python -m segmentry.demo [--contacts N]`, which is what `make demo` runs.
+
+It runs the very commands that a user would, each in a process of its own, and shows what they print.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import polars as pl
+
+from segmentry.demo.layout import lay_out, next_hour
+
+MARK = ".segmentry-demo"
+"""Stands in a folder that this walk made, and may therefore make anew."""
+
+IDENTITY = UUID("5e97e372-0000-4000-8000-000000000001")
+
+
+def main() -> int:
+    """Lay the shop out, recompute, let an hour pass, recompute, and look at what changed; the exit code is 0 or a command's."""
+    parser = argparse.ArgumentParser(prog="python -m segmentry.demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--contacts", type=int, default=1_000_000, help="how many (default: one million); events are five times as many")
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where (default: demo)")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--now", type=datetime.fromisoformat, help="the instant to play it at (default: now)")
+    parser.add_argument("--next-hour", action="store_true", help="only let an hour pass in FOLDER")
+    options = parser.parse_args()
+    if options.next_hour:
+        later = next_hour(options.folder, seed=options.seed)
+        say(f"{options.folder} is at {instant(later.as_of)} now: {later.events:,} events and {later.orders:,} orders more")
+        return 0
+    walk = Walk(options.folder)
+    try:
+        walk.all(options.contacts, options.seed, options.now or datetime.now(UTC))
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+class Walk:
+    """The steps, and how long each took."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.took: list[tuple[str, float]] = []
+
+    def all(self, contacts: int, seed: int, now: datetime) -> None:
+        """Every step, in order."""
+        start_afresh(self.folder)
+        say(f"A shop with {contacts:,} contacts and {contacts * 5:,} events, in {self.folder}/")
+        with self.timed("make the data"):
+            first = lay_out(self.folder, workspace_id=str(IDENTITY), now=now, contacts=contacts, seed=seed)
+        self.run("check", "--as-of", instant(first.as_of))
+        self.run("recompute", "--first-run", "--as-of", instant(first.as_of))
+        say("An hour passes")
+        with self.timed("make the next hour's data"):
+            second = next_hour(self.folder, seed=seed)
+        print(f"{second.events:,} events, {second.orders:,} orders; contacts changed, came and went; one more VIP by hand")
+        self.run("recompute", "--as-of", instant(second.as_of))
+        say("The segments")
+        self.run("segments")
+        say("Who came and went, and why")
+        changes = self.folder / "changes.parquet"
+        self.run("diff", "--output", str(changes))
+        print(why(pl.read_parquet(changes)))
+        entered = pl.read_parquet(changes).filter(segment="vip", change="entered", cause="list")
+        if entered.height:
+            self.run("explain", "vip", str(entered["contact"][0]), "--as-of", instant(second.as_of))
+        say("A question of the moment")
+        question = "location = 'UK' and count(order_placed, last => '90 days') >= 2"
+        self.run("preview", question, "--as-of", instant(second.as_of))
+        say("How long it took")
+        for step, seconds in self.took:
+            print(f"{seconds:7.2f} s  {step}")
+        print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} recompute")
+
+    def run(self, *words: str) -> None:
+        """One command of the command line, shown as one would type it in the folder."""
+        shown = shlex.join(["segmentry", *words])
+        print(f"\n$ {shown}", flush=True)
+        with self.timed(shown):
+            subprocess.run([sys.executable, "-m", "segmentry", "--workspace", str(self.folder), *words], check=True)
+
+    def timed(self, step: str) -> Timed:
+        """A stretch of work whose seconds are told at the end."""
+        return Timed(step, self.took)
+
+
+class Timed:
+    """Adds (step, seconds) to a list when the stretch ends well."""
+
+    def __init__(self, step: str, took: list[tuple[str, float]]) -> None:
+        self.step, self.took = step, took
+
+    def __enter__(self) -> None:
+        self.started = time.perf_counter()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.took.append((self.step, time.perf_counter() - self.started))
+
+
+def start_afresh(folder: Path) -> None:
+    """An empty folder; what another walk left is removed, anything else stops this one."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise SystemExit(f"{folder} is there already and was not made by the demo; say another --folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+
+
+def why(changes: pl.DataFrame) -> str:
+    """The changes counted by segment, change, cause and the segment they came through, as lines of text."""
+    counted = (
+        changes.group_by("segment", "change", "cause", "via").agg(pl.len().alias("contacts")).sort("segment", "change", "cause", "via")
+    )
+    rows = [counted.columns, *([("" if cell is None else f"{cell}") for cell in row] for row in counted.iter_rows())]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(counted.columns))]
+    return "\n".join("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def instant(when: datetime) -> str:
+    """An instant as the command line takes it."""
+    return f"{when:%Y-%m-%dT%H:%MZ}"
+
+
+def say(headline: str) -> None:
+    """A headline between steps."""
+    print(f"\n=== {headline}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
