@@ -112,7 +112,8 @@ _ROWS = (
     Function("weekday", Group.CALENDAR, "weekday(x)", IF_MISSING, "1 (Monday) to 7 (Sunday)", (DAYS,), _always(exact(2))),
     Function("hour", Group.CALENDAR, "hour(x)", IF_MISSING, "0 to 23", ((Kind.TIMESTAMP,),), _always(exact(2))),
     Function("next_anniversary", Group.CALENDAR, "next_anniversary(x)", IF_MISSING,
-             "the next yearly return of a day, from `today()` on; 29 February falls on the 28th", (DAYS,), _always(DATE), time=TimeClass.OPAQUE),
+             "the next yearly return of a day, from `today()` on; 29 February falls on the 28th",
+             (DAYS,), _always(DATE), time=TimeClass.OPAQUE),
     # ------------------------------------------------------------ lists
     Function("contains_any", Group.LIST, "contains_any(list, 'a', 'b', ...)",
              "false", "the list has at least one of them", is_condition=True),
