@@ -72,17 +72,18 @@ def causes(moves: pl.DataFrame, known: Circumstances, returned: Sequence[str] = 
 
 def _decide(part: pl.DataFrame, otherwise: Otherwise, in_both: pl.Series) -> pl.DataFrame:
     """The causes that bitmaps can tell; null where it is `data` or `time`."""
-    positions = part["position"]
-    cause = pl.when(~in_both.gather(positions)).then(pl.lit("source"))
+    decided = [("source", ~in_both.gather(part["position"]))]
     for bitmap, name in (
         (otherwise.former_lists, "list"),
         (otherwise.former_definitions, "rule"),
         (otherwise.former_both, "list"),
     ):
         if bitmap is not None:
-            cause = cause.when(gives_back(bitmap, part)).then(pl.lit(name))
-    cause = cause.when(pl.lit(otherwise.can_not_run)).then(pl.lit("rule"))
-    return part.with_columns(cause.otherwise(None).alias("cause"))
+            decided.append((name, gives_back(bitmap, part)))
+    if otherwise.can_not_run:
+        decided.append(("rule", pl.repeat(True, part.height, dtype=pl.Boolean(), eager=True)))
+    cause = pl.coalesce(*(pl.when(holds).then(pl.lit(name)) for name, holds in decided))
+    return part.with_columns(cause.alias("cause"))
 
 
 def gives_back(bitmap: pl.Series, part: pl.DataFrame) -> pl.Series:

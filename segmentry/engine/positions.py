@@ -24,19 +24,13 @@ class Placement:
 
     alignment: Alignment
     kind: str
+    """`integer`, `text` or `uuid`: what a key is, however wide it is stored."""
     former_size: int = 0
     former_positions: pl.Series | None = None
 
     @property
     def gone(self) -> int:
         return self.alignment.size - int(self.alignment.present.sum())
-
-
-def key_kind(dtype: pl.DataType, stored: str) -> str:
-    """`integer`, `text` or `uuid`: what a key is, however wide it is stored."""
-    if dtype.is_integer():
-        return "integer"
-    return "uuid" if stored.upper() == "UUID" else "text"
 
 
 def first_placement(keys: pl.Series, kind: str) -> Placement:
@@ -55,24 +49,14 @@ def place(former_keys: pl.Series, former_present: pl.Series, former_kind: str, k
     former_keys, keys = _one_type(former_keys.rename(keys.name), keys)
     if _same(former_keys, keys):
         return Placement(Alignment(former_keys, _all(len(keys))), kind, len(former_keys))
-    alignment = _aligned(former_keys, keys)
+    alignment = aligned(former_keys, keys)
     placement = Placement(alignment, kind, len(former_keys))
     if placement.gone > COMPACT_SHARE * alignment.size:
         return _compacted(placement, former_present)
     return placement
 
 
-def carried(bitmap: pl.Series, placement: Placement) -> pl.Series:
-    """A bitmap over the former order's positions, over this order's."""
-    size = placement.alignment.size
-    if placement.former_positions is None:
-        missing = size - len(bitmap)
-        return bitmap if missing <= 0 else pl.concat([bitmap, _all(missing, value=False).alias(bitmap.name)])
-    positions = placement.former_positions.filter(bitmap).drop_nulls()
-    return _all(size, value=False).scatter(positions, True).alias(bitmap.name)
-
-
-def _aligned(former: pl.Series, keys: pl.Series) -> Alignment:
+def aligned(former: pl.Series, keys: pl.Series) -> Alignment:
     """Known keys at their positions, new ones appended. One hash join on the key."""
     known = pl.DataFrame({"key": former}).with_row_index("position")
     if former.has_nulls():  # an erased contact's position is nobody's
@@ -86,6 +70,16 @@ def _aligned(former: pl.Series, keys: pl.Series) -> Alignment:
     all_keys = pl.concat([former, appended]) if len(appended) else former
     present = _all(len(all_keys), value=False).scatter(found, True)
     return Alignment(all_keys, present, found.alias("position"))
+
+
+def carried(bitmap: pl.Series, placement: Placement) -> pl.Series:
+    """A bitmap over the former order's positions, over this order's."""
+    size = placement.alignment.size
+    if placement.former_positions is None:
+        missing = size - len(bitmap)
+        return bitmap if missing <= 0 else pl.concat([bitmap, _all(missing, value=False).alias(bitmap.name)])
+    positions = placement.former_positions.filter(bitmap).drop_nulls()
+    return _all(size, value=False).scatter(positions, True).alias(bitmap.name)
 
 
 def _compacted(placement: Placement, former_present: pl.Series) -> Placement:

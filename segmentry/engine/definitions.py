@@ -1,0 +1,168 @@
+"""What a run computes, as it is kept with the run: every segment's rule and lists, the clock's settings, the sources.
+
+Rules are kept as canonical text, so that the next run can say what would have been by the former definitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from segmentry.engine.config import WorkspaceConfig
+from segmentry.engine.loading import LoadedWorkspace, Segment
+from segmentry.errors import RuleError
+from segmentry.rules.checker import check
+from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.ground import Clock, ground
+from segmentry.rules.nodes import And, Condition, Listed, Member, Not, Or, walk
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
+from segmentry.rules.schema import Schema
+
+LANGUAGE = 1
+"""The version of the rule language. It changes when a rule's meaning does; a rule of another version can't run any more."""
+
+NOT_READ = {"contacts": {"email", "phone"}, "events": set[str]()}
+"""Keys of a source that say nothing of what is in a segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDefinition:
+    """One segment: `rule` as canonical text or `list`, and the lists that beat them."""
+
+    rule: str | None
+    list: str | None = None
+    include: str | None = None
+    exclude: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        kept = {"rule": self.rule, "list": self.list, "include": self.include, "exclude": self.exclude}
+        return {key: value for key, value in kept.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, str]) -> SegmentDefinition:
+        return cls(value.get("rule"), value.get("list"), value.get("include"), value.get("exclude"))
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Everything that decides what a run computes, beside its data. `lists` has a digest of each static list's keys."""
+
+    segments: Mapping[str, SegmentDefinition]
+    timezone: str = "UTC"
+    week_start: str = "monday"
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
+    language: int = LANGUAGE
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "segments": {name: definition.to_json() for name, definition in self.segments.items()},
+            "timezone": self.timezone,
+            "week_start": self.week_start,
+            "sources": dict(self.sources),
+            "lists": dict(self.lists),
+            "language": self.language,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Definitions:
+        segments = {name: SegmentDefinition.from_json(definition) for name, definition in value["segments"].items()}
+        return cls(segments, value["timezone"], value["week_start"], value["sources"], value["lists"], value["language"])
+
+    @property
+    def elsewhere(self) -> tuple[object, ...]:
+        """What, when it changes, changes how every rule is evaluated."""
+        return self.timezone, self.week_start, self.sources, self.language
+
+
+def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -> Definitions:
+    """The definitions of a workspace whose files have no problem; `lists` has each static list's keys."""
+    config = workspace.config
+    return Definitions(
+        segments={name: _definition(segment) for name, segment in workspace.segments.items()},
+        timezone=config.timezone,
+        week_start=config.week_start,
+        sources=_sources(config),
+        lists={path: digest_of_keys(keys) for path, keys in lists.items()},
+    )
+
+
+def digest_of_keys(keys: pl.Series) -> str:
+    """Tells lists with different keys apart, in whatever order they stand."""
+    digest = hashlib.sha256()
+    for key in sorted({str(key) for key in keys.to_list()}):
+        digest.update(key.encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def check_segments(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], list[Diagnostic]]:
+    """What each segment's own rule means (None for a static list), and warnings. RuleError with every problem of every rule."""
+    conditions: dict[str, Condition | None] = {}
+    problems: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    for name, segment in workspace.segments.items():
+        if segment.syntax is None:
+            conditions[name] = None
+            continue
+        try:
+            conditions[name], found = check(segment.syntax, schema, source=segment.config.where)
+        except RuleError as error:
+            problems.extend(segment.locate(problem) for problem in error.diagnostics)
+        else:
+            warnings.extend(segment.locate(warning) for warning in found)
+    if problems:
+        raise RuleError(problems)
+    return conditions, warnings
+
+
+def check_former(definition: SegmentDefinition, schema: Schema, clock: Clock) -> Condition | None:
+    """What a former rule means on today's data, grounded; None for a static list. RuleError if it can't run any more."""
+    if definition.rule is None:
+        return None
+    return ground(check(parse_text(definition.rule), schema)[0], clock)
+
+
+def composed(rule: Condition | None, definition: SegmentDefinition, list_name: Callable[[str], str] = str) -> Condition:
+    """Rule or list, then `include`, then `exclude`, as one condition. `list_name` says what a list's path is called."""
+    if rule is None:
+        assert definition.list is not None
+        rule = Listed(list_name(definition.list))
+    if definition.include is not None:
+        rule = Or((rule, Listed(list_name(definition.include))))
+    if definition.exclude is not None:
+        rule = And((rule, Not(Listed(list_name(definition.exclude)))))
+    return rule
+
+
+def references(condition: Condition) -> set[str]:
+    """The segments that a condition names itself."""
+    return {node.segment for node in walk(condition) if isinstance(node, Member)}
+
+
+def reaching(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[str]:
+    """Those of the segments that are among `names` or refer to one of them, by however many steps."""
+    found = set(names)
+    referring = {name: references(condition) for name, condition in conditions.items()}
+    while True:
+        more = {name for name, named in referring.items() if name not in found and named & found}
+        if not more:
+            return found
+        found |= more
+
+
+def _definition(segment: Segment) -> SegmentDefinition:
+    text = None if segment.syntax is None else to_text(segment.syntax)
+    return SegmentDefinition(text, segment.list, segment.include, segment.exclude)
+
+
+def _sources(config: WorkspaceConfig) -> dict[str, Any]:
+    return {
+        "contacts": config.contacts.model_dump(mode="json", exclude=NOT_READ["contacts"]),
+        "events": [table.model_dump(mode="json", exclude=NOT_READ["events"]) for table in config.events],
+    }

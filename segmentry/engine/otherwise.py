@@ -1,0 +1,130 @@
+"""What segments would be under other circumstances, as conditions that the run's own plan evaluates beside them.
+
+Three circumstances, each only where something of it changed: the former contents of static lists, the former
+definitions, and both. And for `via`: a segment with everybody, and with nobody, in one that it refers to. The names of
+such columns have a colon, which no segment's name has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, reaching, references
+from segmentry.rules.nodes import Always, And, AtLeast, Condition, Listed, Member, Not, Or, walk
+
+FORMER_LISTS = "lists:"
+FORMER_DEFINITIONS = "former:"
+FORMER_BOTH = "both:"
+TOGETHER = "together:"
+FORMER_LIST = "former:"
+"""Before a list's path: its contents in the former run."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Segments by name: what their own rules mean (grounded; None for a list), and the rest of their definitions."""
+
+    conditions: Mapping[str, Condition | None]
+    definitions: Definitions
+
+    def whole(self, list_name: Callable[[str], str] = str) -> dict[str, Condition]:
+        """Every segment as one condition, lists and all."""
+        return {name: composed(rule, self.definitions.segments[name], list_name) for name, rule in self.conditions.items()}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One circumstance: `columns` has, for each segment it touches, the name of the column that says what it would be."""
+
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+def former_lists(current: Rules, former: Definitions) -> Scenario:
+    """Today's rules with the lists of the former run, as they were."""
+    definitions = {name: _with_former_lists(definition, former.segments.get(name)) for name, definition in current.definitions.segments.items()}
+    changed = Rules(current.conditions, replace(current.definitions, segments=definitions))
+    return _scenario(FORMER_LISTS, changed.whole(_as_it_was(current.definitions, former)), current.whole())
+
+
+def former_definitions(current: Rules, former: Rules) -> Scenario:
+    """The former rules, on today's lists where they are still read."""
+
+    def name(path: str) -> str:
+        return path if path in current.definitions.lists else FORMER_LIST + path
+
+    return _scenario(FORMER_DEFINITIONS, former.whole(name), current.whole())
+
+
+def former_both(current: Rules, former: Rules) -> Scenario:
+    """The former rules with the former lists."""
+    return _scenario(FORMER_BOTH, former.whole(_as_it_was(current.definitions, former.definitions)), current.whole())
+
+
+def with_member(conditions: Mapping[str, Condition]) -> Iterator[tuple[str, str, str, Condition, str, Condition]]:
+    """For each segment and each one it refers to: the columns, and conditions, with everybody and with nobody in that one."""
+    for name, condition in conditions.items():
+        for other in sorted(references(condition)):
+            yield (
+                name,
+                other,
+                f"via:{name}:{other}:in",
+                replaced(condition, {other: Always(True)}),
+                f"via:{name}:{other}:out",
+                replaced(condition, {other: Always(False)}),
+            )
+
+
+def with_former_members(condition: Condition) -> Condition:
+    """A segment with the former members of every one it refers to, given as lists named by `former_members`."""
+    return replaced(condition, {other: Listed(former_members(other)) for other in references(condition)})
+
+
+def former_members(segment: str) -> str:
+    """What the list of a segment's former members is called."""
+    return f"{TOGETHER}{segment}"
+
+
+def lists_named(conditions: Mapping[str, Condition]) -> set[str]:
+    """Every list that the conditions read."""
+    return {node.list for condition in conditions.values() for node in walk(condition) if isinstance(node, Listed)}
+
+
+def replaced(condition: Condition, members: Mapping[str, Condition]) -> Condition:
+    """The condition with something else in place of `member(...)` of these segments. Chains are flat, so this is as deep as brackets."""
+    match condition:
+        case Member(segment=segment):
+            return members.get(segment, condition)
+        case And(items=items) | Or(items=items) | AtLeast(items=items):
+            return replace(condition, items=tuple(replaced(item, members) for item in items))
+        case Not(item=item):
+            return Not(replaced(item, members))
+        case _:
+            return condition
+
+
+def _scenario(prefix: str, otherwise: Mapping[str, Condition], current: Mapping[str, Condition]) -> Scenario:
+    """The segments that are otherwise, by their own definition or by one they refer to, under names of their own."""
+    own = {name for name, condition in otherwise.items() if current.get(name) != condition}
+    touched = sorted(reaching(own, otherwise) & otherwise.keys())
+    columns = {name: prefix + name for name in touched}
+    renamed: dict[str, Condition] = {name: Member(column) for name, column in columns.items()}
+    return Scenario({columns[name]: replaced(otherwise[name], renamed) for name in touched}, columns)
+
+
+def _with_former_lists(definition: SegmentDefinition, former: SegmentDefinition | None) -> SegmentDefinition:
+    """A segment's definition with the lists it named in the former run; a rule doesn't become a list by it, nor a list a rule."""
+    if former is None:
+        return definition
+    same_kind = (definition.list is None) == (former.list is None)
+    return replace(definition, list=former.list if same_kind else definition.list, include=former.include, exclude=former.exclude)
+
+
+def _as_it_was(current: Definitions, former: Definitions) -> Callable[[str], str]:
+    """Names a list of the former run: by its path while its keys are the same, else as what it was."""
+
+    def name(path: str) -> str:
+        return path if path not in former.lists or current.lists.get(path) == former.lists[path] else FORMER_LIST + path
+
+    return name

@@ -1,0 +1,89 @@
+"""A small workspace whose files a test writes, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from segmentry.engine.loading import load
+from segmentry.engine.run import Recomputed, recompute
+from segmentry.engine.state import State
+
+ID = "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11"
+HEAD = f"""version: 1
+id: {ID}
+timezone: {{zone}}
+contacts: {{{{path: contacts.parquet, key: {{key}}}}}}
+"""
+EVENTS = """events:
+  - {path: "events/*.parquet", contact: contact_id, at: at, name: event}
+"""
+
+
+def day(text: str) -> datetime:
+    """A date, or a date and time, of UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@dataclass
+class Shop:
+    """A workspace in a folder."""
+
+    root: Path
+    key: str = "id"
+    zone: str = "UTC"
+    events: bool = False
+    made: int = field(default=0)
+
+    def contacts(self, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
+        pl.DataFrame(rows).write_parquet(self.root / "contacts.parquet")
+
+    def event_file(self, name: str, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
+        (self.root / "events").mkdir(exist_ok=True)
+        self.events = True
+        pl.DataFrame(rows).write_parquet(self.root / "events" / f"{name}.parquet")
+
+    def segment(self, name: str, where: str | None = None, **keys: str) -> None:
+        lines = ([] if where is None else [f"where: {where!r}" if "'" not in where else f'where: "{where}"']) + [f"{k.rstrip('_')}: {v}" for k, v in keys.items()]
+        (self.root / "segments").mkdir(exist_ok=True)
+        (self.root / "segments" / f"{name}.yml").write_text("\n".join(lines) + "\n")
+
+    def remove(self, name: str) -> None:
+        (self.root / "segments" / f"{name}.yml").unlink()
+
+    def list(self, name: str, *keys: object) -> None:
+        (self.root / name).write_text("".join(f"{key}\n" for key in keys))
+
+    def run(self, as_of: str | datetime, **settings: Any) -> Recomputed:
+        """A run whose clock reads its `as_of`, unless it is said otherwise."""
+        settings.setdefault("first_run", not (self.root / ".segmentry").exists())
+        (self.root / "segmentry.yml").write_text(HEAD.format(zone=self.zone, key=self.key) + (EVENTS if self.events else ""))
+        when = day(as_of) if isinstance(as_of, str) else as_of
+        settings.setdefault("now", when)
+        return recompute(load(self.root), as_of=when, **settings)
+
+    @property
+    def state(self) -> State:
+        return State.open(self.root / ".segmentry" / "default", ID)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path / "shop").__class__(_made(tmp_path / "shop"))
+
+
+def _made(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def changes() -> Callable[[Recomputed], list[tuple[Any, ...]]]:
+    """The changes of a run, as rows."""
+    return lambda run: run.changes().rows()
