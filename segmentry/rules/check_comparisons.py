@@ -42,7 +42,8 @@ class Comparisons(EventFunctions):
             equal = equals(left, right, node.place)
             return equal if node.op == "=" else n.Not(equal, place=node.place)
         if left.type.kind not in ORDERED:
-            return self.error("R301", f"`{node.op}` is not for {a_kind(left.type)}", node.place, "write x, or not x")
+            name = self.written(node.left, "x")
+            return self.error("R301", f"`{node.op}` is not for {a_kind(left.type)}", node.place, f"write {name}, or not {name}")
         return n.Compare(node.op, left, right, place=node.place)
 
     def is_in(self, node: s.In) -> n.Condition | None:
@@ -60,6 +61,9 @@ class Comparisons(EventFunctions):
         value = self.value(node.value)
         options = [self._operand(item, None if value is None else value.type) for item in items]
         if value is None:
+            return None
+        if value.type.kind is Kind.LIST:
+            self._comparable(value, value, node.value, node.place)
             return None
         fine = [option for option in options if option is not None]
         same = [self._comparable(value, option, node.value, option.place) for option in fine]
@@ -96,17 +100,18 @@ class Comparisons(EventFunctions):
     def text_test(self, node: s.Infix) -> n.Condition | None:
         """`contains`, `starts with`, `ends with`, `matches`, `like`, `ilike`."""
         value = self.value(node.left)
+        if value is not None and value.type.kind not in (Kind.TEXT, Kind.LIST):
+            subject = "text and lists" if node.op == "contains" else "text"
+            written = self.written(node.left, "this")
+            return self.error("R301", f"`{node.op}` is for {subject}, and `{written}` is {a_kind(value.type)}", node.place)
         if is_missing(node.right):
-            return self._compared_missing(node, node.left, node.right, already=True)
+            name = self.written(node.left, "x")
+            return self.error("R403", f"`{node.op}` needs a text that is not empty", node.right.place, f"write {name} is set")
         pattern = self._operand(node.right, None if value is None else value.type)
         if value is None or pattern is None:
             return None
         if value.type.kind is Kind.LIST:
             return self._list_test(node, value, pattern)
-        if value.type != TEXT:
-            subject = "text and lists" if node.op == "contains" else "text"
-            written = self.written(node.left, "this")
-            return self.error("R301", f"`{node.op}` is for {subject}, and `{written}` is {a_kind(value.type)}", node.place)
         if pattern.type != TEXT:
             hint = f"write {in_quotes(node.right.text)}" if isinstance(node.right, s.Number) else None
             return self.error("R300", f"`{node.op}` needs text, not {a_kind(pattern.type)}", node.right.place, hint)
@@ -202,9 +207,9 @@ class Comparisons(EventFunctions):
         rewrite = f"write {written}" if truth.value is (node.op == "=") else f"write {negated}"
         return self.error("R304", "a condition is true or false already", node.place, rewrite if node.op in ("=", "!=") else None)
 
-    def _compared_missing(self, node: s.Infix, side: s.Syntax, missing: s.Syntax, *, already: bool = False) -> n.Condition | None:
+    def _compared_missing(self, node: s.Infix, side: s.Syntax, missing: s.Syntax) -> n.Condition | None:
         """`x = null`, `x = ''`."""
-        if not already and not is_missing(side):
+        if not is_missing(side):
             self.value(side)
         what = "null" if isinstance(missing, s.Null) else "the empty text, which counts as missing"
         verb = "is set" if node.op == "!=" else "is not set"
@@ -214,7 +219,7 @@ class Comparisons(EventFunctions):
 def equals(left: n.Value, right: n.Value, place: Place) -> n.Condition:
     """`left = right`; a boolean that equals true is a condition by itself."""
     if isinstance(right, n.Constant) and right.value is True:
-        return n.Truth(left, place=place)
+        return n.Always(bool(left.value), place=place) if isinstance(left, n.Constant) else n.Truth(left, place=place)
     return n.Compare("=", left, right, place=place)
 
 
@@ -233,18 +238,24 @@ def is_condition(node: s.Syntax) -> bool:
 
 def conversion(left: n.Value, right: n.Value) -> str | None:
     """What makes two values comparable."""
-    for value, other in ((left, right), (right, left)):
-        if isinstance(value, n.Constant) and isinstance(value.value, str) and other.type.kind in (Kind.NUMBER, Kind.BOOLEAN):
-            literal = value.value if is_plain(value.value, other.type.kind) else f"a {other.type}"
-            return f"write {literal} without quotes"
-        if value.type == TEXT and other.type.kind is Kind.NUMBER:
-            name = value.name if isinstance(value, n.Field) else "text"
-            literal = f", or {in_quotes(str(other.value))} for text" if isinstance(other, n.Constant) else ""
-            return f"write number({name}) to compare numbers{literal}"
-        if value.type.kind is Kind.BOOLEAN:
-            return "a boolean is a condition by itself: write x, or not x"
-        if value.type.kind in TIME_KINDS and other.type.kind is Kind.NUMBER:
-            return "write a date in quotes, as in '2026-01-31', or ago('30 days')"
+    return _conversion(left, right) or _conversion(right, left)
+
+
+def _conversion(value: n.Value, other: n.Value) -> str | None:
+    """What to do with the first of them."""
+    name = value.name if isinstance(value, n.Field) else "x"
+    if isinstance(value, n.Constant) and isinstance(value.value, str):
+        if other.type.kind not in (Kind.NUMBER, Kind.BOOLEAN):
+            return None
+        literal = value.value if is_plain(value.value, other.type.kind) else a_kind(other.type)
+        return f"write {literal} without quotes"
+    if value.type == TEXT and other.type.kind is Kind.NUMBER:
+        literal = f", or {in_quotes(str(other.value))} for text" if isinstance(other, n.Constant) else ""
+        return f"write number({name}) to compare numbers{literal}"
+    if value.type.kind is Kind.BOOLEAN and not (isinstance(other, n.Constant) and isinstance(other.value, str)):
+        return f"a boolean is a condition by itself: write {name}, or not {name}"
+    if value.type.kind in TIME_KINDS and other.type.kind is Kind.NUMBER:
+        return "write a date in quotes, as in '2026-01-31', or ago('30 days')"
     return None
 
 

@@ -117,9 +117,11 @@ class EventFunctions(Values):
 
     def _example(self, event: str) -> str | None:
         """`event.property` with a property that the event has, a number where there is one."""
-        tables = [table for table in self.schema.events if table.event == event]
-        numbers = [name for table in tables for name, column in table.fields.items() if column.kind is Kind.NUMBER]
-        return f"{quoted_if_needed(event)}.{quoted_if_needed(numbers[-1])}" if numbers else None
+        tables = [table for table in self.schema.events if table.event == event] or self.schema.events
+        columns = [(name, column) for table in tables for name, column in table.fields.items() if column.kind is Kind.NUMBER]
+        # whole numbers are often keys; what has places after the point is an amount
+        chosen = next((name for name, column in columns if column.scale or column.is_float), None)
+        return f"{quoted_if_needed(event)}.{quoted_if_needed(chosen)}" if chosen else None
 
     def _aggregate_type(self, call: s.Call, prop: n.Field | None, rows: EventRows) -> Type | None:
         if call.name in ("first", "last"):

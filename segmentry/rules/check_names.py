@@ -12,6 +12,7 @@ from segmentry.rules import syntax as s
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.functions import FUNCTIONS
 from segmentry.rules.nodes import Field, Scope
+from segmentry.rules.printer import to_text
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.suggest import nearest
 from segmentry.rules.types import FLOAT64, Type, exact
@@ -65,9 +66,8 @@ class Names:
         if isinstance(node, s.Number):
             return node.text
         start, end = node.place.start, node.place.end
-        if self.source is None or node.place.path or not 0 <= start < end <= len(self.source):
-            return otherwise
-        piece = " ".join(self.source[start:end].split())
+        from_source = self.source is not None and not node.place.path and 0 <= start < end <= len(self.source)
+        piece = " ".join(self.source[start:end].split()) if self.source is not None and from_source else to_text(node)
         return piece if len(piece) <= QUOTED_LENGTH else otherwise
 
     @contextmanager
@@ -129,12 +129,12 @@ class Names:
             return f"`{wanted}` is a segment: write member('{wanted}')"
         if self.is_event(wanted):
             return f"`{wanted}` is an event: write did({quoted_if_needed(wanted)})"
-        similar = self._similar(wanted, self.schema.fields)
-        if similar is not None:
-            return similar
         function = FUNCTIONS.get(wanted.lower())
         if function is not None and function.signature.endswith("()"):
             return f"a function needs brackets: {function.signature}"
+        similar = self._similar(wanted, self.schema.fields)
+        if similar is not None:
+            return similar
         return f"a text is written in single quotes: {in_quotes(wanted)}" if text_meant else None
 
     def _column(self, wanted: str, columns: Iterable[str], place: Place) -> str | bool | None:
@@ -179,12 +179,11 @@ class Names:
             column = self._property_type(found, rows, place)
             return None if column is None else Field(column, Scope.EVENT, found, place=place)
         if found is None:
-            similar = self._similar(wanted, columns)
-            if similar is None and self._in_contacts(wanted):
-                similar = f"write contact.{quoted_if_needed(wanted)} for the contact's field"
-            if similar is None and text is not None:
-                similar = f"a text is written in single quotes: {text}"
-            self.error("R202", f"{rows.label} have no property `{wanted}`", place, similar)
+            hint = f"write contact.{quoted_if_needed(wanted)} for the contact's field" if self._in_contacts(wanted) else None
+            hint = hint or self._similar(wanted, columns)
+            if hint is None and text is not None:
+                hint = f"a text is written in single quotes: {text}"
+            self.error("R202", f"{rows.label} have no property `{wanted}`", place, hint)
         return None
 
     def _property_type(self, name: str, rows: EventRows, place: Place) -> Type | None:

@@ -186,9 +186,7 @@ class Values(Names):
     def _moved(self, day: n.Value, first: s.Syntax, chain: Sequence[tuple[s.Infix, s.Syntax]]) -> n.Value | None:
         """`today() - '5 days'`: a day of the run, moved."""
         if not isinstance(day, n.Day):
-            of_clock = isinstance(day, n.AsOf)
-            hint = "write ago('5 days') or ahead('5 days')" if of_clock else "move the other side: x before ago('5 days')"
-            return self.error("R305", self._no_number(first, day), chain[0][0].place, hint)
+            return self.error("R305", self._no_number(first, day), chain[0][0].place, self._moved_clock(day, first, chain[0]))
         shifts: list[tuple[int, n.Duration]] = []
         for infix, right in chain:
             if infix.op not in "+-":
@@ -200,6 +198,17 @@ class Values(Names):
         if len(shifts) < len(chain):
             return None
         return n.Day(unit=day.unit, shifts=day.shifts + tuple(shifts), place=chain[-1][0].place)
+
+    def _moved_clock(self, day: n.Value, first: s.Syntax, step: tuple[s.Infix, s.Syntax]) -> str | None:
+        """What to write instead of moving an instant, or a field."""
+        infix, right = step
+        if not isinstance(right, s.Text) or infix.op not in "+-":
+            return None
+        length = in_quotes(right.value)
+        if isinstance(day, n.AsOf):
+            return f"write ago({length})" if infix.op == "-" else f"write ahead({length})"
+        clock = f"ago({length})" if infix.op == "+" else f"ahead({length})"
+        return f"move the other side: compare {self.written(first, 'it')} with {clock}"
 
     def _is_hyphenated(self, first: s.Syntax, chain: Sequence[tuple[s.Infix, s.Syntax]]) -> bool:
         """Whether `a-b` was written for a field of that name; reported if so."""
@@ -290,7 +299,7 @@ class Values(Names):
         value = self.value(node, TIMESTAMP if Kind.TIMESTAMP in kinds else None)
         if value is None or value.type.kind in kinds:
             return value
-        wanted = " or ".join(kinds)
+        wanted = " or ".join(a_kind(Type(kind)) for kind in kinds)
         hint = None
         if Kind.NUMBER in kinds and isinstance(value, n.Field) and value.type == TEXT:
             hint = f"write number({self.written(node)})"
@@ -385,7 +394,9 @@ def first_instant(value: n.Value) -> n.Value:
 
 def a_kind(of: Type) -> str:
     """`a number`, `text`, `a list of text`: a type in a sentence."""
-    return str(of) if of.kind is Kind.TEXT else f"a {of}"
+    if of.kind is Kind.LIST and of.element is not None:
+        return "a list of numbers" if of.element.kind is Kind.NUMBER else f"a list of {of.element}"
+    return str(of) if of.kind is Kind.TEXT else f"a {of.kind}"
 
 
 def hull(first: Place, last: Place) -> Place:
