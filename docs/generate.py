@@ -14,8 +14,7 @@ import click
 from segmentry import cli
 from segmentry.engine import codes as engine_codes
 from segmentry.rules import codes as rule_codes
-from segmentry.rules.functions import FUNCTIONS, Group
-from segmentry.rules.operators import OPERATORS
+from segmentry.rules import manual
 
 DOCS = Path(__file__).parent
 FILES = ("rules.md", "errors.md", "commands.md")
@@ -26,33 +25,6 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A Markdown table; a bar in a cell is escaped."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def functions(group: Group) -> str:
-    """The functions of one group; those that this version refuses say so."""
-    chosen = [function for function in FUNCTIONS.values() if function.group is group]
-    return table(
-        ("function", "is", "without a value"),
-        [
-            (f"`{function.signature}`", function.doc if function.available else f"{function.doc} (not in this version)", function.missing)
-            for function in chosen
-        ],
-    )
-
-
-def operators() -> str:
-    """Every operator, its opposite and its symbols."""
-    return table(
-        ("words", "opposite", "symbols"),
-        [
-            (
-                " · ".join(operator.words),
-                " · ".join(operator.negated),
-                " ".join(f"`{symbol}`" for symbol in operator.symbols),
-            )
-            for operator in OPERATORS
-        ],
-    )
 
 
 def codes(meanings: Mapping[str, str]) -> str:
@@ -71,12 +43,12 @@ def commands() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "operators": operators,
+    "functions": manual.function_tables,
+    "operators": manual.operator_table,
     "commands": commands,
     "codes of rules": lambda: codes(rule_codes.CODES),
     "codes of workspaces": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("W")}),
     "codes of sources": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("S")}),
-    **{f"functions: {group}": (lambda group=group: functions(group)) for group in Group},
 }
 
 

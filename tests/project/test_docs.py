@@ -11,11 +11,23 @@ from ruamel.yaml import YAML
 from docs import generate
 from segmentry.cli import cli
 from segmentry.rules.builder import parse_builder
+from segmentry.rules.checker import check
 from segmentry.rules.functions import FUNCTIONS
 from segmentry.rules.parse import parse_text
+from segmentry.rules.schema import EventTable, Schema
+from segmentry.rules.types import DATE, TEXT, TIMESTAMP, exact
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+TEXTS = dict.fromkeys(("location", "status", "source", "email"), TEXT)
+SHOP = Schema(
+    fields={**TEXTS, "activity_count": exact(10), "date_added": TIMESTAMP, "birthday": DATE},
+    events=(
+        EventTable("events", {"at": TIMESTAMP, "event": TEXT, "form_id": TEXT}, names=frozenset({"form_submitted"})),
+        EventTable("orders", {"at": TIMESTAMP, "amount": exact(12, 2), "coupon": TEXT}, event="order_placed"),
+    ),
+    segments=frozenset({"vip", "staff"}),
+)
 RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
 
 
@@ -34,23 +46,23 @@ def test_every_generated_part_stands_somewhere() -> None:
 
 def test_every_function_of_this_version_is_documented() -> None:
     for function in FUNCTIONS.values():
-        assert f"`{function.signature}`" in RULES
+        assert f"| `{function.signature}` |" in RULES
 
 
 @pytest.mark.parametrize("rule", re.findall(r"^```rule\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL))
 def test_examples_of_rules_are_rules(rule: str) -> None:
-    parse_text(rule)
+    check(parse_text(rule), SHOP)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^\| [^|`]+ \| (`.*`) \|$", RULES[: RULES.index("## Missing values")], re.MULTILINE))
 def test_rules_in_the_first_table_are_rules(line: str) -> None:
     for rule in re.findall(r"`([^`]+)`", line):
-        parse_text(rule)
+        check(parse_text(rule), SHOP)
 
 
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL))
 def test_examples_of_the_builder_form_are_rules(text: str) -> None:
-    parse_builder(YAML(typ="safe").load(text))
+    check(parse_builder(YAML(typ="safe").load(text)), SHOP)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
