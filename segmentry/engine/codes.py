@@ -48,6 +48,8 @@ CODES: dict[str, str] = {
     "S304": "an event's contact and the contacts' key are of different types",
     "S305": "a column of the wrong type",
     "S306": "a snapshot without contacts",
+    "S307": "contacts without a key",
+    "S308": "contacts that share a key",
     # sources: over time
     "S401": "a source changed while it was read",
     "S402": "a column is gone since the accepted run",

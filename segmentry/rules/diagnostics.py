@@ -60,7 +60,7 @@ class Diagnostic:
     def render(self) -> str:
         """The problem as lines of plain text, with the source line and a caret where the place is known."""
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
-        location = self.location or self._location_in_rule()
+        location = self.location or self.location_in_rule()
         if location is not None:
             number = str(location.line)
             gutter = " " * len(number)
@@ -78,7 +78,7 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, object]:
         """The problem as plain JSON values; keys that don't apply are null."""
-        location = self.location or self._location_in_rule()
+        location = self.location or self.location_in_rule()
         return {
             "code": self.code,
             "severity": str(self.severity),
@@ -91,7 +91,7 @@ class Diagnostic:
             "path": list(self.place.path) if self.place else None,
         }
 
-    def _location_in_rule(self) -> Location | None:
+    def location_in_rule(self) -> Location | None:
         if self.place is None or self.rule is None:
             return None
         start = min(self.place.start, len(self.rule))

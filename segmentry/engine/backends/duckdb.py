@@ -1,0 +1,115 @@
+"""DuckDB, closed to everything but the files of one run. Queries come as sqlglot trees; results leave as Polars frames."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import polars as pl
+from sqlglot import exp
+
+from segmentry.engine.lowering import sql
+
+SETTINGS = {
+    "TimeZone": "UTC",
+    "preserve_insertion_order": True,
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # the plan says which side of a join is built; swapping them would lose the contacts' order
+    "disabled_optimizers": "join_order,build_side_probe_side",
+    "max_expression_depth": 20_000,
+}
+
+
+class DuckDB:
+    """A connection for one run. It reads `paths` and the registered frames, writes to its temp folder, and nothing else.
+
+    `memory` is DuckDB's notation (`4GiB`), `threads` a number, `temp` a folder to spill into; None is DuckDB's default,
+    and for `temp` a folder of its own that goes away with the connection.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str],
+        *,
+        frames: Mapping[str, object] | None = None,
+        memory: str | None = None,
+        threads: int | None = None,
+        temp: Path | None = None,
+    ) -> None:
+        self.queries = 0
+        self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-") if temp is None else None
+        folder = Path(self._own_temp.name) if self._own_temp else temp
+        self._connection = duckdb.connect(":memory:")
+        try:
+            self._lock_down(paths, memory, threads, str(folder))
+            for name, frame in (frames or {}).items():
+                self._connection.register(name, frame)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock_down(self, paths: Iterable[str], memory: str | None, threads: int | None, temp: str) -> None:
+        given = {"memory_limit": memory, "threads": threads}
+        settings = {name: value for name, value in given.items() if value is not None} | {"temp_directory": temp} | SETTINGS
+        for name, value in settings.items():
+            self._set(name, value)
+        allowed = exp.Array(expressions=[sql.text(path) for path in sorted(set(paths))])
+        self._connection.execute(f"set allowed_paths = {sql.render(allowed)}")
+        self._connection.execute(f"set allowed_directories = {sql.render(exp.Array(expressions=[sql.text(temp)]))}")
+        self._set("enable_external_access", False)
+        self._set("lock_configuration", True)
+
+    def _set(self, name: str, value: str | int | bool) -> None:
+        if isinstance(value, bool):
+            literal = sql.boolean(value)
+        else:
+            literal = sql.text(str(value))
+        self._connection.execute(f"set {name} = {sql.render(literal)}")
+
+    def create(self, table: str, query: exp.Query) -> None:
+        """A temporary table of the query's rows, in their order; one of that name is replaced."""
+        self.queries += 1
+        created = exp.Create(
+            this=sql.table(table), kind="TABLE", replace=True, properties=exp.Properties(expressions=[exp.TemporaryProperty()]), expression=query
+        )
+        self._connection.execute(sql.render(created))
+
+    def view(self, name: str, query: exp.Query) -> None:
+        """A temporary view: the query under a name."""
+        created = exp.Create(
+            this=sql.table(name), kind="VIEW", replace=True, properties=exp.Properties(expressions=[exp.TemporaryProperty()]), expression=query
+        )
+        self._connection.execute(sql.render(created))
+
+    def drop(self, table: str) -> None:
+        self._connection.execute(sql.render(exp.Drop(this=sql.table(table), kind="TABLE", exists=True)))
+
+    def fetch(self, query: exp.Query) -> pl.DataFrame:
+        """The query's rows as a frame."""
+        self.queries += 1
+        # through `sql`, not `execute`: the latter copies the result once more
+        return self._connection.sql(sql.render(query)).pl()
+
+    def register(self, name: str, frame: object) -> None:
+        """Makes an Arrow-speaking frame readable under a name."""
+        self._connection.register(name, frame)
+
+    def unregister(self, name: str) -> None:
+        self._connection.unregister(name)
+
+    def close(self) -> None:
+        self._connection.close()
+        if self._own_temp is not None:
+            self._own_temp.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

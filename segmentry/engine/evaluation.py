@@ -1,0 +1,361 @@
+"""Running a plan over a snapshot: contacts into memory once, every event table grouped once, conditions chunk by chunk, then the algebra.
+
+The seam for another engine is `backends/`: this module only asks a backend to make a table of a query and to fetch one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+from sqlglot import exp
+
+from segmentry.engine import algebra
+from segmentry.engine.backends.duckdb import DuckDB
+from segmentry.engine.footers import bytes_of
+from segmentry.engine.lowering import sql
+from segmentry.engine.lowering.duckdb import DUCKDB
+from segmentry.engine.lowering.stored import read, read_key
+from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
+from segmentry.engine.plan import Plan
+from segmentry.engine.relations import scan
+from segmentry.engine.scans import CONTACTS, KEY, POSITION, ROWS, EventScan, contact_rows, events_table
+from segmentry.engine.snapshot import PinnedFile, Relation, Snapshot
+from segmentry.errors import SourceError
+from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.ground import Clock
+
+SNAPSHOT = sql.internal("snapshot")
+POSITIONS = sql.internal("positions")
+ROW = sql.internal("row")
+CHOSEN = sql.internal("chosen")
+EXAMPLES = 5
+
+
+@dataclass
+class Counters:
+    """What an evaluation did. `rows` and `bytes` are those of the sources' columns that were read (compressed, from Parquet footers).
+
+    `unknown_events` and `timeless_events` count, per event table, the events of no known contact and those without a
+    time, among the rows that rules read; `unknown_keys`, per static list, the keys that are no contacts.
+    """
+
+    queries: int = 0
+    rows: int = 0
+    bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    unknown_events: dict[int, int] = field(default_factory=dict)
+    timeless_events: dict[int, int] = field(default_factory=dict)
+    unknown_keys: dict[str, int] = field(default_factory=dict)
+
+
+class Evaluation:
+    """Evaluates plans over one snapshot. A context manager; its connection closes with it.
+
+    `memory` is a size such as `4GiB`, `temp` a folder to spill into, `frames` the Arrow-speaking frames that relations
+    without files name. `only` restricts everything to contacts with these keys.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        clock: Clock,
+        memory: str | None = None,
+        threads: int | None = None,
+        temp: Path | None = None,
+        frames: Mapping[str, object] | None = None,
+        only: pl.Series | None = None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.clock = clock
+        self.counters = Counters()
+        self._database = DuckDB(_paths(snapshot), frames=frames, memory=memory, threads=threads, temp=temp)
+        self._columns: frozenset[str] | None = None
+        self._keys: pl.Series | None = None
+        self._alignment: Alignment | None = None
+        self._aligned = False
+        self._wanted: frozenset[str] = frozenset()
+        self._restricted = only is not None
+        if only is not None:
+            self._database.register(CHOSEN, pl.DataFrame({KEY: only}))
+
+    # ---------------------------------------------------------------- contacts
+
+    def prepare(self, *plans: Plan) -> None:
+        """Tells which plans will be evaluated, so that the contacts' columns are read once for all of them."""
+        self._wanted |= {column for plan in plans for column in plan.contact_columns}
+
+    def keys(self) -> pl.Series:
+        """The contacts' keys in the snapshot's row order. SourceError if one is missing or there twice, or there is none."""
+        if self._keys is None:
+            self._read_contacts(frozenset())
+            with self._timed("keys"):
+                keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY]
+                self._keys = keys.alias(self.snapshot.contacts.key)
+            if not self._restricted:
+                _check_keys(self._keys)
+        return self._keys
+
+    def align(self, alignment: Alignment) -> None:
+        """Puts the contacts into their lasting order; without this call the snapshot's own is used."""
+        self._alignment = alignment
+        self._aligned = False
+
+    @property
+    def alignment(self) -> Alignment:
+        if self._alignment is None:
+            keys = self.keys()
+            self._alignment = Alignment(keys, pl.repeat(True, len(keys), dtype=pl.Boolean(), eager=True))
+        return self._alignment
+
+    def _read_contacts(self, columns: frozenset[str]) -> None:
+        """The snapshot's rows with at least these columns as a table, in their order."""
+        if self._columns is not None and columns <= self._columns:
+            return
+        wanted = columns | self._wanted | (self._columns or frozenset())
+        with self._timed("contacts"):
+            query = contact_rows(DUCKDB, self.snapshot.contacts, sorted(wanted))
+            if self._restricted:
+                query = sql.select({KEY: sql.column(KEY)} | {sql.user(c): sql.column(sql.user(c)) for c in sorted(wanted)}, sql.subquery(query, "c"))
+                query.set("where", exp.Where(this=_among(sql.column(KEY), CHOSEN)))
+            self._create(SNAPSHOT, query)
+        self._count(self.snapshot.contacts.relation, {*wanted, self.snapshot.contacts.key})
+        self._columns = wanted
+        self._aligned = False
+
+    def _load(self, columns: frozenset[str]) -> None:
+        """The contacts by position, with at least these columns."""
+        alignment = self.alignment
+        self._read_contacts(columns)
+        if self._aligned:
+            return
+        with self._timed("positions"):
+            assert self._columns is not None
+            fields = {KEY: sql.column(KEY), **{sql.user(name): sql.column(sql.user(name)) for name in sorted(self._columns)}}
+            self._place(alignment, fields)
+        self._aligned = True
+
+    def _place(self, alignment: Alignment, fields: Mapping[str, sql.Expr]) -> None:
+        row = exp.Column(this=exp.Identifier(this="rowid"), table=sql.identifier("s"))
+        snapshot = exp.alias_(sql.table(SNAPSHOT), sql.identifier("s"), table=True)
+        if alignment.position_of_row is None:
+            self._database.view(CONTACTS, sql.select({POSITION: row, **fields}, snapshot))
+            return
+        rows = pl.repeat(None, alignment.size, dtype=pl.UInt32(), eager=True)
+        numbers = pl.int_range(len(alignment.position_of_row), dtype=pl.UInt32, eager=True)
+        rows = rows.scatter(alignment.position_of_row, numbers)
+        self._database.register(POSITIONS, pl.DataFrame({ROW: rows}).with_row_index(POSITION))
+        query = sql.select({POSITION: sql.column(POSITION, "p"), **fields}, exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True))
+        on = exp.EQ(this=row, expression=sql.column(ROW, "p"))
+        query.set("joins", [exp.Join(this=snapshot, on=on, side="LEFT")])
+        query.set("order", exp.Order(expressions=[exp.Ordered(this=sql.column(POSITION, "p"))]))
+        self._create(CONTACTS, query)
+        self._database.unregister(POSITIONS)
+
+    # ---------------------------------------------------------------- memberships
+
+    def memberships(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None) -> Memberships:
+        """Every segment's membership over all positions. `lists` has the keys of each static list the plan names."""
+        self._compute(plan)
+        listed = self._listed(plan, lists or {})
+        present = self.alignment.present
+        everybody = bool(present.all())
+        chunks = []
+        for first, end, leaves in self._chunks(plan):
+            with self._timed("algebra"):
+                bitmaps = {column: leaves[column] for column in plan.leaf_columns}
+                bitmaps.update({column: bitmap[first:end] for column, bitmap in listed.items()})
+                chunk = algebra.run(plan.steps, plan.segments, bitmaps, end - first)
+                if not everybody:
+                    here = present[first:end]
+                    chunk = pl.DataFrame([(column & here).alias(column.name) for column in chunk])
+                chunks.append(chunk)
+        return Memberships(tuple(chunks))
+
+    def leaves(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None, *, missing: bool = False) -> pl.DataFrame:
+        """Every leaf of a plan (`plan.leaf(condition)`) and every extra value (`plan.value(value)`), for each contact.
+
+        The first column is the key under its own name; gone contacts are left out. With `missing`, a value's column
+        says whether it is missing instead.
+        """
+        self._compute(plan)
+        listed = self._listed(plan, lists or {})
+        alignment = self.alignment
+        frames = []
+        for first, end, leaves in self._chunks(plan):
+            columns = [alignment.keys[first:end].alias(KEY), *(leaves[column] for column in plan.leaf_columns)]
+            columns += [bitmap[first:end].alias(column) for column, bitmap in listed.items()]
+            columns += [leaves[column].is_null() if missing else leaves[column] for column in plan.value_columns]
+            frames.append(pl.DataFrame(columns).filter(alignment.present[first:end]))
+        return pl.concat(frames).rename({KEY: self.snapshot.contacts.key})
+
+    def _compute(self, plan: Plan) -> None:
+        """The contacts and every event table's aggregates as tables."""
+        self._load(frozenset(plan.contact_columns))
+        for events in plan.scans:
+            self._group(events)
+
+    def _group(self, events: EventScan) -> None:
+        source = self.snapshot.events[events.source]
+        name = events_table(events.source)
+        query = events.query
+        if self._restricted:
+            query = query.copy()
+            query.args["where"].set("this", sql.all_of([query.args["where"].this, _among(sql.column(KEY), CONTACTS)]))
+        with self._timed("events"):
+            joined = exp.Select(expressions=[sql.column(POSITION, "c"), exp.Column(this=exp.Star(), table=sql.identifier("g"))])
+            joined.set("from_", exp.From(this=sql.subquery(query, "g")))
+            contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+            on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g"))
+            joined.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
+            self._create(name, joined)
+            unknown = sql.select({"rows": sql.call("sum", sql.column(ROWS))}, sql.table(name), sql.is_null(sql.column(POSITION)))
+            self.counters.unknown_events[events.source] = int(self._fetch(unknown)["rows"][0] or 0)
+        self._count(source.relation, events.columns)
+
+    def _chunks(self, plan: Plan) -> Iterator[tuple[int, int, pl.DataFrame]]:
+        size = self.alignment.size
+        for first, end in chunk_bounds(size):
+            with self._timed("conditions"):
+                yield first, end, self._chunk(plan, first, end, whole=end - first == size)
+
+    def _chunk(self, plan: Plan, first: int, end: int, *, whole: bool) -> pl.DataFrame:
+        query = plan.leaves_query
+        if not whole:
+            query = query.copy()
+            above = exp.GTE(this=sql.column(POSITION), expression=sql.integer(first))
+            below = exp.LT(this=sql.column(POSITION), expression=sql.integer(end))
+            query.set("where", exp.Where(this=sql.all_of([above, below])))
+        leaves = self._fetch(query)
+        return leaves if leaves[POSITION].is_sorted() else leaves.sort(POSITION)
+
+    def _listed(self, plan: Plan, lists: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+        """The bitmaps of the conditions that are static lists."""
+        found = {}
+        for column, name in plan.listed.items():
+            keys = self.alignment.keys
+            wanted = lists[name].drop_nulls().unique().cast(keys.dtype, strict=False).drop_nulls()
+            bitmap = keys.is_in(wanted.implode()).fill_null(False)
+            self.counters.unknown_keys[name] = lists[name].drop_nulls().n_unique() - int((bitmap & self.alignment.present).sum())
+            found[column] = bitmap
+        return found
+
+    # ---------------------------------------------------------------- digests
+
+    def contact_digests(self, columns: Sequence[str]) -> pl.Series:
+        """A digest of each position's row in these columns (UInt64; 0 where the contact is gone). Missing is missing, however stored."""
+        self._load(frozenset(columns))
+        with self._timed("digests"):
+            digest = sql.call("hash", *(sql.column(sql.user(name)) for name in sorted(columns))) if columns else sql.integer(0)
+            query = sql.select({POSITION: sql.column(POSITION), "digest": sql.cast(digest, "UBIGINT")}, sql.table(CONTACTS))
+            found = self._fetch(query)
+        digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))["digest"]
+        present = self.alignment.present
+        return digests if bool(present.all()) else digests.zip_with(present, pl.Series([0], dtype=pl.UInt64()))
+
+    def event_digests(self, source: int, file: PinnedFile | None, columns: Sequence[str]) -> pl.DataFrame:
+        """Per contact with events in that file (None: in the whole table): `position` UInt32, `digest` UInt64, `rows` UInt32.
+
+        A digest is the sum, modulo 2^64, of the digests of all its rows in these columns, past and future; so those of
+        several files add up. Sorted by position.
+        """
+        self._load(frozenset())
+        events = self.snapshot.events[source]
+        relation = events.relation
+        with self._timed("digests"):
+            values = [read(DUCKDB, relation.columns[name], sql.column(name)).expr for name in sorted(columns)]
+            row = sql.call("hash", *values) if values else sql.cast(sql.integer(0), "UBIGINT")
+            key = read_key(DUCKDB, relation.columns[events.contact], sql.column(events.contact))
+            rows = sql.select({KEY: key, "digest": row}, scan(relation, file))
+            total = exp.Mod(this=sql.call("sum", sql.column("digest")), expression=sql.cast(sql.text(str(1 << 64)), "HUGEINT"))
+            grouped = sql.select(
+                {KEY: sql.column(KEY), "digest": sql.cast(total, "UBIGINT"), "rows": sql.cast(sql.call("count", exp.Star()), "UINTEGER")},
+                sql.subquery(rows, "e"),
+            )
+            grouped.set("group", exp.Group(expressions=[sql.column(KEY)]))
+            query = sql.select(
+                {"position": sql.cast(sql.column(POSITION, "c"), "UINTEGER"), "digest": sql.column("digest", "g"), "rows": sql.column("rows", "g")},
+                sql.subquery(grouped, "g"),
+            )
+            contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+            query.set("joins", [exp.Join(this=contacts, on=exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g")))])
+            found = self._fetch(query).sort("position")
+        self._count(relation, {*columns, events.contact}, file)
+        return found
+
+    # ---------------------------------------------------------------- the session
+
+    def _create(self, table: str, query: exp.Select) -> None:
+        self._database.create(table, query)
+        self.counters.queries = self._database.queries
+
+    def _fetch(self, query: exp.Select) -> pl.DataFrame:
+        found = self._database.fetch(query).rechunk()
+        self.counters.queries = self._database.queries
+        return found
+
+    def _count(self, relation: Relation, columns: Sequence[str] | set[str] | tuple[str, ...], file: PinnedFile | None = None) -> None:
+        files = [file] if file is not None else relation.files
+        self.counters.rows += sum(f.rows or 0 for f in files)
+        self.counters.bytes += sum(bytes_of(f, frozenset(columns)) for f in files)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.counters.seconds[stage] = self.counters.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def close(self) -> None:
+        """Ends the session; its tables are gone."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _paths(snapshot: Snapshot) -> Iterator[str]:
+    for relation in (snapshot.contacts.relation, *(source.relation for source in snapshot.events)):
+        yield from (file.path for file in relation.files)
+
+
+def _among(column: sql.Expr, table: str) -> sql.Expr:
+    """Whether a key is one of a table's."""
+    return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: sql.column(KEY)}, sql.table(table))))
+
+
+def _check_keys(keys: pl.Series) -> None:
+    """Raises SourceError for every way in which these can't be contacts' keys."""
+    if not len(keys):
+        raise SourceError([Diagnostic("S306", "the contact snapshot has no rows", help="an empty snapshot would empty every segment")])
+    problems = []
+    if keys.null_count():
+        rows = ", ".join(str(row) for row in keys.is_null().arg_true().head(EXAMPLES) + 1)
+        message = f"{_contacts(keys.null_count())} without a key (`{keys.name}` is missing or empty)"
+        problems.append(Diagnostic("S307", message, notes=(f"for example in row {rows}",)))
+    present = keys.drop_nulls()
+    repeated = len(present) - present.n_unique()
+    if repeated:
+        twice = present.filter(present.is_duplicated()).unique().sort().head(EXAMPLES).to_list()
+        message = f"{_contacts(repeated)} with a key that another contact has (`{keys.name}`)"
+        problems.append(Diagnostic("S308", message, notes=(f"for example {', '.join(repr(key) for key in twice)}",)))
+    if problems:
+        raise SourceError(problems)
+
+
+def _contacts(number: int) -> str:
+    return f"{number:,} contact{'s' if number != 1 else ''}"
+
+
+Named = Callable[[str], str]

@@ -1,0 +1,35 @@
+"""What an engine can do, as a table: the name of an operation to the function that writes it in that engine's SQL.
+
+The walkers (`values.py`, `numbers.py`, `calendar.py`) only ever ask for operations by name, so an engine is one such
+table. An operation that an engine can't do with the same meaning is simply not in its table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from segmentry.engine.lowering import sql
+
+Build = Callable[..., sql.Expr]
+
+
+class NotExpressible(Exception):
+    """This engine has no way to say that operation with the same meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """One engine's words. `dialect` is sqlglot's name for it."""
+
+    dialect: str
+    table: Mapping[str, Build]
+
+    def __call__(self, operation: str, *args: object) -> sql.Expr:
+        build = self.table.get(operation)
+        if build is None:
+            raise NotExpressible(operation)
+        return build(*args)
+
+    def has(self, operation: str) -> bool:
+        return operation in self.table

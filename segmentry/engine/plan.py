@@ -1,0 +1,287 @@
+"""One frozen plan for all segments of a workspace: every different condition once, every source once. Making it has no side effect.
+
+A plan knows what will run (`queries`), what each segment is made of (`steps`), and which columns are read. Running it
+is `evaluation.Evaluation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from segmentry.engine import algebra
+from segmentry.engine.aggregates import Assembly, Joined
+from segmentry.engine.lowering import sql
+from segmentry.engine.lowering.calendar import Calendar
+from segmentry.engine.lowering.canon import Canon
+from segmentry.engine.lowering.duckdb import DUCKDB
+from segmentry.engine.lowering.operations import Operations
+from segmentry.engine.lowering.shapes import Sql, verdict
+from segmentry.engine.lowering.stored import key_text
+from segmentry.engine.lowering.values import Lowering
+from segmentry.engine.scans import (
+    CONTACTS,
+    KEY,
+    POSITION,
+    EventScan,
+    EventScans,
+    contact_fields,
+    contact_rows,
+    events_table,
+    fields_below,
+    mask_name,
+    staged,
+)
+from segmentry.engine.snapshot import Snapshot
+from segmentry.rules import nodes
+from segmentry.rules.ground import Clock
+from segmentry.rules.nodes import Condition, Scope, Value
+from segmentry.rules.references import in_order
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run computes, and how.
+
+    `steps` and `segments` are the algebra: `segments` maps a name to the step that is its membership. `listed` maps a
+    leaf's column to its static list. `leaf_columns` are the columns of `leaves_query`, `value_columns` those of the
+    extra values that were asked for.
+    """
+
+    snapshot: Snapshot
+    clock: Clock
+    contact_columns: tuple[str, ...]
+    scans: tuple[EventScan, ...]
+    contacts_query: exp.Select
+    leaves_query: exp.Select
+    leaf_columns: tuple[str, ...]
+    value_columns: tuple[str, ...]
+    listed: Mapping[str, str]
+    steps: tuple[algebra.Step, ...]
+    segments: Mapping[str, int]
+    conditions: Mapping[str, Condition]
+    """Of every leaf column, the condition it is."""
+    _canon: Canon = field(repr=False, default_factory=Canon)
+    _leaf_of: Mapping[int, str] = field(repr=False, default_factory=dict)
+    _value_of: Mapping[int, str] = field(repr=False, default_factory=dict)
+
+    def leaf(self, condition: Condition) -> str:
+        """The column of a leaf condition; KeyError if the plan has none such."""
+        return self._leaf_of[self._canon.number(condition)]
+
+    def value(self, value: Value) -> str:
+        """The column of an extra value; KeyError if the plan was not made with it."""
+        return self._value_of[self._canon.number(value)]
+
+    def columns_read(self) -> dict[str | int, set[str]]:
+        """The columns that rules read, per source: `contacts`, and each event table by its index."""
+        read: dict[str | int, set[str]] = {"contacts": set(self.contact_columns)}
+        read.update({scan.source: set(scan.columns) for scan in self.scans})
+        return read
+
+    def queries(self) -> Iterator[tuple[str, exp.Select]]:
+        """The queries as they run, each with what it is for."""
+        yield "contacts", self.contacts_query
+        for scan in self.scans:
+            yield f"events {scan.source}", scan.query
+        yield "conditions", self.leaves_query
+
+
+def make_plan(
+    conditions: Mapping[str, Condition],
+    snapshot: Snapshot,
+    clock: Clock,
+    *,
+    values: Iterable[Value] = (),
+    ops: Operations = DUCKDB,
+) -> Plan:
+    """The plan for some segments' grounded conditions; `member` among them refers to another of them.
+
+    `values` are further values to compute for every contact (`Evaluation.leaves` returns them).
+    """
+    return _Planner(snapshot, clock, ops).plan(conditions, tuple(values))
+
+
+class _Planner:
+    def __init__(self, snapshot: Snapshot, clock: Clock, ops: Operations) -> None:
+        self.snapshot, self.clock, self.ops = snapshot, clock, ops
+        self.canon = Canon()
+        self.calendar = Calendar(ops, clock.zone)
+        self.steps: list[algebra.Step] = []
+        self.leaves: dict[str, Condition] = {}
+        self.listed: dict[str, str] = {}
+        self.leaf_of: dict[int, str] = {}
+        self._step_of_node: dict[int, int] = {}
+        self._step_of: dict[algebra.Step, int] = {}
+
+    def plan(self, conditions: Mapping[str, Condition], values: Sequence[Value]) -> Plan:
+        segments = self._algebra(conditions)
+        computed = {column: node for column, node in self.leaves.items() if column not in self.listed}
+        roots = [*computed.values(), *values]
+        for root in roots:
+            self.canon.number(root)
+        did, aggregates = self._event_functions(roots)
+        scans = EventScans(self.ops, self.canon, self.snapshot.contacts, self.calendar, self.clock.as_of).plan(
+            self.snapshot.events, did.values(), aggregates.values()
+        )
+        contact_columns = tuple(sorted(fields_below(roots)[Scope.CONTACT]))
+        query = _LeavesQuery(self, scans, contact_columns)
+        value_of = {self.canon.number(value): f"value{number}" for number, value in enumerate(values)}
+        leaves_query = query.build(computed, {value_of[self.canon.number(value)]: value for value in values})
+        return Plan(
+            self.snapshot,
+            self.clock,
+            contact_columns,
+            scans,
+            contact_rows(self.ops, self.snapshot.contacts, contact_columns),
+            leaves_query,
+            tuple(computed),
+            tuple(value_of.values()),
+            self.listed,
+            tuple(self.steps),
+            {name: segments[name] for name in conditions},
+            dict(self.leaves),
+            self.canon,
+            self.leaf_of,
+            value_of,
+        )
+
+    # ---------------------------------------------------------------- the algebra
+
+    def _algebra(self, conditions: Mapping[str, Condition]) -> dict[str, int]:
+        """The step of each segment, those that others refer to first. References form no cycle: the checker saw to that."""
+        done: dict[str, int] = {}
+        for name in in_order(conditions):
+            done[name] = self._step(conditions[name], done)
+        return done
+
+    def _step(self, root: Condition, segments: Mapping[str, int]) -> int:
+        pending: list[tuple[Condition, bool]] = [(root, False)]
+        while pending:
+            node, entered = pending.pop()
+            number = self.canon.number(node)
+            if number in self._step_of_node:
+                continue
+            below = [child for child in nodes.children(node) if isinstance(child, Condition)] if isinstance(node, nodes.COMBINATIONS) else []
+            if below and not entered:
+                pending.append((node, True))
+                pending.extend((child, False) for child in below)
+                continue
+            items = tuple(self._step_of_node[self.canon.number(child)] for child in below)
+            if isinstance(node, nodes.Member):
+                self._step_of_node[number] = segments[node.segment]
+            else:
+                self._step_of_node[number] = self._add(self._made(node, number, items))
+        return self._step_of_node[self.canon.number(root)]
+
+    def _made(self, node: Condition, number: int, items: tuple[int, ...]) -> algebra.Step:
+        match node:
+            case nodes.Always(value=value):
+                return algebra.Everybody(value)
+            case nodes.And() if items:
+                return algebra.Combine("and", items)
+            case nodes.Or() if items:
+                return algebra.Combine("or", items)
+            case nodes.And() | nodes.Or():
+                return algebra.Everybody(isinstance(node, nodes.And))
+            case nodes.Not():
+                return algebra.Combine("not", items)
+            case nodes.AtLeast(count=count):
+                return algebra.Combine("at least", items, count)
+        column = f"leaf{len(self.leaves)}"
+        self.leaves[column] = node
+        self.leaf_of[number] = column
+        if isinstance(node, nodes.Listed):
+            self.listed[column] = node.list
+        return algebra.Leaf(column)
+
+    def _add(self, step: algebra.Step) -> int:
+        if step not in self._step_of:
+            self._step_of[step] = len(self.steps)
+            self.steps.append(step)
+        return self._step_of[step]
+
+    # ---------------------------------------------------------------- events
+
+    def _event_functions(self, roots: Iterable[nodes.Node]) -> tuple[dict[int, nodes.Events], dict[int, nodes.Aggregate]]:
+        """The different did-conditions and aggregates below some nodes, by their numbers."""
+        did: dict[int, nodes.Events] = {}
+        aggregates: dict[int, nodes.Aggregate] = {}
+        for root in roots:
+            for node in nodes.walk(root):
+                if isinstance(node, nodes.Did):
+                    did.setdefault(self.canon.number(node.events), node.events)
+                elif isinstance(node, nodes.Aggregate):
+                    aggregates.setdefault(self.canon.number(node), node)
+        return did, aggregates
+
+
+class _LeavesQuery:
+    """The query that gives all conditions of a chunk of contacts as booleans."""
+
+    def __init__(self, planner: _Planner, scans: Sequence[EventScan], columns: Sequence[str]) -> None:
+        self.planner, self.scans = planner, scans
+        contacts = planner.snapshot.contacts
+        ops = planner.ops
+        key = contacts.relation.columns[contacts.key]
+        self.lowering = Lowering(
+            ops,
+            planner.canon,
+            contact_fields(ops, contacts, columns),
+            planner.calendar,
+            key_text=key_text(ops, key, sql.column(KEY)),
+            aggregate=self._aggregate,
+        )
+        self.assembly = Assembly(ops, self.lowering.numbers)
+
+    def build(self, leaves: Mapping[str, Condition], values: Mapping[str, Value]) -> exp.Select:
+        selected: dict[str, sql.Expr] = {POSITION: sql.column(POSITION)}
+        for column, node in leaves.items():
+            selected[column] = self._leaf(node).expr
+        for column, value in values.items():
+            selected[column] = self.lowering.numbers.settled(self.lowering.value(value)).expr
+        return sql.select(selected, staged(self.lowering, self._rows()))
+
+    def _leaf(self, node: Condition) -> Sql:
+        return self._did(node) if isinstance(node, nodes.Did) else self.lowering.truth(node)
+
+    def _did(self, node: nodes.Did) -> Sql:
+        number = self.planner.canon.number(node.events)
+        found = []
+        for scan in self.scans:
+            bit = scan.bits.get(number)
+            if bit is not None:
+                word = sql.call("coalesce", sql.column(mask_name(scan.source, bit.word)), sql.integer(0))
+                masked = exp.BitwiseAnd(this=word, expression=sql.integer(bit.value))
+                found.append(exp.NEQ(this=sql.paren(masked), expression=sql.integer(0)))
+        return verdict((), sql.any_of(found))
+
+    def _aggregate(self, node: nodes.Aggregate) -> Sql:
+        number = self.planner.canon.number(node)
+        tables: list[Mapping[str, Joined]] = [_copied(scan.parts[number]) for scan in self.scans if number in scan.parts]
+        return self.lowering.named(self.assembly.value(node, tables))
+
+    def _rows(self) -> exp.Select:
+        """The contacts beside their events' aggregates."""
+        query = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("c"))])
+        joins = []
+        for scan in self.scans:
+            name = events_table(scan.source)
+            for column in _aggregate_columns(scan):
+                query.append("expressions", sql.column(column, name))
+            on = exp.EQ(this=sql.column(POSITION, name), expression=sql.column(POSITION, "c"))
+            joins.append(exp.Join(this=sql.table(name), on=on, side="LEFT"))
+        query.set("from_", exp.From(this=exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)))
+        query.set("joins", joins)
+        return query
+
+
+def _aggregate_columns(scan: EventScan) -> list[str]:
+    masks = [mask_name(scan.source, word) for word in range(scan.words)]
+    return masks + [part.value.expr.name for parts in scan.parts.values() for part in parts.values()]
+
+
+def _copied(parts: Mapping[str, Joined]) -> dict[str, Joined]:
+    return {role: Joined(part.value.made(part.value.expr.copy()), part.places) for role, part in parts.items()}

@@ -1,0 +1,349 @@
+"""The queries of a plan: contacts read once, each event table read and grouped once, all conditions together.
+
+A query is a row of nested selects: the rows as they are stored, read as the language has them; then what several
+expressions share, stage by stage; then the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlglot import exp
+
+from segmentry.engine.aggregates import Joined, Part, Parts
+from segmentry.engine.lowering import sql
+from segmentry.engine.lowering.calendar import Calendar, midnight_bounds
+from segmentry.engine.lowering.canon import Canon
+from segmentry.engine.lowering.operations import Operations
+from segmentry.engine.lowering.shapes import Sql, verdict
+from segmentry.engine.lowering.stored import read, read_key
+from segmentry.engine.lowering.values import Lowering, instant
+from segmentry.engine.relations import scan
+from segmentry.engine.snapshot import ContactSource, EventSource
+from segmentry.rules.nodes import Aggregate, Call, Events, Field, Node, Scope, Window, children
+from segmentry.rules.types import TEXT, TIMESTAMP, Kind
+
+CONTACTS = sql.internal("contacts")
+POSITION = sql.internal("position")
+KEY = sql.internal("key")
+AT = sql.internal("at")
+EVENT = sql.internal("event")
+ROWS = sql.internal("rows")
+MASK_BITS = 62
+"""Conditions folded into one 64-bit mask."""
+
+Fields = dict[tuple[Scope, str], Sql]
+
+
+def events_table(source: int) -> str:
+    """The temporary table with an event table's aggregates, one row a contact."""
+    return sql.internal(f"events{source}")
+
+
+def contact_field(name: str) -> str:
+    """What a contact's field is called beside the columns of an event."""
+    return sql.internal(f"contact.{name}")
+
+
+def contact_rows(ops: Operations, source: ContactSource, columns: Iterable[str]) -> exp.Select:
+    """The snapshot's rows: key and columns as the language has them, in the snapshot's order."""
+    relation = source.relation
+    selected = {KEY: read_key(ops, relation.columns[source.key], sql.column(source.key))}
+    for name in columns:
+        selected[sql.user(name)] = read(ops, relation.columns[name], sql.column(name)).expr
+    return sql.select(selected, scan(relation))
+
+
+def contact_fields(ops: Operations, source: ContactSource, columns: Iterable[str]) -> Fields:
+    """The contacts' fields as columns of the temporary table that `contact_rows` fills."""
+    return {(Scope.CONTACT, name): _as_column(ops, source.relation.columns[name], sql.user(name)) for name in columns}
+
+
+def _as_column(ops: Operations, stored: object, name: str) -> Sql:
+    held = read(ops, stored, sql.column(name))  # type: ignore[arg-type]
+    return Sql(sql.column(name), held.type, held.held)
+
+
+def fields_below(nodes: Iterable[Node]) -> dict[Scope, set[str]]:
+    """The names of the fields that stand anywhere in some trees; a deep tree is no problem."""
+    found: dict[Scope, set[str]] = {Scope.CONTACT: set(), Scope.EVENT: set()}
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Field):
+            found[node.scope].add(node.name)
+        pending.extend(children(node))
+    return found
+
+
+def staged(lowering: Lowering, rows: exp.Select) -> sql.Expr:
+    """The rows with the shared expressions beside them, as something to select from."""
+    query = rows
+    for number, stage in enumerate(lowering.stages):
+        query = exp.Select(expressions=[exp.Star(), *(sql.named(value, name) for name, value in stage.items())])
+        query.set("from_", exp.From(this=sql.subquery(rows, f"s{number}")))
+        rows = query
+    return sql.subquery(query, f"s{len(lowering.stages)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bit:
+    """A condition's place in a table's masks."""
+
+    word: int
+    bit: int
+
+    @property
+    def value(self) -> int:
+        return 1 << self.bit
+
+
+@dataclass(frozen=True)
+class EventScan:
+    """One event table, read once: rows within `first` and `final` (UTC, both included), grouped by contact.
+
+    `query` gives one row for each contact key among the events: `$key`, `$rows` (how many rows were read) and an
+    aggregate a column. `columns` are the table's columns that it reads, `contact_columns` the contacts'.
+    """
+
+    source: int
+    query: exp.Select
+    columns: tuple[str, ...]
+    contact_columns: tuple[str, ...]
+    first: datetime | None
+    final: datetime
+    bits: Mapping[int, Bit]
+    """Of each `Events` (by its number) that a did-condition asks about: its place in the masks."""
+    parts: Mapping[int, Mapping[str, Joined]]
+    """Of each `Aggregate` (by its number): its parts as columns, by role."""
+    words: int
+
+
+@dataclass
+class _Asked:
+    did: list[tuple[int, Events]] = field(default_factory=list)
+    aggregates: list[tuple[int, Aggregate]] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[Events]:
+        return [e for _, e in self.did] + [a.events for _, a in self.aggregates]
+
+
+def carries(source: EventSource, event: str | None) -> bool:
+    """Whether a table may have rows of that event (None: of any)."""
+    return event is None or source.name is not None or source.event == event
+
+
+class EventScans:
+    """Plans the scans of all event tables for the did-conditions and aggregates of a plan."""
+
+    def __init__(self, ops: Operations, canon: Canon, contacts: ContactSource, calendar: Calendar, as_of: datetime) -> None:
+        self.ops = ops
+        self.canon = canon
+        self.contacts = contacts
+        self.calendar = calendar
+        self.as_of = as_of
+
+    def plan(self, sources: Sequence[EventSource], did: Iterable[Events], aggregates: Iterable[Aggregate]) -> tuple[EventScan, ...]:
+        """A scan for each table that has a part in any of them."""
+        asked = [_Asked() for _ in sources]
+        alone: dict[int, bool] = {}
+        for events in did:
+            for index in self._tables(sources, events):
+                asked[index].did.append((self.canon.number(events), events))
+        for aggregate in aggregates:
+            tables = self._tables(sources, aggregate.events)
+            number = self.canon.number(aggregate)
+            alone[number] = len(tables) == 1
+            for index in tables:
+                asked[index].aggregates.append((number, aggregate))
+        return tuple(self._scan(index, sources[index], wanted, alone) for index, wanted in enumerate(asked) if wanted.events)
+
+    def _tables(self, sources: Sequence[EventSource], events: Events) -> list[int]:
+        return [index for index, source in enumerate(sources) if carries(source, events.event)]
+
+    def _scan(self, index: int, source: EventSource, asked: _Asked, alone: Mapping[int, bool]) -> EventScan:
+        windows = [events.window or Window() for events in asked.events]
+        first = None if any(w.first is None for w in windows) else min(w.first for w in windows if w.first)
+        final = max((w.final or self.as_of) for w in windows)
+        names = fields_below([*asked.events, *(a.property for _, a in asked.aggregates if a.property)])
+        own = sorted(name for name in names[Scope.EVENT] if name in source.relation.columns and source.relation.columns[name].type)
+        of_contact = sorted(names[Scope.CONTACT])
+        rows = _EventRows(self, source, own, of_contact, first, min(final, self.as_of))
+        table = _Grouping(index, rows, asked, alone)
+        columns = {source.contact, source.at, *own} | ({source.name} if source.name else set())
+        return EventScan(
+            index, table.query(), tuple(sorted(columns)), tuple(of_contact), first, rows.final, table.bits, table.parts, table.words
+        )
+
+
+class _EventRows:
+    """The rows of one event table as a query, and the lowering of conditions over them."""
+
+    def __init__(self, scans: EventScans, source: EventSource, own: list[str], of_contact: list[str], first: datetime | None, final: datetime) -> None:
+        self.scans, self.source, self.own, self.of_contact = scans, source, own, of_contact
+        self.first, self.final = first, final
+        ops, columns = scans.ops, source.relation.columns
+        fields: Fields = {(Scope.EVENT, name): _as_column(ops, columns[name], sql.user(name)) for name in own}
+        for name in of_contact:
+            fields[Scope.CONTACT, name] = _as_column(ops, scans.contacts.relation.columns[name], contact_field(name))
+        self.lowering = Lowering(ops, scans.canon, fields, scans.calendar, prefix="e")
+        self._at_stage = self._instant()
+
+    def _instant(self) -> Sql:
+        """The events' instant. A date's is its first in the timezone."""
+        column = self.source.relation.columns[self.source.at]
+        if column.type is not None and column.type.kind is Kind.DATE:
+            day = Sql(sql.column(AT), column.type, "DATE")
+            return self.lowering.named(self.scans.calendar.first_instant(self.lowering, day))
+        return Sql(sql.column(AT), TIMESTAMP, "TIMESTAMP")
+
+    @property
+    def at(self) -> Sql:
+        return Sql(self._at_stage.expr.copy(), TIMESTAMP, "TIMESTAMP", self._at_stage.level)
+
+    def chosen(self, events: Events) -> Sql:
+        """Which rows these events are."""
+        parts: list[Sql] = []
+        if events.event is not None and self.source.name is not None:
+            parts.append(verdict((), exp.EQ(this=sql.column(EVENT), expression=sql.text(events.event))))
+        window = events.window or Window()
+        if window.first is not None and window.first != self.first:
+            parts.append(self._beside(exp.GTE, window.first))
+        if window.final is not None and window.final < self.final:
+            parts.append(self._beside(exp.LTE, window.final))
+        if events.where is not None:
+            parts.append(self.lowering.condition(events.where))
+        return verdict(parts, sql.all_of(part.expr for part in parts))
+
+    def _beside(self, order: type[exp.Binary], bound: datetime) -> Sql:
+        at = self.at
+        return verdict((at,), order(this=at.expr, expression=instant(self.scans.ops, bound)))
+
+    def query(self) -> sql.Expr:
+        """Everything a grouping may read, staged; only rows within the bounds of time."""
+        ops, source = self.scans.ops, self.source
+        columns = source.relation.columns
+        at = read(ops, columns[source.at], sql.column(source.at))
+        selected = {KEY: read_key(ops, columns[source.contact], sql.column(source.contact)), AT: at.expr}
+        if source.name is not None:
+            selected[EVENT] = read(ops, columns[source.name], sql.column(source.name)).expr
+        for name in self.own:
+            selected[sql.user(name)] = read(ops, columns[name], sql.column(name)).expr
+        rows = sql.select(selected, scan(source.relation), self._stored_bounds(columns[source.at].stored))
+        if self.of_contact:
+            rows = self._beside_contacts(rows)
+        return staged(self.lowering, rows)
+
+    def bounds(self) -> sql.Expr:
+        """The rows within the bounds of time, over the staged columns."""
+        bounds = [self._beside(exp.LTE, self.final)]
+        if self.first is not None:
+            bounds.append(self._beside(exp.GTE, self.first))
+        return sql.all_of(bound.expr for bound in bounds)
+
+    def _stored_bounds(self, stored: str) -> sql.Expr | None:
+        """Bounds in the type that the file has, so that row groups outside are never read; the exact ones follow."""
+        column = sql.column(self.source.at)
+        held = {"TIMESTAMP": "TIMESTAMP", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP WITH TIME ZONE", "DATE": "DATE"}.get(stored)
+        if held is None:
+            return None
+        low: object = self.first
+        high: object = self.final
+        if held == "DATE":
+            low, high = midnight_bounds(self.first, self.final)
+        bounds = []
+        if low is not None:
+            bounds.append(exp.GTE(this=column.copy(), expression=self._literal(low, held)))
+        if high is not None:
+            bounds.append(exp.LTE(this=column.copy(), expression=self._literal(high, held)))
+        return sql.all_of(bounds) if bounds else None
+
+    def _literal(self, bound: object, held: str) -> sql.Expr:
+        if isinstance(bound, datetime):
+            written = bound.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+            return self.scans.ops("cast", sql.text(written + ("+00" if held != "TIMESTAMP" else "")), held)
+        return self.scans.ops("cast", sql.text(str(bound)), held)
+
+    def _beside_contacts(self, rows: exp.Select) -> exp.Select:
+        """The rows of known contacts, with the contacts' fields that filters read."""
+        query = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("e"))])
+        for name in self.of_contact:
+            query.append("expressions", sql.named(sql.column(sql.user(name), "c"), contact_field(name)))
+        query.set("from_", exp.From(this=sql.subquery(rows, "e")))
+        contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+        on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "e"))
+        query.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
+        return query
+
+
+class _Grouping:
+    """The aggregates of one table: did-conditions folded into masks, equal parts once."""
+
+    def __init__(self, index: int, rows: _EventRows, asked: _Asked, alone: Mapping[int, bool]) -> None:
+        self.index, self.rows = index, rows
+        self.bits: dict[int, Bit] = {}
+        self.parts: dict[int, Mapping[str, Joined]] = {}
+        self._columns: dict[str, sql.Expr] = {}
+        self._chosen: dict[int, sql.Expr] = {}
+        self._names: dict[tuple[int, str, int | None], dict[str, Joined]] = {}
+        self._masks: list[list[sql.Expr]] = []
+        for number, events in asked.did:
+            self._add_bit(number, events)
+        ops = rows.scans.ops
+        self._maker = Parts(ops, rows.lowering.numbers, rows.at, rows.source.scale)
+        for number, aggregate in asked.aggregates:
+            self.parts[number] = self._add_parts(number, aggregate, alone[number])
+
+    @property
+    def words(self) -> int:
+        return len(self._masks)
+
+    def _rows(self, events: Events) -> sql.Expr:
+        """Which rows, as a column of their own where the condition is more than one comparison."""
+        number = self.rows.scans.canon.number(events)
+        if number not in self._chosen:
+            self._chosen[number] = self.rows.lowering.named(self.rows.chosen(events)).expr
+        return self._chosen[number].copy()
+
+    def _add_bit(self, number: int, events: Events) -> None:
+        if number in self.bits:
+            return
+        if not self._masks or len(self._masks[-1]) == MASK_BITS:
+            self._masks.append([])
+        bit = Bit(len(self._masks) - 1, len(self._masks[-1]))
+        self.bits[number] = bit
+        self._masks[-1].append(sql.when(self._rows(events), sql.integer(bit.value), sql.integer(0)))
+
+    def _add_parts(self, number: int, node: Aggregate, alone: bool) -> dict[str, Joined]:
+        value = None
+        if node.property is not None:
+            value = self.rows.lowering.numbers.named(self.rows.lowering.value(node.property))
+        made = self._maker.of(node, self._rows(node.events), value, alone)
+        return {role: self._column(number, role, part) for role, part in made.items()}
+
+    def _column(self, number: int, role: str, part: Part) -> Joined:
+        name = sql.internal(f"{self.index}.{role}{number}")
+        self._columns[name] = part.expr
+        return Joined(Sql(sql.column(name), part.type, part.held), part.places)
+
+    def query(self) -> exp.Select:
+        ops = self.rows.scans.ops
+        selected: dict[str, sql.Expr] = {KEY: sql.column(KEY), ROWS: ops("count", exp.Star())}
+        for word, bits in enumerate(self._masks):
+            selected[mask_name(self.index, word)] = ops("bits", sql.total(bits, exp.BitwiseOr))
+        selected.update(self._columns)
+        # the rows' query is made last: lowering the conditions has filled its stages
+        query = sql.select(selected, self.rows.query(), self.rows.bounds())
+        query.set("group", exp.Group(expressions=[sql.column(KEY)]))
+        return query
+
+
+def mask_name(source: int, word: int) -> str:
+    """The column of one word of a table's masks."""
+    return sql.internal(f"{source}.mask{word}")
+
+
+__all__ = ["Call", "EventScan", "EventScans", "TEXT", "Lowering"]
