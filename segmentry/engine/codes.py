@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "S306": "a snapshot without contacts",
     "S307": "contacts without a key",
     "S308": "contacts that share a key",
+    "S310": "a key that looks like an e-mail address",
     # sources: over time
     "S401": "a source changed while it was read",
     "S402": "a column is gone since the accepted run",

@@ -89,4 +89,6 @@ def shown(stored: str) -> str:
     kind = language_type(stored)
     if kind is None:
         return stored if len(stored) <= 40 else f"{stored[:37]}..."
+    if stored in INTEGERS:
+        return f"integer ({stored})"
     return str(kind) if stored in ("VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP") else f"{kind} ({stored})"

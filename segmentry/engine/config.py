@@ -347,6 +347,8 @@ def _type_help(error: ErrorDetails) -> str | None:
         return "write it in quotes"
     if error["type"] == "list_type" and error["input"] is not None and not isinstance(error["input"], dict):
         return "write it in `[ ]`"
+    if error["type"] in ("model_type", "dict_type"):
+        return "write `key: value` lines below it"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,20 @@ class StaticList:
 
     keys: pl.Series
     duplicates: int
+
+
+def read_lists(paths: Mapping[str, Path], key: Column) -> dict[str, StaticList]:
+    """Every list by its path as written; raises SourceError with the problems of all of them."""
+    found: dict[str, StaticList] = {}
+    problems: list[Diagnostic] = []
+    for written, path in paths.items():
+        try:
+            found[written] = read_list(path, key, written)
+        except SourceError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise SourceError(problems)
+    return found
 
 
 def read_list(path: Path, key: Column, shown: str | None = None) -> StaticList:

@@ -18,6 +18,7 @@ from segmentry.engine.config import (
 from segmentry.engine.yaml import Document, Steps, locate, read_document
 from segmentry.errors import RuleError, WorkspaceError
 from segmentry.rules.builder import parse_builder
+from segmentry.rules.builder_words import MATCHES
 from segmentry.rules.diagnostics import Diagnostic, Location, Severity
 from segmentry.rules.parse import parse_text
 from segmentry.rules.suggest import did_you_mean
@@ -128,7 +129,7 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     Problems of segment files are in the result's `diagnostics`. Without a usable `segmentry.yml` there is no result:
     raises WorkspaceError with every problem of every file.
     """
-    root = Path(path)
+    root = Path(path).absolute()
     root = root.parent if root.name == WORKSPACE_FILE else root
     document, problems = _workspace_document(root)
     config = None
@@ -136,10 +137,15 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
         config, wrong = read_workspace_config(document)
         problems.extend(wrong)
         problems.extend(_environment_problems(document, config, env))
+        problems.sort(key=_place)
     segments, names, found = _segments(root)
     if document is None or config is None or problems:
         raise WorkspaceError([*problems, *found])
     return LoadedWorkspace(root, config, document, env, segments, names, tuple(found))
+
+
+def _place(problem: Diagnostic) -> tuple[int, int]:
+    return (problem.location.line, problem.location.column) if problem.location else (0, 0)
 
 
 def _workspace_document(root: Path) -> tuple[Document | None, list[Diagnostic]]:
@@ -164,7 +170,11 @@ def _segments(root: Path) -> tuple[dict[str, Segment], frozenset[str], list[Diag
     names: set[str] = set()
     problems: list[Diagnostic] = []
     folder = root / SEGMENTS_FOLDER
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    try:
+        entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        return {}, frozenset(), [Diagnostic("W102", f"{SEGMENTS_FOLDER}/ can't be read: {(error.strerror or str(error)).lower()}")]
+    for path in entries:
         if path.name.startswith("."):
             continue
         shown = f"{SEGMENTS_FOLDER}/{path.name}"
@@ -205,7 +215,7 @@ def _segment(root: Path, path: Path, shown: str) -> tuple[Segment | None, list[D
     problems.extend(_list_problems(root, document))
     syntax, found = _parsed(document)
     problems.extend(found)
-    problems.sort(key=lambda problem: (problem.location.line, problem.location.column) if problem.location else (0, 0))
+    problems.sort(key=_place)
     return Segment(path.stem, document, config, syntax) if config is not None else None, problems
 
 
@@ -217,7 +227,8 @@ def _parsed(document: Document) -> tuple[Syntax | None, list[Diagnostic]]:
         if where is not None and document.value["where"] is not None:
             return parse_text(where), []
         if isinstance(rules, list):
-            return parse_builder({"match": document.value.get("match") or "all", "rules": rules}), []
+            match = document.value.get("match")
+            return parse_builder({"match": match if match in MATCHES else "all", "rules": rules}), []
     except RuleError as error:
         base: Steps = ("where",) if where is not None else ()
         return None, [locate(document, problem, base) for problem in error.diagnostics]
@@ -229,15 +240,25 @@ def _list_problems(root: Path, document: Document) -> list[Diagnostic]:
     return [
         Diagnostic("W302", f"there is no list {path}", location=document.location((key,)), help=_list_help(root, path))
         for key, path in written.items()
-        if isinstance(path, str) and path.strip() and not (root / path).is_file()
+        if isinstance(path, str) and path.strip() and not _is_file(root / path)
     ]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _list_help(root: Path, path: str) -> str:
     if "://" in path:
         return "lists are local files in this version"
-    if (root / path).is_dir():
-        return "this is a folder; name a file in it"
-    folder = (root / path).parent
-    beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    try:
+        if (root / path).is_dir():
+            return "this is a folder; name a file in it"
+        folder = (root / path).parent
+        beside = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
     return did_you_mean(Path(path).name, beside) or "paths are relative to the workspace's folder"

@@ -19,7 +19,7 @@ _ESCAPES = {
 _HEX = {"x": 2, "u": 4, "U": 8}
 _FOLD = re.compile(r"[ \t]*(\r\n|\r|\n)(?:[ \t]*(?:\r\n|\r|\n))*[ \t]*")
 _BREAK = re.compile(r"\r\n|\r|\n")
-_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]+)+")
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*)+")
 _HEADER = re.compile(r"[|>]([-+0-9]*)[ \t]*(?:#[^\r\n]*)?(\r\n|\r|\n|$)")
 
 
@@ -86,7 +86,7 @@ def _escape(raw: str, position: int) -> tuple[str, int]:
         end = position + 2 + _HEX[code]
         return chr(int(raw[position + 2 : end], 16)), end
     fold = _FOLD.match(raw, position + 1)
-    if fold:
+    if fold and code in "\r\n":
         return "\n" * (len(_BREAK.findall(fold.group())) - 1), fold.end()
     return _ESCAPES.get(code, code), position + 2
 
@@ -147,10 +147,9 @@ def _block_at(raw: str, lines: list[tuple[int, str, bool]], indent: int, header:
         put(text, index + indent)
         last_break = index + len(line) if ends else None
         last_flush = flush
-    end = indices[-1] + 1 if indices else len(raw)
-    if "-" not in header and last_break is not None:
-        put("\n", last_break)
-    if "+" in header:
-        for blank in blanks:
-            put("\n", blank)
+    # the breaks after the text stand, for a reader, where the text ends
+    end = indices[-1] + 1 if indices else lines[0][0] if lines else len(raw)
+    final = "\n" * (("-" not in header and last_break is not None) + ("+" in header) * len(blanks))
+    value.append(final)
+    indices.extend([end] * len(final))
     return "".join(value), [*indices, end]

@@ -134,6 +134,9 @@ class _Pinning:
         except PathProblem as problem:
             self.note(problem.code, problem.message, (*steps, problem.key), problem.hint)
             return None
+        except OSError as error:
+            self.note("S103", f"{source.path} can't be looked up: {(error.strerror or str(error)).lower()}", (*steps, "path"))
+            return None
         if files.format is Format.PARQUET:
             return self.parquet(files, source.fields, steps, required)
         return self.text(files, source.fields, steps)
@@ -143,13 +146,14 @@ class _Pinning:
         if pinned is None:
             return None
         try:
-            declared, rows = text_columns(self.connection, files.paths, files.format, fields)
+            declared, rows, wrong = text_columns(self.connection, files.paths, files.format, fields)
         except FileProblem as problem:
             self.note(problem.code, problem.message, (*steps, "path"), problem.hint)
             return None
-        for name in fields:
-            if name not in declared:
-                self.note("S204", f"there is no column `{name}`", (*steps, "fields", name), did_you_mean(name, declared), key=True)
+        for name, misfit in wrong.items():
+            self.note(misfit.code, misfit.message, (*steps, "fields", name), misfit.hint, key=misfit.code == "S204")
+        if wrong:
+            return None
         columns = {name: Column(name, language_type(stored), stored) for name, stored in declared.items()}
         return Relation(columns, tuple(pinned), files.format, declared=declared), rows
 

@@ -7,9 +7,11 @@ and no value can fail a later read.
 from __future__ import annotations
 
 import csv
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -17,6 +19,7 @@ from segmentry.engine.columns import declared_type
 from segmentry.engine.pinned import FileProblem
 from segmentry.engine.scanning import Option, csv_options, ndjson_options
 from segmentry.engine.snapshot import Format
+from segmentry.rules.suggest import did_you_mean
 
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = "[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
@@ -42,99 +45,122 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def text_columns(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], kind: Format, fields: Mapping[str, str]
-) -> tuple[dict[str, str], int]:
-    """Every column's stored type, in the files' order, and the number of rows; raises FileProblem.
+class TextColumns(NamedTuple):
+    """What text files turn out to hold."""
 
-    `fields` is what the workspace declares: column to language type.
-    """
-    declared = {name: declared_type(written) for name, written in fields.items()}
-    if kind is Format.CSV:
-        return _csv_columns(connection, paths, declared)
-    return _ndjson_columns(connection, paths, declared)
+    columns: dict[str, str]
+    """Every column's stored type, in the files' order."""
+    rows: int
+    wrong: dict[str, FileProblem]
+    """Declared columns that are not there, or whose values their type can't hold."""
 
 
-def _csv_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], declared: Mapping[str, str]) -> tuple[dict[str, str], int]:
+def text_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], kind: Format, fields: Mapping[str, str]) -> TextColumns:
+    """The columns of the files; `fields` is what the workspace declares, column to language type. Raises FileProblem."""
+    return _csv_columns(connection, paths, fields) if kind is Format.CSV else _ndjson_columns(connection, paths, fields)
+
+
+def _csv_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: Mapping[str, str]) -> TextColumns:
     header = _header(paths[0])
     for path in paths[1:]:
         if _header(path) != header:
-            raise FileProblem(
-                "S203",
-                f"{path.name} has another header than {paths[0].name}",
-                "CSV files of one source have the same columns in the same order",
-            )
+            hint = "CSV files of one source have the same columns in the same order"
+            raise FileProblem("S203", f"{path.name} has another header than {paths[0].name}", hint)
+    wrong = _not_there(fields, header)
     as_text = dict.fromkeys(header, "VARCHAR")
-    possible: dict[str, list[str]] = {name: [kind for kind, _ in READ_AS] for name in header}
-    filled = dict.fromkeys(header, 0)
+    declared = {name: declared_type(fields[name]) for name in header if name in fields}
+    told = [name for name in header if name not in declared]
+    possible = {name: [kind for kind, _ in READ_AS] for name in told}
+    filled = dict.fromkeys(told, 0)
     rows = 0
     for path in paths:
         source = scan_text("read_csv", [path], csv_options(as_text))
-        count, counts = _survey(connection, source, header, declared, path)
+        count, counts = _survey(connection, source, told, path)
         rows += count
         for name, (values, fitting) in counts.items():
             filled[name] += values
             possible[name] = [kind for kind in possible[name] if fitting[kind] == values]
-    found = {name: possible[name][0] if possible[name] and filled[name] else "VARCHAR" for name in header}
-    return {name: declared.get(name, found[name]) for name in header}, rows
+        wrong |= {name: problem for name, problem in _misfits(connection, source, declared, fields, path).items() if name not in wrong}
+    found = {name: possible[name][0] if possible[name] and filled[name] else "VARCHAR" for name in told}
+    return TextColumns({name: declared.get(name) or found[name] for name in header}, rows, wrong)
 
 
-def _ndjson_columns(
-    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], declared: Mapping[str, str]
-) -> tuple[dict[str, str], int]:
+def _ndjson_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: Mapping[str, str]) -> TextColumns:
     names = [str(path) for path in paths]
-    sniffed = _run(
-        connection,
-        "describe select * from read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)",
-        [names],
-        paths,
-    )
-    types = {str(name): str(kind) for name, kind, *_ in sniffed}
-    textual = [name for name, kind in types.items() if kind in _TEXTUAL and name not in declared]
-    columns = {name: kind if kind in _NATIVE or "[]" in kind else "JSON" for name, kind in types.items()}
-    columns.update(dict.fromkeys(textual, "VARCHAR"))
-    columns.update({name: kind for name, kind in declared.items() if name in types})
-    source = scan_text("read_json", paths, ndjson_options(columns))
-    rows, counts = _survey(connection, source, textual, {}, paths[0])
+    sniff = "describe select * from read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)"
+    types = {str(name): str(kind) for name, kind, *_ in _run(connection, sniff, [names], paths)}
+    wrong = _not_there(fields, types)
+    double = next((name for name in types if [other.casefold() for other in types].count(name.casefold()) > 1), None)
+    if double is not None:
+        raise FileProblem("S206", f"{paths[0].name} has more than one key `{double}`", "names must differ in more than case; rename one")
+    declared = {name: declared_type(fields[name]) for name in types if name in fields}
+    columns = {name: _json_type(kind) for name, kind in types.items()} | declared
+    textual = [name for name, kind in columns.items() if kind == "VARCHAR" and name not in declared]
+    source = scan_text("read_json", paths, ndjson_options(dict.fromkeys(types, "VARCHAR")))
+    rows, counts = _survey(connection, source, textual, paths[0])
     for name, (values, fitting) in counts.items():
         kinds = [kind for kind, _ in READ_AS[3:] if fitting[kind] == values]
         columns[name] = kinds[0] if kinds and values else "VARCHAR"
-    everything = ", ".join(f"count({identifier(name)})" for name in columns) or "count(*)"
-    _run(connection, f"select {everything} from {scan_text('read_json', paths, ndjson_options(columns))}", [], paths)
-    return columns, rows
+    wrong |= _misfits(connection, source, declared, fields, paths[0])
+    if not wrong:  # JSON's own types are sniffed; reading all values once proves that a run can
+        everything = ", ".join(f"count({identifier(name)})" for name in columns) or "count(*)"
+        _run(connection, f"select {everything} from {scan_text('read_json', paths, ndjson_options(columns))}", [], paths)
+    return TextColumns(columns, rows, wrong)
+
+
+def _json_type(sniffed: str) -> str:
+    """How a JSON value is read: numbers and truth values as they are, text as text, flat lists; all else as JSON, which no rule can use."""
+    if sniffed in _NATIVE:
+        return sniffed
+    if sniffed in _TEXTUAL:
+        return "VARCHAR"
+    if sniffed.endswith("[]") and sniffed[:-2] in (*_NATIVE, *_TEXTUAL):
+        return sniffed if sniffed[:-2] in _NATIVE else "VARCHAR[]"
+    return "JSON"
+
+
+def _not_there(fields: Mapping[str, str], columns: Collection[str]) -> dict[str, FileProblem]:
+    return {
+        name: FileProblem("S204", f"there is no column `{name}`", did_you_mean(name, columns)) for name in fields if name not in columns
+    }
 
 
 def _survey(
-    connection: duckdb.DuckDBPyConnection, source: str, names: Sequence[str], declared: Mapping[str, str], path: Path
+    connection: duckdb.DuckDBPyConnection, source: str, names: Sequence[str], path: Path
 ) -> tuple[int, dict[str, tuple[int, dict[str, int]]]]:
-    """Rows, and per column that is not declared: how many values, and how many of them each type could be.
-
-    Raises FileProblem for values that a declared column's type can't hold.
-    """
+    """Rows, and per text column: how many values, and how many of them each type could be."""
     asked = ["count(*)"]
     for name in names:
         column = identifier(name)
-        if name in declared:
-            bad = f"{column} is not null and try_cast({column} as {declared[name]}) is null"
-            asked += [f"count(*) filter ({bad})", f"min({column}) filter ({bad})"]
-            continue
         asked.append(f"count({column})")
         for kind, pattern in READ_AS:
             asked.append(f"count(*) filter (regexp_full_match({column}, '{pattern}') and try_cast({column} as {kind}) is not null)")
+    answers = iter([int(str(answer)) for answer in _run(connection, f"select {', '.join(asked)} from {source}", [], [path])[0]])
+    rows = next(answers)
+    return rows, {name: (next(answers), {kind: next(answers) for kind, _ in READ_AS}) for name in names}
+
+
+def _misfits(
+    connection: duckdb.DuckDBPyConnection, source: str, declared: Mapping[str, str], fields: Mapping[str, str], path: Path
+) -> dict[str, FileProblem]:
+    """Declared columns with values that their types can't hold."""
+    if not declared:
+        return {}
+    asked = []
+    for name, kind in declared.items():
+        column = identifier(name)
+        bad = f"{column} is not null and try_cast({column} as {kind}) is null"
+        asked += [f"count(*) filter ({bad})", f"min({column}) filter ({bad})"]
     answers = iter(_run(connection, f"select {', '.join(asked)} from {source}", [], [path])[0])
-    rows = int(str(next(answers)))
-    found: dict[str, tuple[int, dict[str, int]]] = {}
-    for name in names:
-        if name in declared:
-            count, example = next(answers), next(answers)
-            if count:
-                raise FileProblem(
-                    "S205", f"{path.name}: {count} values of `{name}` are not {declared[name]}", f"one is {str(example)[:60]!r}"
-                )
-            continue
-        values = int(str(next(answers)))
-        found[name] = (values, {kind: int(str(next(answers))) for kind, _ in READ_AS})
-    return rows, found
+    found = {}
+    for name in declared:
+        count, example = int(str(next(answers))), next(answers)
+        if count:
+            values = "a value" if count == 1 else f"{count:,} values"
+            found[name] = FileProblem(
+                "S205", f"{path.name}: `{name}` has {values} that can't be read as {fields[name]}", f"like {str(example)[:60]!r}"
+            )
+    return found
 
 
 def _header(path: Path) -> list[str]:
@@ -142,7 +168,9 @@ def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = next(csv.reader(stream, strict=True), [])
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise FileProblem("S202", f"{path.name} is not UTF-8", "write it in UTF-8") from None
+    except csv.Error as error:
         raise FileProblem("S202", f"{path.name} has no readable header", str(error)[:120]) from None
     if not header or not any(header):
         raise FileProblem("S202", f"{path.name} has no header", "the first line names the columns")
@@ -196,8 +224,23 @@ def _unreadable(message: str, paths: Sequence[Path]) -> FileProblem:
         return FileProblem(
             "S202", f"{name}, line {shape[1]} has {shape[3]} columns, the header {shape[2]}", "cells with commas stand in double quotes"
         )
+    if "JSON" in message:
+        for path in paths:
+            bad = _first_bad_line(path)
+            if bad is not None:
+                return FileProblem("S202", f"{path.name}, line {bad} is not JSON", "each line is one JSON object")
     where = re.search(r"in line (\d+)", message)
-    first = re.sub(r"^.*?Error: ", "", message.splitlines()[0])
-    first = re.sub(r' in file ".*?"', "", first)
-    kind = "S205" if "transform" in message or "cast" in message else "S202"
-    return FileProblem(kind, f"{name}{f', line {where[1]}' if where else ''} can't be read", first[:160])
+    first = re.sub(r' in file ".*?"', "", re.sub(r"^.*?Error: ", "", message.splitlines()[0])).strip()
+    return FileProblem("S202", f"{name}{f', line {where[1]}' if where else ''} can't be read", first[:160])
+
+
+def _first_bad_line(path: Path) -> int | None:
+    """The first line of an NDJSON file that is no JSON object, counted from 1."""
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line), dict):
+                    return number
+            except ValueError:
+                return number
+    return None

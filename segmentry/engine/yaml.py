@@ -186,7 +186,7 @@ def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnost
     if not reader.problems and not isinstance(value, dict):
         at = span(text, file, root.start_mark.index, root.end_mark.index)
         reader.problems.append(Diagnostic("W110", "this file is not a mapping", location=at, help="write `key: value`, one key a line"))
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or reader.exhausted:
         return None, reader.problems
     return Document(file, text, value, root), reader.problems
 
@@ -199,12 +199,14 @@ class _Reader:
         self.file = file
         self.problems: list[Diagnostic] = []
         self.seen = 0
+        self.exhausted = False
 
     def read(self, node: Node, depth: int = 0) -> Any:
         self.seen += 1
         if depth > MAX_DEPTH or self.seen > MAX_VALUES:
             # a self-referring or exploding alias ends here too; said once
-            if not any(problem.code == "W107" for problem in self.problems):
+            if not self.exhausted:
+                self.exhausted = True
                 what = "is nested too deep" if depth > MAX_DEPTH else "has too many values, aliases expanded"
                 self.note("W107", f"this {what}", node)
             return None
@@ -277,14 +279,14 @@ def _not_utf8(data: bytes, error: UnicodeDecodeError, file: str) -> Diagnostic:
 
 def _syntax_problem(text: str, file: str, error: MarkedYAMLError) -> Diagnostic:
     mark = error.problem_mark or error.context_mark
+    if error.context_mark and "end" in str(error.problem) and "stream" in str(error.problem):
+        mark = error.context_mark
     problem = str(error.problem or error.context or "this is not YAML").removesuffix(".")
     at = span(text, file, mark.index, mark.index + 1) if mark else Location(file, 1, 1)
-    notes: tuple[str, ...] = ()
-    if error.context and error.context_mark and error.context_mark.index != (mark.index if mark else None):
-        line = span(text, file, error.context_mark.index, 0).line
-        notes = (f"{error.context}, which begins on line {line}",)
     message, hint = _explain(problem, text[mark.index : mark.index + 1] if mark else "")
-    return Diagnostic("W104", message, location=at, help=hint, notes=notes)
+    if hint is None and error.context and error.context_mark:
+        hint = f"{error.context}, which begins on line {span(text, file, error.context_mark.index, 0).line}"
+    return Diagnostic("W104", message, location=at, help=hint)
 
 
 def _explain(problem: str, character: str) -> tuple[str, str | None]:
@@ -300,7 +302,7 @@ def _explain(problem: str, character: str) -> tuple[str, str | None]:
     if "another document" in problem:
         return "a second document begins here", "a file holds one; remove `---`"
     if "unexpected end of stream" in problem:
-        return "a quote is not closed", "close it"
+        return "a quote is not closed", "it opens here"
     if "<stream end>" in problem:
-        return "the file ends within a bracket", "close it"
+        return "a bracket is not closed", "it opens here"
     return f"this is not YAML: {problem}", None
