@@ -62,6 +62,8 @@ class Slot:
     nots: int = 0
     minuses: int = 0
     operands: int = 0
+    keyword: bool = False
+    """It is a keyword argument's value."""
     broken: bool = False
     """A problem was told; the rest of the slot is passed over."""
 
@@ -250,7 +252,7 @@ class _Pass:
 
     def negation(self, lexeme: Lexeme) -> None:
         slot = self.slot
-        if slot.operands or slot.minuses or slot.operator or self.frame.bracket is Bracket.LIST:
+        if slot.operands or slot.minuses or slot.operator:
             hint = "`not` goes before a whole condition: `not a = b`"
             self.problem("R116", "`not` can't stand inside a value", lexeme, hint=hint)
             return
@@ -262,7 +264,7 @@ class _Pass:
     def keyword(self, lexeme: Lexeme, arrow: Lexeme) -> None:
         """`name =>`, at the beginning of an argument."""
         slot, frame = self.slot, self.frame
-        if frame.bracket is not Bracket.CALL or self.at != slot.first:
+        if frame.bracket is not Bracket.CALL or self.at != slot.first or slot.keyword:
             self.problem(*mistakes.misplaced_keyword(lexeme, arrow))
             return
         if lexeme.word in frame.named:
@@ -273,6 +275,7 @@ class _Pass:
         self.emit(TokenType.FARROW, "=>", arrow)
         self.at += 2
         self.begin_slot()
+        self.slot.keyword = True
 
     def name(self, lexeme: Lexeme) -> None:
         """A name and what follows it after dots; any word may."""

@@ -68,9 +68,9 @@ def _tell(syntax: Syntax) -> tuple[str, int]:
         case Infix() | IsSet() | Between() | In():
             return _condition(syntax, negated=False), _CONDITION
         case Negative():
+            inner = _print(syntax.value, _SIGN)
             # Two minus signs in a row would begin a comment.
-            inner = _print(syntax.value, _WHOLE)
-            return f"-{inner}", _SIGN
+            return f"- {inner}" if inner.startswith("-") else f"-{inner}", _SIGN
         case _:
             return _operand(syntax), _WHOLE
 

@@ -132,15 +132,24 @@ def _stock_tokens(text: str) -> list[Token]:
 def _not_closed(text: str) -> Diagnostic:
     """The problem behind a tokenizer's refusal: something that opens and never closes."""
     rest = _CLOSED.sub(lambda found: " " * len(found.group()), text)
-    opening = re.search(r"'|\"|/\*", rest)
+    opening = _OPENING.search(rest)
     if opening is None:
-        return Diagnostic("R119", "the rule can't be read", place=Place(0, len(text)), rule=text)
-    what, hint = {
-        "'": ("text", "a quote inside a text is written twice: 'it''s'"),
-        '"': ("quoted name", "names stand in double quotes, texts in single ones"),
-        "/*": ("comment", "close it with `*/`"),
-    }[opening.group()]
-    return Diagnostic("R101", f"the {what} that begins here is not closed", place=Place(*opening.span()), help=hint, rule=text)
+        return Diagnostic("R101", "a text, a name or a comment is not closed", place=Place(0, len(text)), rule=text)
+    code, what, hint = _NOT_CLOSED[opening.group()[0]]
+    message = f"the {what} that begins here is not closed"
+    return Diagnostic(code, message, place=Place(*opening.span()), help=hint, rule=text)
+
+
+_OPENING = re.compile(r"""'|"|/\*|\{\#|\$\w*\$""")
+
+_NOT_CLOSED = {
+    "'": ("R101", "text", "a quote inside a text is written twice: 'it''s'"),
+    '"': ("R101", "quoted name", "names stand in double quotes, texts in single ones"),
+    "/": ("R101", "comment", "close it with `*/`"),
+    "{": ("R102", "comment", "comments are `--` and `/* */`"),
+    "$": ("R102", "text", "texts stand in plain single quotes"),
+}
+"""What opens and never closes, by its first character: the code, what it is, and what to write."""
 
 
 def _lexemes(token: Token, source: str, start: int) -> Iterator[Lexeme]:
