@@ -129,9 +129,9 @@ def happenings(shop: Shop, start: datetime, end: datetime, rows: int, stream: st
     return at, number + FIRST_CONTACT
 
 
-def events_between(shop: Shop, start: datetime, end: datetime, rows: int) -> pl.DataFrame:
-    """What contacts did in [start, end), in order: five kinds of events in one table."""
-    stream = f"event {start.isoformat()}"
+def events_between(shop: Shop, start: datetime, end: datetime, rows: int, part: str) -> pl.DataFrame:
+    """What contacts did in [start, end), in order: five kinds of events in one table. Each `part` has its own luck."""
+    stream = f"event {part}"
     at, contact = happenings(shop, start, end, rows, stream)
     draws = shop.draws
     frame = pl.DataFrame(
@@ -149,9 +149,9 @@ def events_between(shop: Shop, start: datetime, end: datetime, rows: int) -> pl.
     )
 
 
-def orders_between(shop: Shop, start: datetime, end: datetime, rows: int) -> pl.DataFrame:
-    """What contacts bought in [start, end), in order: one table for one event."""
-    stream = f"order {start.isoformat()}"
+def orders_between(shop: Shop, start: datetime, end: datetime, rows: int, part: str) -> pl.DataFrame:
+    """What contacts bought in [start, end), in order: one table for one event. Each `part` has its own luck."""
+    stream = f"order {part}"
     at, contact = happenings(shop, start, end, rows, stream)
     draws = shop.draws
     spread = draws.uniform(f"{stream} amount", rows)
@@ -181,10 +181,10 @@ def counted(contacts: pl.DataFrame, events: pl.DataFrame, orders: pl.DataFrame) 
     )
 
 
-def an_hour_later(shop: Shop, contacts: pl.DataFrame) -> pl.DataFrame:
+def an_hour_later(shop: Shop, contacts: pl.DataFrame, part: str) -> pl.DataFrame:
     """The contacts after the shop's hour: about one in a thousand changed, a few gone, a few new."""
     draws, rows = shop.draws, contacts.height
-    stream = f"hour {shop.hour.isoformat()}"
+    stream = f"contacts {part}"
     luck = draws.uniform(stream, rows)
     moved = contacts.with_columns(
         pl.when(luck < 0.0004).then(pl.lit("customer")).otherwise("status").alias("status"),

@@ -42,8 +42,8 @@ def lay_out(root: Path, *, workspace_id: str, now: datetime, contacts: int = 100
     step = HISTORY / HISTORY_FILES
     starts = [shop.hour - HISTORY + step * part for part in range(HISTORY_FILES)]
     parts = list(zip(starts, _shares(total - placed, HISTORY_FILES), _shares(placed, HISTORY_FILES), strict=True))
-    events = [data.events_between(shop, start, start + step, count) for start, count, _ in parts]
-    orders = [data.orders_between(shop, start, start + step, count) for start, _, count in parts]
+    events = [data.events_between(shop, start, start + step, count, f"part {place}") for place, (start, count, _) in enumerate(parts)]
+    orders = [data.orders_between(shop, start, start + step, count, f"part {place}") for place, (start, _, count) in enumerate(parts)]
     for start, event_part, order_part in zip(starts, events, orders, strict=True):
         _write(root / "data" / "events" / f"{start:%Y-%m-%d}.parquet", event_part)
         _write(root / "data" / "orders" / f"{start:%Y-%m-%d}.parquet", order_part)
@@ -56,18 +56,19 @@ def next_hour(root: Path, *, seed: int = 7) -> Laid:
     """Write what the hour after the newest snapshot brings: one file of events, one of orders, a snapshot with what
     changed, and one contact more in the list of VIPs by hand.
     """
-    newest = max((root / "data" / "contacts").glob("*.parquet"))
+    *earlier, newest = sorted((root / "data" / "contacts").glob("*.parquet"))
+    part = f"hour {len(earlier)}"
     before = datetime.strptime(newest.stem, "%Y-%m-%dT%H").replace(tzinfo=UTC)
     contacts = pl.read_parquet(newest)
     shop = Shop(seed, contacts.height, before)
     after = before + HOUR
     total = max(40, contacts.height * EVENTS_PER_CONTACT // (HISTORY // HOUR))
     placed = round(total * ORDERS_SHARE)
-    events = data.events_between(shop, before, after, total - placed)
-    orders = data.orders_between(shop, before, after, placed)
+    events = data.events_between(shop, before, after, total - placed, part)
+    orders = data.orders_between(shop, before, after, placed, part)
     _write(root / "data" / "events" / f"{before:%Y-%m-%dT%H}.parquet", events)
     _write(root / "data" / "orders" / f"{before:%Y-%m-%dT%H}.parquet", orders)
-    people = data.counted(data.an_hour_later(shop, contacts), events, orders)
+    people = data.counted(data.an_hour_later(shop, contacts, part), events, orders)
     _write(_snapshot(root, after), people)
     with (root / BY_HAND).open("a", encoding="utf-8") as by_hand:
         by_hand.write(f"{people['contact_id'][people.height // 2]}\n")
