@@ -178,7 +178,7 @@ def events_differ(state: State, snapshot: Snapshot, digests: EventDigests, reads
 def _differing(before: Sequence[pl.DataFrame], now: Sequence[pl.DataFrame], size: int) -> pl.Series:
     """The positions whose sums of digests, or numbers of rows, are not equal."""
     signs = [frame.select("position", "digest", pl.col("rows").cast(pl.Int64())) for frame in now]
-    signs += [frame.select("position", (pl.lit(0, pl.UInt64()) - pl.col("digest")), -pl.col("rows").cast(pl.Int64())) for frame in before]
+    signs += [frame.select("position", (pl.lit(0, pl.UInt64()) - pl.col("digest")).alias("digest"), -pl.col("rows").cast(pl.Int64())) for frame in before]
     nobody = pl.repeat(False, size, dtype=pl.Boolean(), eager=True).alias("differs")
     if not signs:
         return nobody

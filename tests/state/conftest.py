@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,6 @@ class Shop:
     key: str = "id"
     zone: str = "UTC"
     events: bool = False
-    made: int = field(default=0)
 
     def contacts(self, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
         pl.DataFrame(rows).write_parquet(self.root / "contacts.parquet")
@@ -50,7 +49,8 @@ class Shop:
         pl.DataFrame(rows).write_parquet(self.root / "events" / f"{name}.parquet")
 
     def segment(self, name: str, where: str | None = None, **keys: str) -> None:
-        lines = ([] if where is None else [f"where: {where!r}" if "'" not in where else f'where: "{where}"']) + [f"{k.rstrip('_')}: {v}" for k, v in keys.items()]
+        rule = [] if where is None else [f'where: "{where}"']
+        lines = rule + [f"{key.rstrip('_')}: {value}" for key, value in keys.items()]
         (self.root / "segments").mkdir(exist_ok=True)
         (self.root / "segments" / f"{name}.yml").write_text("\n".join(lines) + "\n")
 
@@ -75,15 +75,5 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path / "shop").__class__(_made(tmp_path / "shop"))
-
-
-def _made(path: Path) -> Path:
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def changes() -> Callable[[Recomputed], list[tuple[Any, ...]]]:
-    """The changes of a run, as rows."""
-    return lambda run: run.changes().rows()
+    (tmp_path / "shop").mkdir()
+    return Shop(tmp_path / "shop")
