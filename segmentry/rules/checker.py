@@ -41,9 +41,9 @@ def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None) -> tup
     checker = Conditions(schema, source)
     with deep_recursion():
         condition = checker.condition(syntax)
-    if condition is None or checker.errors:
-        raise RuleError(sorted(checker.errors, key=_in_order))
-    return condition, sorted(checker.warnings + certainties(condition, source), key=_in_order)
+        if condition is None or checker.errors:
+            raise RuleError(sorted(checker.errors, key=_in_order))
+        return condition, sorted(checker.warnings + certainties(condition, source), key=_in_order)
 
 
 def _in_order(problem: Diagnostic) -> tuple[tuple[str, ...], int, int]:

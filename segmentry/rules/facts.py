@@ -12,6 +12,7 @@ from typing import Any
 
 from segmentry.rules import nodes as n
 from segmentry.rules.diagnostics import Diagnostic, Severity
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.types import Kind
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -176,7 +177,8 @@ def _excludes_itself(node: n.And) -> bool:
 
 def canonical(node: n.Condition) -> n.Condition:
     """The same condition in one form: chains flat, sorted and without repetitions, no double `not`, literals on the right."""
-    return _canonical(node)[0]
+    with deep_recursion():
+        return _canonical(node)[0]
 
 
 def _canonical(node: n.Condition) -> tuple[n.Condition, str]:

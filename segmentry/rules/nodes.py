@@ -54,7 +54,10 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Absolute bounds of event times, both included, UTC with microseconds; None is open. (A half-open window's start is one microsecond later.)"""
+    """Absolute bounds of event times, both included, UTC with microseconds; None is open.
+
+    (A half-open window's start is one microsecond later. Where bounds exclude each other, `first` is after `final`.)
+    """
 
     first: datetime | None = None
     final: datetime | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from segmentry.rules.types import TEXT, Type
 
 
-def no_regex_check(pattern: str) -> str | None:
+def no_regex_check(_pattern: str) -> str | None:
     """Accepts every pattern; for callers that have no RE2 at hand."""
     return None
 

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from segmentry.errors import RuleError
 from segmentry.rules import parse
+from segmentry.rules.builder import parse_builder, to_builder
 from segmentry.rules.lower import lower
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
@@ -113,13 +114,18 @@ def test_reading_twice_the_depth_is_twice_the_work(nested):
     assert twice <= 2.1 * once
 
 
-def test_a_deep_caller_can_read_a_deep_rule():
-    def deeper(frames):
-        return parse_text("(" * 100 + "a" + ")" * 100) if not frames else deeper(frames - 1)
+def test_a_deep_caller_can_read_and_print_a_deep_rule():
+    text = "a or b and (" * 100 + "a or b" + ")" * 100
+
+    def read_and_print(frames):
+        if frames:
+            return read_and_print(frames - 1)
+        tree = parse_text(text)
+        return to_text(tree), to_text(parse_builder(to_builder(tree)))
 
     before = sys.getrecursionlimit()
-    free = before - sum(1 for _ in iterate_frames()) - 60
-    assert deeper(free).parts == ("a",)
+    printed = read_and_print(before - sum(1 for _ in iterate_frames()) - 60)
+    assert [said.replace("\n", " ") for said in printed] == [text, text]
     assert sys.getrecursionlimit() == before
 
 

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from segmentry.rules.builder_words import MEASURES
 from segmentry.rules.operators import BY_NAME
 from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Named, Negative, Not, Null, Number, Or, Syntax, Text
 
@@ -40,6 +41,15 @@ def call(draws: Random, depth: int) -> Call:
     return Call(draws.choice(FUNCTIONS), args, tuple(Named(word, draws.choice(either)(draws, depth - 1)) for word in keywords))
 
 
+def event_function(draws: Random, depth: int) -> Call:
+    """One as the builder form has it, more or less."""
+    function = draws.choice(list(MEASURES))
+    event = name(draws) if draws.random() < 0.5 else Name(("order placed", "amount")[: 1 + MEASURES[function].property])
+    keywords = draws.sample(["last", "since", "until", "period", "salt"], draws.choice((0, 0, 1, 2)))
+    where = tuple(condition(draws, depth - 2) for _ in range(draws.choice((0, 0, 1, 2))))
+    return Call(function, (event, *where), tuple(Named(word, Text("30 days")) for word in keywords))
+
+
 def value(draws: Random, depth: int) -> Syntax:
     if depth <= 0 or draws.random() < 0.4:
         return leaf(draws)
@@ -53,8 +63,12 @@ def value(draws: Random, depth: int) -> Syntax:
     return call(draws, depth)
 
 
+def member(draws: Random, depth: int) -> Call:
+    return Call("member", (Text(draws.choice(TEXTS)),))
+
+
 def comparison(draws: Random, depth: int) -> Syntax:
-    left = value(draws, depth - 1)
+    left = draws.choice((value, value, event_function))(draws, depth - 1)
     shape = draws.randrange(8)
     if shape == 0:
         return IsSet(left)
@@ -76,5 +90,5 @@ def condition(draws: Random, depth: int) -> Syntax:
     if shape == 2:
         return Not(condition(draws, depth - 1))
     if shape == 3:
-        return call(draws, depth)
+        return draws.choice((call, event_function, member))(draws, depth)
     return comparison(draws, depth)
