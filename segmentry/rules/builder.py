@@ -9,7 +9,7 @@ are in it; inside `where` of an event, `contact.` before a field's name makes it
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from segmentry.errors import RuleError
@@ -47,7 +47,7 @@ def parse_builder(mapping: object, path: Path = ()) -> Syntax:
 
 
 def _check_limits(syntax: Syntax, path: Path) -> None:
-    """A builder form has the limits of its text."""
+    """A builder form has the limits of its text, in which `a or b and c` nests without brackets."""
     text = to_text(syntax)
     try:
         arrange(tokenise(text), text)
@@ -81,8 +81,7 @@ class _Reader:
         known = ENTRIES[kind]
         wrong = [key for key in entry if key not in known]
         for key in wrong:
-            here = (*path, key if isinstance(key, (str, int)) else str(key))
-            self.problem("R121", f"`{key}` can't stand beside `{kind}`", here, did_you_mean(str(key), known))
+            self.problem("R121", f"{_shown(key)} can't stand beside `{kind}`", (*path, _step(key)), _meant(key, known))
         syntax = self._of_kind(kind, entry, path, depth)
         return None if wrong else syntax
 
@@ -102,7 +101,7 @@ class _Reader:
     def _count(self, path: Path, depth: int) -> None:
         """Refuse at once what only a loop or a bomb of YAML aliases can be."""
         self.entries += 1
-        if depth > 2 * MAX_NESTING:
+        if depth > 3 * MAX_NESTING:
             self.problem("R703", f"the rules are nested deeper than {MAX_NESTING}", path)
             raise RuleError(self.problems[-1:])
         if self.entries > 2 * MAX_CONDITIONS:
@@ -113,7 +112,7 @@ class _Reader:
         if kinds:
             self.problem("R123", f"`{kinds[0]}` and `{kinds[1]}` can't stand in one entry", path, "write two entries")
             return
-        guesses = (did_you_mean(str(key), ENTRIES) for key in entry)
+        guesses = (_meant(key, ENTRIES) for key in entry)
         hint = next((guess for guess in guesses if guess), None)
         self.problem("R122", f"an entry needs one of {_listed(ENTRIES)}", path, hint)
 
@@ -121,8 +120,7 @@ class _Reader:
         match = entry.get("match", "all")
         rules = entry["rules"]
         if not isinstance(match, str) or match not in MATCHES:
-            hint = did_you_mean(match, MATCHES) if isinstance(match, str) else None
-            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), hint)
+            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), _meant(match, MATCHES))
             match = "all"
         if not isinstance(rules, Sequence) or isinstance(rules, (str, bytes)):
             self.problem("R120", f"`rules` is a list of entries, not {_kind(rules)}", (*path, "rules"), "begin every entry with `- `")
@@ -194,8 +192,8 @@ class _Reader:
             return given[0] if given else "did"
         measure = entry["measure"]
         if not isinstance(measure, str) or measure not in MEASURES:
-            hint = did_you_mean(str(measure), MEASURES) or f"there are {_listed(MEASURES)}"
-            self.problem("R127", f"there is no measure `{measure}`", (*path, "measure"), hint)
+            hint = _meant(measure, MEASURES) or f"there are {_listed(MEASURES)}"
+            self.problem("R127", f"there is no measure {_shown(measure)}", (*path, "measure"), hint)
             return None
         return measure
 
@@ -245,7 +243,7 @@ class _Reader:
             self.problem("R123", f"`{key}` stands inside `count`", (*path, key))
         wrong = [key for key in count if key not in ("operator", "value")]
         for key in wrong:
-            self.problem("R121", f"`{key}` can't stand in `count`", (*here, str(key)), did_you_mean(str(key), ("operator", "value")))
+            self.problem("R121", f"{_shown(key)} can't stand in `count`", (*here, _step(key)), _meant(key, ("operator", "value")))
         return None if beside or wrong else self._comparison(call, count, here)
 
     # ------------------------------------------------------------ comparisons and values
@@ -279,10 +277,10 @@ class _Reader:
             self.problem("R122", "an `operator` is missing", path, "`equals`, `greater than`, `contains`, `is set`, ...")
             return None
         written = entry["operator"]
-        words = " ".join(written.lower().split()) if isinstance(written, str) else str(written)
+        words = " ".join(written.lower().split()) if isinstance(written, str) else ""
         meaning = OPERATOR_WORDS.get(words)
         if meaning is None:
-            self.problem("R124", f"there is no operator `{written}`", (*path, "operator"), _operator_meant(words))
+            self.problem("R124", f"there is no operator {_shown(written)}", (*path, "operator"), _operator_meant(words))
         return meaning
 
     def _listed(self, left: Syntax | None, shape: Shape, value: object, path: Path) -> Syntax | None:
@@ -381,6 +379,22 @@ def _any(items: list[Syntax], place: Place) -> Syntax:
 def _operator_meant(words: str) -> str | None:
     from_symbol = next((known for known, meaning in OPERATOR_WORDS.items() if words in meaning.operator.symbols), None)
     return f"write `{from_symbol}`" if from_symbol else did_you_mean(words, OPERATOR_WORDS)
+
+
+def _meant(written: object, known: Iterable[str]) -> str | None:
+    return did_you_mean(written, known) if isinstance(written, str) else None
+
+
+def _shown(value: object) -> str:
+    """A key or a word as it may stand in a message: neither long, nor a structure that may be endless."""
+    if isinstance(value, str):
+        return f"`{value if len(value) <= 40 else value[:40] + '...'}`"
+    return _kind(value)
+
+
+def _step(key: object) -> str | int:
+    """A key as a step of a path."""
+    return key if isinstance(key, (str, int)) else _kind(key)
 
 
 def _kind(value: object) -> str:

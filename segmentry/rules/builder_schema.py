@@ -9,8 +9,10 @@ Json = dict[str, object]
 
 _DESCRIPTIONS = {
     "match": "how many of the rules must hold",
+    "rules": "one entry for each rule",
     "field": "a column of the contacts, by its whole name",
     "operator": "what the value is compared by",
+    "value": "what it is compared with: a text, a number, true or false, `{field: name}`, or a list",
     "event": "the event's name, or any_event",
     "where": "which of the events count",
     "last": "only events of this long ago at most: 30 days",
@@ -110,7 +112,7 @@ def _if(key: str, values: list[str], then: Json) -> Json:
 
 _NAME: Json = {"type": "string", "minLength": 1}
 _FLAG: Json = {"type": "boolean"}
-_COMPARISON: Json = {"operator": _one_of(OPERATOR_WORDS), "value": True}
+_COMPARISON: Json = {"operator": _one_of(OPERATOR_WORDS), "value": {}}
 _VALUE_BY_OPERATOR = [
     _if("operator", _operators(Shape.INFIX), {"required": ["value"], "properties": {"value": _ref("value")}}),
     _if("operator", _operators(Shape.BETWEEN), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=2, most=2)}}),
@@ -121,6 +123,9 @@ _EVENT_RULES = [
     *_VALUE_BY_OPERATOR,
     _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property", "operator"]}),
     _if("measure", [name for name in MEASURES if name != "did"], {"required": ["operator"]}),
+    _if("measure", ["did"], {"properties": {"operator": False, "value": False}}),
+    {"if": {"required": ["operator"]}, "then": {"required": ["measure"]}},
+    {"if": {"required": ["value"]}, "then": {"required": ["measure"]}},
     {"if": {"required": ["measure"]}, "then": {"properties": {"did": False, "count": False}}},
     {"if": {"required": ["count"]}, "then": {"properties": {"did": False, "operator": False, "value": False}}},
 ]

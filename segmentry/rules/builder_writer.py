@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from segmentry.rules.builder_words import MEASURES, TIME_KEYS
 from segmentry.rules.operators import BY_NAME, COMPARISONS
 from segmentry.rules.printer import to_text
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Negative, Not, Number, Or, Syntax, Text
 
 Entry = dict[str, object]
@@ -17,7 +18,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 def to_builder(syntax: Syntax) -> dict[str, object]:
     """A group that means what the rule means: `{"match": "all", "rules": [...]}`, or `any`, or `none`."""
-    entry = _entry(syntax)
+    with deep_recursion():
+        entry = _entry(syntax)
     return entry if "rules" in entry else {"match": "all", "rules": [entry]}
 
 

@@ -113,12 +113,12 @@ _UNITS = {
 
 def shown(lexeme: Lexeme) -> str:
     """A lexeme as it may stand in a message."""
+    value = lexeme.value if len(lexeme.value) <= 40 else lexeme.value[:40] + "..."
     if lexeme.kind is Kind.TEXT:
-        text = lexeme.value if len(lexeme.value) <= 40 else lexeme.value[:40] + "..."
-        return f"'{text}'"
-    if lexeme.value == "`":
+        return f"'{value}'"
+    if value == "`":
         return "a backtick"
-    return f'`"{lexeme.value}"`' if lexeme.kind is Kind.QUOTED else f"`{lexeme.value}`"
+    return f'`"{value}"`' if lexeme.kind is Kind.QUOTED else f"`{value}`"
 
 
 def missing(before: Lexeme | None, here: Lexeme | None) -> str:

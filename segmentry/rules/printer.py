@@ -10,6 +10,7 @@ which is how it was said. Brackets stand only where they must. A rule longer tha
 from __future__ import annotations
 
 from segmentry.rules.operators import BY_NAME, COMPARISONS
+from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Named, Negative, Not, Null, Number, Or, Syntax, Text
 from segmentry.rules.tokens import WORD
 
@@ -26,10 +27,11 @@ _TIGHTNESS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "%": _PRODUCT}
 
 def to_text(syntax: Syntax) -> str:
     """The canonical text; reading it gives an equal tree."""
-    line = _print(syntax, _OR)
-    if len(line) > LINE and isinstance(syntax, (And, Or)):
-        word, tightness = ("and", _NOT) if isinstance(syntax, And) else ("or", _AND)
-        return f"\n{word} ".join(_print(item, tightness) for item in syntax.items)
+    with deep_recursion():
+        line = _print(syntax, _OR)
+        if len(line) > LINE and isinstance(syntax, (And, Or)):
+            word, tightness = ("and", _NOT) if isinstance(syntax, And) else ("or", _AND)
+            return f"\n{word} ".join(_print(item, tightness) for item in syntax.items)
     return line
 
 

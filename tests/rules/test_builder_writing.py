@@ -1,0 +1,138 @@
+"""From text to builder form and back, nothing of a rule's meaning is lost; and the form keeps to its JSON Schema."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from ruamel.yaml import YAML
+
+from segmentry.errors import RuleError
+from segmentry.rules.builder import builder_schema, parse_builder, to_builder
+from segmentry.rules.builder_words import MEASURES
+from segmentry.rules.parse import parse_text
+from segmentry.rules.syntax import And, Call, Name, Syntax, Text
+from tests.rules import trees
+from tests.rules.json_schema import fits
+
+
+FIELD = {"field": "a", "operator": "equals", "value": 1}
+
+
+def rebuilt(node):
+    """The tree with what event functions say in one of its ways: filters one by one, keywords in order, events as names."""
+    changes = {}
+    for key in node.__dataclass_fields__:
+        held = getattr(node, key)
+        if isinstance(held, Syntax):
+            changes[key] = rebuilt(held)
+        elif isinstance(held, tuple) and held and isinstance(held[0], Syntax):
+            changes[key] = tuple(rebuilt(part) for part in held)
+    node = replace(node, **changes)
+    if not isinstance(node, Call) or node.name not in MEASURES or not node.args:
+        return node
+    event, *filters = node.args
+    if isinstance(event, Text) and event.value and event.value.lower() != "any_event":
+        event = Name((event.value,))
+    spread = [part for item in filters for part in (item.items if isinstance(item, And) else (item,))]
+    return replace(node, args=(event, *spread), named=tuple(sorted(node.named, key=lambda named: named.name)))
+
+
+def there_and_back(draws, count):
+    yaml = YAML(typ="safe")
+    for number in range(count):
+        tree = trees.condition(draws, draws.randint(0, 5))
+        form = to_builder(tree)
+        assert "rules" in form
+        assert fits(form, builder_schema()), form
+        assert rebuilt(parse_builder(json.loads(json.dumps(form)))) == rebuilt(tree), form
+        if number % 20 == 0:
+            written = StringIO()
+            yaml.dump(form, written)
+            assert yaml.load(written.getvalue()) == form
+
+
+def test_a_text_goes_to_the_form_and_back(draws):
+    there_and_back(draws, 400)
+
+
+@pytest.mark.full
+def test_many_texts_go_to_the_form_and_back(draws):
+    there_and_back(draws, 6_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("location = 'UK'", [{"field": "location", "operator": "equals", "value": "UK"}]),
+        ("added > '2026-01-31'", [{"field": "added", "operator": "after", "value": "2026-01-31"}]),
+        ("added < '2026-01-31 09:00'", [{"field": "added", "operator": "before", "value": "2026-01-31 09:00"}]),
+        ("amount > -5 and rate <= 2.5",
+         [{"field": "amount", "operator": "greater than", "value": -5}, {"field": "rate", "operator": "at most", "value": 2.5}]),
+        ("rate > 2.50", [{"rule": "rate > 2.50"}]),
+        ("a not between 1 and b", [{"field": "a", "operator": "not between", "value": [1, {"field": "b"}]}]),
+        ("not a = 1", None),
+        ("not did(x) and member('vip') and not member('staff')",
+         [{"event": "x", "did": False}, {"segment": "vip"}, {"segment": "staff", "member": False}]),
+        ("count(x, a = 1 and b = 2, last => '30 days') >= 2",
+         [{"event": "x", "where": {"match": "all", "rules": [
+             {"field": "a", "operator": "equals", "value": 1}, {"field": "b", "operator": "equals", "value": 2}]},
+           "last": "30 days", "count": {"operator": "at least", "value": 2}}]),
+        ('avg("order placed".amount) is set', [{"event": "order placed", "measure": "avg", "property": "amount", "operator": "is set"}]),
+        ("a + 1 > 2 and lower(b) = 'x'", [{"rule": "a + 1 > 2"}, {"rule": "lower(b) = 'x'"}]),
+        ("added > ago('30 days')", [{"rule": "added > ago('30 days')"}]),
+        ("paid", [{"rule": "paid"}]),
+        ("true", [{"rule": "true"}]),
+    ],
+)  # fmt: skip
+def test_the_form_of_a_text(text, rules):
+    form = to_builder(parse_text(text))
+    assert form == (
+        {"match": "all", "rules": rules} if rules else {"match": "none", "rules": [{"field": "a", "operator": "equals", "value": 1}]}
+    )
+
+
+def test_groups_of_a_text():
+    form = to_builder(parse_text("(a = 1 or not (b = 2 or c = 3)) and d is set"))
+    assert form["match"] == "all"
+    assert [entry.get("match") for entry in form["rules"]] == ["any", None]
+    assert form["rules"][0]["rules"][1]["match"] == "none"
+
+
+WRONG = [
+    {},
+    {"rules": []},
+    {"match": "some", "rules": [FIELD]},
+    {"rules": [{"field": "a"}]},
+    {"rules": [FIELD | {"last": "30 days"}]},
+    {"rules": [FIELD | {"operator": "equal"}]},
+    {"rules": [FIELD | {"value": None}]},
+    {"rules": [FIELD | {"value": {"feild": "b"}}]},
+    {"rules": [{"field": "a", "operator": "is set", "value": 1}]},
+    {"rules": [{"field": "a", "operator": "between", "value": [1]}]},
+    {"rules": [{"field": "a", "operator": "in", "value": []}]},
+    {"rules": [{"field": "a", "segment": "b", "operator": "is set"}]},
+    {"rules": [{"segment": "a", "member": "no"}]},
+    {"rules": [{"event": "e", "measure": "summ"}]},
+    {"rules": [{"event": "e", "measure": "sum", "operator": "equals", "value": 1}]},
+    {"rules": [{"event": "e", "measure": "count"}]},
+    {"rules": [{"event": "e", "count": 5}]},
+    {"rules": [{"event": "e", "count": {"operator": "equals"}}]},
+    {"rules": [{"event": "e", "count": {"operator": "equals", "value": 1}, "did": True}]},
+    {"rules": [{"event": "e", "operator": "equals", "value": 1}]},
+    {"rules": [{"rule": ""}]},
+    {"rules": ["a = 1"]},
+]
+
+
+@pytest.mark.parametrize("form", WRONG)
+def test_schema_and_reader_refuse_the_same(form):
+    assert not fits(form, builder_schema())
+    with pytest.raises(RuleError):
+        parse_builder(form)
+
+
+def test_the_schema_is_json_and_describes_every_key():
+    schema = json.loads(json.dumps(builder_schema()))
+    for name in ("group", "field", "event", "segment", "rule"):
+        assert all(value["description"] for value in schema["$defs"][name]["properties"].values()), name
