@@ -1,4 +1,4 @@
-# ruff: noqa: DTZ001, DTZ901 - local times are naive
+# ruff: noqa: DTZ001 - local times are naive
 """What rules mean as nodes, and the names they may use."""
 
 from dataclasses import replace

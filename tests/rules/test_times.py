@@ -1,4 +1,4 @@
-# ruff: noqa: DTZ001, DTZ901 - local times are naive
+# ruff: noqa: DTZ001 - local times are naive
 from datetime import UTC, date, datetime
 
 import pytest
