@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from segmentry.rules.diagnostics import Diagnostic
-    from segmentry.rules.parse import parse_text as parse
+    from segmentry.rules.rule import parse
 
 __version__ = "0.1.0"
 
@@ -70,15 +70,14 @@ _HOMES = {
     "Run": "segmentry.engine.workspace",
     "Workspace": "segmentry.engine.workspace",
     "evaluate": "segmentry.engine.evaluate",
-    "parse": "segmentry.rules.parse",
+    "parse": "segmentry.rules.rule",
 }
-_OTHER_NAMES = {"parse": "parse_text"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module `segmentry` has no `{name}`")
-    value = getattr(import_module(_HOMES.get(name, "segmentry.errors")), _OTHER_NAMES.get(name, name))
+    value = getattr(import_module(_HOMES.get(name, "segmentry.errors")), name)
     globals()[name] = value
     return value
 

@@ -105,8 +105,10 @@ def fmt(settings: Settings, names: tuple[str, ...], check: bool) -> None:
     """
     report = settings.open().format(names, write=not check)
     for path, outcome in report.outcomes:
-        if outcome.is_news:
-            settings.talk.say(f"{path}: {'would be ' if check and outcome.is_change else ''}{outcome}")
+        if path in report.changed:
+            settings.talk.say(f"{path}: {'would be ' if check else ''}{outcome}")
+        elif names or "comments" in outcome:
+            settings.talk.say(f"{path}: {outcome}")
     settings.talk.diagnostics(report.problems)
     if report.problems or (check and report.changed):
         settings.exit_code = 1
@@ -119,9 +121,11 @@ def schema(file: str) -> None:
 
     Editors complete and check files by it.
     """
-    from segmentry.engine.workspace import json_schema
+    from segmentry.engine.json_schemas import segment_schema, workspace_schema
+    from segmentry.rules.builder_schema import builder_schema
 
-    print_json(json_schema(file))
+    schemas = {"workspace": workspace_schema, "segment": segment_schema, "rule": builder_schema}
+    print_json(schemas[file]())
 
 
 @click.command()

@@ -52,9 +52,10 @@ def segments(settings: Settings, form: str | None, output: Path | None) -> None:
 def members(settings: Settings, /, segment: str, run: str | None, **options: Any) -> None:
     """Print the contacts who are in SEGMENT, as the last run left it."""
     workspace = settings.open()
-    _contacts(settings, workspace.members(segment, run=run), **options)
-    for notice in workspace.notices:
-        settings.talk.warn(notice)
+    found = workspace.found_members(segment, run)
+    if found.notice:
+        settings.talk.warn(found.notice)
+    _contacts(settings, found.rows, **options)
 
 
 @click.command()

@@ -144,7 +144,7 @@ class Instant(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        from segmentry.engine.clock import instant
+        from segmentry.engine.instants import instant
 
         try:
             return instant(str(value))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
 
-from segmentry.engine.outline import Shape
-from segmentry.engine.render import cell, moment
+from segmentry.engine.keys import typed_key
+from segmentry.engine.moment import Answer, Moment
+from segmentry.engine.outline import Outline, Shape, operands, outline, thresholds
+from segmentry.engine.render import cell, second
+from segmentry.rules import nodes
+from segmentry.rules.nodes import Condition, Value
 
 HOLDS, FAILS = "✓", "✗"
+LONG = 30
+"""Characters of an expression beyond which it is not said again beside its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,10 @@ class Line:
 
     def evidence(self) -> str:
         """The values as a person reads them: `lifetime_value is 320.5`."""
-        told = [f"{reading.expression} is {'missing' if reading.value is None else cell(reading.value)}" for reading in self.readings]
+        told = []
+        for reading in self.readings:
+            name = reading.expression if len(reading.expression) <= LONG else "it"
+            told.append(f"{name} is {'missing' if reading.value is None else cell(reading.value)}")
         return "; ".join([*told, *([self.note] if self.note else [])])
 
     def to_json(self) -> dict[str, object]:
@@ -61,8 +72,8 @@ class Line:
             "shape": str(self.shape),
             "holds": self.holds,
             "missing": self.missing,
-            "values": [{"expression": reading.expression, "value": reading.value} for reading in self.readings],
-            "thresholds": list(self.thresholds),
+            "values": [{"expression": reading.expression, "value": _plain(reading.value)} for reading in self.readings],
+            "thresholds": [_plain(value) for value in self.thresholds],
             "note": self.note or None,
             "parts": [part.to_json() for part in self.parts],
         }
@@ -87,7 +98,7 @@ class Explanation:
         """The text in pieces of (text, style), styles being `good`, `bad`, `dim`, `bold` or empty."""
         pieces = [
             (f"contact {cell(self.contact)} is {'in' if self.member else 'not in'} {self.segment}", "bold"),
-            (f" at {moment(self.as_of)}\n", ""),
+            (f" at {second(self.as_of)}\n", ""),
         ]
         if self.accepted is not None and self.accepted != self.member:
             pieces.append((f"the accepted run says otherwise: it is {'in' if self.accepted else 'not in'}\n", "bad"))
@@ -118,11 +129,18 @@ class Explanation:
     def to_html(self) -> str:
         """Nested lists, with no style sheet and no script."""
         verdict = "in" if self.member else "not in"
-        head = f"<p><b>contact {html.escape(cell(self.contact))} is {verdict} {html.escape(self.segment)}</b> at {moment(self.as_of)}</p>"
-        return head + "<ul>" + _html(self.tree) + "</ul>"
+        head = f"contact {html.escape(cell(self.contact))} is {verdict} {html.escape(self.segment)}"
+        return f"<p><b>{head}</b> at {second(self.as_of)}</p>" + "<ul>" + _html(self.tree) + "</ul>"
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def _plain(value: object) -> object:
+    """A number that a program can take; everything else as it is."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
 
 
 def _label(line: Line) -> str:
@@ -135,3 +153,104 @@ def _html(line: Line) -> str:
     said = f" <small>{html.escape(evidence)}</small>" if evidence else ""
     below = "<ul>" + "".join(_html(part) for part in line.parts) + "</ul>" if line.parts else ""
     return f'<li><span style="color:{color}">{mark}</span> <code>{html.escape(_label(line))}</code>{said}{below}</li>'
+
+
+# ---------------------------------------------------------------- making one
+
+
+def explain(
+    moment: Moment, name: str, written: object, was_accepted: Callable[[int | str], bool | None] = lambda _key: None
+) -> Explanation:
+    """Why the contact with this key is in a segment or not, at that moment.
+
+    Only the contact's own rows are evaluated, by the plan that a run would make. `was_accepted` is asked what the
+    accepted run says of it. Raises NotFound for an unknown segment or contact.
+    """
+    tree = _segment(moment, name, set())
+    contacts = moment.contacts
+    key = typed_key(written, contacts.relation.columns[contacts.key])
+    lines = {f"line:{number}": line for number, (_, line) in enumerate(tree.lines())}
+    conditions = {number: moment.grounded(line.condition) for number, line in lines.items()}
+    values = [moment.value(value) for line in lines.values() if _is_leaf(line) for value in operands(line.condition)]
+    values += [value for number, line in lines.items() if _is_leaf(line) for value in thresholds(conditions[number])]
+    answer = moment.answer(conditions, dict.fromkeys(value for value in values if not isinstance(value, nodes.Constant)), only=key)
+    reader = _Reader(moment, answer, {id(line): bool(answer.holds[number][0]) for number, line in lines.items()})
+    top = reader.line(tree)
+    return Explanation(name, answer.keys[0], moment.clock.as_of, top.holds, was_accepted(key), top)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Makes the lines of an explanation from what an evaluation found."""
+
+    moment: Moment
+    answer: Answer
+    holds: Mapping[int, bool]
+
+    def line(self, outline: Outline) -> Line:
+        parts = tuple(self.line(part) for part in outline.parts)
+        told = Line(outline.shape, outline.text, self.holds[id(outline)], parts=parts)
+        if not _is_leaf(outline):
+            return told
+        grounded = self.moment.grounded(outline.condition)
+        compared = tuple(self.value(value) for value in thresholds(grounded))
+        if isinstance(_positive(grounded), nodes.Did):
+            count = self.value(self.moment.value(operands(outline.condition)[0]))
+            return replace(told, note=f"{count:,} such event{'' if count == 1 else 's'}", thresholds=compared)
+        readings = tuple(Reading(outline.said(value), self.value(self.moment.value(value))) for value in operands(outline.condition))
+        return replace(told, readings=readings, thresholds=compared, note=_clock_note(outline.condition, compared))
+
+    def value(self, grounded: Value) -> Any:
+        """A value of the contact's, or a constant."""
+        return grounded.value if isinstance(grounded, nodes.Constant) else self.answer.value(grounded)[0]
+
+
+def _is_leaf(line: Outline) -> bool:
+    return line.shape is Shape.CONDITION
+
+
+def _positive(condition: Condition) -> Condition:
+    return _positive(condition.item) if isinstance(condition, nodes.Not) else condition
+
+
+def _clock_note(condition: Condition, compared: tuple[object, ...]) -> str:
+    """What the clock's part of a condition came to, where its words alone don't say."""
+    reads_clock = any(isinstance(node, (nodes.AsOf, nodes.Day, nodes.InWindow)) for node in _outside_events(condition))
+    instants = [cell(value) for value in compared if isinstance(value, date)]
+    return f"compared with {' and '.join(instants)}" if reads_clock and instants else ""
+
+
+def _outside_events(condition: Condition) -> Iterator[nodes.Node]:
+    pending: list[nodes.Node] = [condition]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(child for child in nodes.children(node) if not isinstance(child, nodes.Events))
+
+
+def _segment(moment: Moment, name: str, seen: set[str]) -> Outline:
+    """A segment's rule and lists as one outline, with the segments it refers to below; each of them once."""
+    seen.add(name)
+    segment, rule = moment.segment(name), moment.own_rule(name)
+    found = _listed("listed in", segment.list) if rule is None else _expanded(moment, outline(rule.condition, rule.text), seen)
+    if segment.include is not None:
+        added = _listed("included by", segment.include)
+        found = Outline(Shape.ANY, "any of", nodes.Or((found.condition, added.condition)), (found, added))
+    if segment.exclude is not None:
+        kept = _listed("not excluded by", segment.exclude)
+        kept = Outline(Shape.LIST, kept.text, nodes.Not(kept.condition))
+        found = Outline(Shape.ALL, "all of", nodes.And((found.condition, kept.condition)), (found, kept))
+    return found
+
+
+def _listed(words: str, path: str | None) -> Outline:
+    assert path is not None
+    return Outline(Shape.LIST, f"{words} {path}", nodes.Listed(path))
+
+
+def _expanded(moment: Moment, line: Outline, seen: set[str]) -> Outline:
+    """The outline with every referenced segment's own outline below the reference."""
+    if isinstance(line.condition, nodes.Member):
+        name = line.condition.segment
+        return replace(line, parts=() if name in seen else (_segment(moment, name, seen),))
+    return replace(line, parts=tuple(_expanded(moment, part, seen) for part in line.parts))

@@ -7,14 +7,21 @@ have no text. A rule that already says its canonical text, however its lines are
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
-from segmentry.errors import RuleError
+from segmentry.engine.loading import SEGMENTS_FOLDER
+from segmentry.engine.yaml import locate, read_document
+from segmentry.errors import NotFound, RuleError
+from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.syntax import Syntax
@@ -38,6 +45,57 @@ class Formatted:
 
     text: str
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Report:
+    """What formatting did to each file, by its path as shown to the user, and the problems of rules that can't be parsed."""
+
+    outcomes: tuple[tuple[str, Outcome], ...]
+    problems: tuple[Diagnostic, ...]
+
+    @property
+    def changed(self) -> list[str]:
+        """The files that were, or would be, rewritten."""
+        return [path for path, outcome in self.outcomes if outcome is Outcome.CHANGED]
+
+
+def format_files(root: Path, names: Sequence[str] = (), *, write: bool = True) -> Report:
+    """Formats the files of these segments (none named: of all) in a workspace's folder. Raises NotFound.
+
+    A file is replaced whole, or not at all.
+    """
+    folder = root / SEGMENTS_FOLDER
+    known = sorted(path.stem for path in folder.glob("*.yml")) if folder.is_dir() else []
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise NotFound(f"there is no segment `{unknown}`")
+    outcomes: list[tuple[str, Outcome]] = []
+    problems: list[Diagnostic] = []
+    for name in names or known:
+        path, shown = folder / f"{name}.yml", f"{SEGMENTS_FOLDER}/{name}.yml"
+        document, wrong = read_document(path, shown)
+        if document is None:
+            problems += wrong
+            continue
+        try:
+            source = path.read_bytes().decode("utf-8")
+            formatted = format_segment(source)
+        except RuleError as error:
+            problems += [locate(document, problem, ("where",)) for problem in error.diagnostics]
+            continue
+        if formatted.outcome is Outcome.CHANGED and write:
+            _replace(path, formatted.text)
+        outcomes.append((shown, formatted.outcome))
+    return Report(tuple(outcomes), tuple(problems))
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(text.encode())
+    Path(name).chmod(path.stat().st_mode & 0o777)
+    Path(name).replace(path)
 
 
 def format_segment(source: str) -> Formatted:

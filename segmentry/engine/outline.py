@@ -6,7 +6,7 @@ which is one condition of a contact. A negated leaf (`not in`, `not did(x)`) is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -28,6 +28,16 @@ class Shape(StrEnum):
     CONDITION = "condition"
 
 
+SHAPES: Mapping[type[Condition], Shape] = {
+    nodes.And: Shape.ALL,
+    nodes.Or: Shape.ANY,
+    nodes.AtLeast: Shape.AT_LEAST,
+    nodes.Member: Shape.SEGMENT,
+    nodes.Listed: Shape.LIST,
+    nodes.Always: Shape.EVERYBODY,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """One line of a rule: its shape, its words, the condition it stands for, and what is below it."""
@@ -36,6 +46,12 @@ class Outline:
     text: str
     condition: Condition
     parts: tuple[Outline, ...] = ()
+    rule: str = ""
+    """The whole rule's text, which the places in `condition` are in."""
+
+    def said(self, node: nodes.Node) -> str:
+        """The words of something within this line."""
+        return " ".join((self.rule[node.place.start : node.place.end] or self.text).split())
 
     def lines(self, depth: int = 0) -> Iterator[tuple[int, Outline]]:
         """This line and all below it, with their depths, in the order written."""
@@ -50,28 +66,28 @@ class Outline:
         return list({line.condition: line for _, line in self.lines() if not line.parts}.values())
 
 
-def outline(condition: Condition, rule: str) -> Outline:
-    """The outline of a checked condition whose places are offsets into `rule`."""
+def outline(condition: Condition, rule: str, *, within_not: bool = False) -> Outline:
+    """The outline of a checked condition whose places are offsets into `rule`, which is canonical text.
+
+    `within_not`: the `not` before it is its parent's.
+    """
     words = rule[condition.place.start : condition.place.end] or rule
-    match condition:
-        case nodes.And(items=items):
-            return Outline(Shape.ALL, words, condition, tuple(outline(item, rule) for item in items))
-        case nodes.Or(items=items):
-            return Outline(Shape.ANY, words, condition, tuple(outline(item, rule) for item in items))
-        case nodes.AtLeast(items=items):
-            return Outline(Shape.AT_LEAST, words, condition, tuple(outline(item, rule) for item in items))
-        case nodes.Not(item=item):
-            if isinstance(item, nodes.COMBINATIONS):
-                return Outline(Shape.NOT, words, condition, (outline(item, rule),))
-            return Outline(Shape.CONDITION, words, condition)
-        case nodes.Member():
-            return Outline(Shape.SEGMENT, words, condition)
-        case nodes.Listed():
-            return Outline(Shape.LIST, words, condition)
-        case nodes.Always():
-            return Outline(Shape.EVERYBODY, words, condition)
-        case _:
-            return Outline(Shape.CONDITION, words, condition)
+    if isinstance(condition, nodes.Not) and not within_not:
+        words = _with_not(words, rule[: condition.place.start])
+    shape = SHAPES.get(type(condition), Shape.CONDITION)
+    parts: tuple[Condition, ...] = ()
+    if isinstance(condition, (nodes.And, nodes.Or, nodes.AtLeast)):
+        parts = condition.items
+    elif isinstance(condition, nodes.Not) and isinstance(condition.item, nodes.COMBINATIONS):
+        shape, parts = Shape.NOT, (condition.item,)
+    return Outline(shape, words, condition, tuple(outline(part, rule, within_not=shape is Shape.NOT) for part in parts), rule)
+
+
+def _with_not(words: str, before: str) -> str:
+    """The words with the `not` that stands before them: a negation's place is that of what it negates."""
+    if before.endswith("not "):
+        return f"not {words}"
+    return f"not ({words})" if before.endswith("not (") else words
 
 
 def operands(condition: Condition) -> list[Value]:
@@ -80,15 +96,18 @@ def operands(condition: Condition) -> list[Value]:
         return operands(condition.item)
     if isinstance(condition, nodes.Did):
         return [nodes.Aggregate(COUNT, "count", condition.events)]
-    return [value for value in _values(condition) if any(isinstance(node, (nodes.Field, nodes.Aggregate)) for node in nodes.walk(value))]
+    return [value for value in _values(condition) if _varies(value)]
 
 
-def thresholds(condition: Condition) -> list[Value]:
-    """What a leaf compares with, the same for all contacts: literals, and instants from the clock."""
-    if isinstance(condition, nodes.Not):
-        return thresholds(condition.item)
-    varying = {id(value) for value in operands(condition)}
-    return [value for value in _values(condition) if id(value) not in varying]
+def thresholds(grounded: Condition) -> list[Value]:
+    """What a grounded leaf compares with that is the same for all contacts: literals, and what the clock came to."""
+    found: list[Value] = []
+    pending: list[Condition] = [grounded]
+    while pending:
+        condition = pending.pop()
+        found += [value for value in _values(condition) if not _varies(value)]
+        pending += reversed([child for child in nodes.children(condition) if isinstance(child, Condition)])
+    return list(dict.fromkeys(found))
 
 
 def _values(condition: Condition) -> Iterator[Value]:
@@ -97,3 +116,8 @@ def _values(condition: Condition) -> Iterator[Value]:
         for item in found if isinstance(found, tuple) else (found,):
             if isinstance(item, Value):
                 yield item
+
+
+def _varies(value: Value) -> bool:
+    """Whether contacts differ in it."""
+    return any(isinstance(node, (nodes.Field, nodes.Aggregate)) for node in nodes.walk(value))

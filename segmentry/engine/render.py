@@ -48,6 +48,11 @@ def moment(value: datetime) -> str:
     return text.removesuffix("+00:00") + "Z" if value.tzinfo is not None and value.utcoffset() == UTC.utcoffset(None) else text
 
 
+def second(value: datetime) -> str:
+    """An instant to the second, for headlines."""
+    return moment(value.replace(microsecond=0))
+
+
 def visible(text: str) -> str:
     """The text on one line, with every control and direction-changing character as its escape."""
     if text.isprintable():

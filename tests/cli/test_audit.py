@@ -7,7 +7,6 @@ from segmentry.engine.sources import pin
 from segmentry.rules.checker import check
 from segmentry.rules.ground import Clock, ground
 from segmentry.rules.parse import parse_text
-
 from tests.cli.conftest import NOW
 
 
@@ -43,3 +42,8 @@ def test_a_window_before_the_data(shop):
 def test_rules_without_texts_ask_nothing(shop, monkeypatch):
     monkeypatch.setattr("segmentry.engine.audit.connect", None)
     assert warnings(shop, "score > 5 or true") == []
+
+
+def test_numbers_are_looked_for_too(shop):
+    assert warnings(shop, "score in (18, 18.0, 19)") == [("R904", "19", None)]
+    assert warnings(shop, "score > 1000 or score = -9") == [("R904", "9", None)]  # the sign has no place of its own

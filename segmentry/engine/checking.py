@@ -1,0 +1,220 @@
+"""`check`: every problem of a workspace at once, and what is worth a second look though it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from segmentry.engine.audit import audit
+from segmentry.engine.lists import read_list
+from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.moment import Asked, Moment, circle_in_file
+from segmentry.engine.preview import CONDITIONS, audit_conditions
+from segmentry.engine.render import table_html
+from segmentry.engine.rows import rows
+from segmentry.engine.snapshot import Format, Relation, Snapshot
+from segmentry.engine.yaml import locate, parse_document
+from segmentry.errors import DiagnosedError, RuleError, SourceError, WorkspaceError
+from segmentry.rules.builder import parse_builder
+from segmentry.rules.checker import check as check_rule
+from segmentry.rules.diagnostics import Diagnostic, Severity
+from segmentry.rules.facts import same_rules
+from segmentry.rules.ground import ground
+from segmentry.rules.nodes import Condition
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
+from segmentry.rules.references import in_order
+from segmentry.rules.types import Kind
+
+SMALL_BYTES = 8 << 20
+"""Sources of at most so many bytes are audited by `check` without being asked: it is done before anybody notices."""
+
+COLUMNS = {"source": pl.String, "column": pl.String, "type": pl.String, "stored": pl.String, "told_by": pl.String}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found in a workspace without errors.
+
+    `columns` has every column of every source: `source`, `column`, its `type` in rules (missing: no rule can use it), as
+    it is `stored`, and `told_by` (`parquet`, `declared`, `sniffed` or `folders`). `audit`, if it was made, has per segment
+    and condition how many contacts it holds for and how many had a missing value on which side (see `Preview.conditions`).
+    """
+
+    name: str
+    segments: int
+    as_of: datetime
+    columns: pl.DataFrame
+    warnings: tuple[Diagnostic, ...]
+    audit: pl.DataFrame | None
+
+    def sniffed(self) -> pl.DataFrame:
+        """The columns whose types were read off the values of text files."""
+        return self.columns.filter(pl.col("told_by").is_in(["declared", "sniffed"])) if self.columns.height else self.columns
+
+    def headline(self) -> str:
+        """The result in a line."""
+        warned = f", {len(self.warnings)} warning{'' if len(self.warnings) == 1 else 's'}" if self.warnings else ""
+        return f"{self.name}: {self.segments} segment{'' if self.segments == 1 else 's'} and their sources are in order{warned}"
+
+    def to_json(self) -> dict[str, object]:
+        """Everything as plain values."""
+        return {
+            "workspace": self.name,
+            "segments": self.segments,
+            "as_of": self.as_of,
+            "warnings": [warning.to_json() for warning in self.warnings],
+            "columns": self.columns.to_dicts(),
+            "audit": None if self.audit is None else self.audit.to_dicts(),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline(), *(warning.render() for warning in self.warnings)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        audited = "" if self.audit is None else table_html(self.audit, rows=self.audit.height, grouped=CONDITIONS)
+        return f"<pre>{str(self).replace('&', '&amp;').replace('<', '&lt;')}</pre>{audited}"
+
+
+def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = None) -> Check:
+    """Check files, sources and rules as a run at `as_of` would.
+
+    Raises, with every problem at once, WorkspaceError, SourceError or RuleError, whichever comes first of what is wrong.
+    """
+    problems = [problem for problem in loaded.diagnostics if problem.severity is Severity.ERROR]
+    warnings = [problem for problem in loaded.diagnostics if problem.severity is Severity.WARNING]
+    kinds: list[type[DiagnosedError]] = [WorkspaceError] if problems else []
+    try:
+        moment = Moment.at(loaded, as_of)
+    except SourceError as error:
+        raise (WorkspaceError if problems else SourceError)([*problems, *error.diagnostics]) from None
+    checked, wrong, found = _rules(loaded, moment)
+    kinds += [RuleError] if wrong else []
+    bad_lists = _list_problems(loaded, moment.snapshot)
+    kinds += [SourceError] if bad_lists else []
+    if kinds:
+        raise kinds[0]([*problems, *wrong, *bad_lists])
+    warnings += found + _data_warnings(loaded, moment, {name: condition for name, condition in checked.items() if condition is not None})
+    small = sum(file.size for relation in _relations(moment.snapshot).values() for file in relation.files) <= SMALL_BYTES
+    counts = _audit(loaded, moment) if (small if audited is None else audited) else None
+    return Check(loaded.name, len(checked), as_of, _columns(loaded, moment.snapshot), tuple(warnings), counts)
+
+
+def check_new(loaded: LoadedWorkspace, files: Mapping[str, str], as_of: datetime) -> list[Diagnostic]:
+    """Check a segment's file that is not written yet against the contacts: warnings. Raises RuleError.
+
+    Where there is no data yet, there is nothing to check against.
+    """
+    try:
+        moment = Moment.at(loaded, as_of)
+    except SourceError:
+        return []
+    [(path, text)] = files.items()
+    document, problems = parse_document(text, path)
+    assert document is not None, problems
+    syntax = parse_builder({"rules": document.value["rules"]}) if "rules" in document.value else parse_text(document.value["where"])
+    try:
+        _, warnings = check_rule(syntax, moment.schema)
+    except RuleError as error:
+        raise RuleError([locate(document, problem) for problem in error.diagnostics]) from None
+    return [locate(document, warning) for warning in warnings]
+
+
+def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition | None], list[Diagnostic], list[Diagnostic]]:
+    """Each segment's own condition, every problem of the rules, and warnings that need no data."""
+    conditions: dict[str, Condition | None] = {}
+    problems: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    for name, segment in loaded.segments.items():
+        conditions[name] = None
+        if segment.syntax is None:
+            continue
+        try:
+            conditions[name], found = check_rule(segment.syntax, moment.schema, source=segment.config.where)
+            warnings += [segment.locate(warning) for warning in found]
+        except RuleError as error:
+            problems += [segment.locate(problem) for problem in error.diagnostics]
+    rules = {name: condition for name, condition in conditions.items() if condition is not None}
+    try:
+        in_order(rules)
+    except RuleError as error:
+        problems += [circle_in_file(loaded, problem) for problem in error.diagnostics]
+    if not problems:
+        warnings += [loaded.segments[name].locate(warning) for name, warning in same_rules(rules)]
+    return conditions, problems, warnings
+
+
+def _list_problems(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:
+    key = snapshot.contacts.relation.columns[snapshot.contacts.key]
+    problems: list[Diagnostic] = []
+    for written, path in loaded.lists().items():
+        try:
+            if path.is_file():
+                read_list(path, key, written)
+        except SourceError as error:
+            problems += error.diagnostics
+    return problems
+
+
+def _data_warnings(loaded: LoadedWorkspace, moment: Moment, conditions: Mapping[str, Condition]) -> list[Diagnostic]:
+    """Warnings that need a look at the data."""
+    grounded = {name: ground(condition, moment.clock) for name, condition in conditions.items()}
+    found = [loaded.segments[finding.segment].locate(finding.diagnostic) for finding in audit(grounded, moment.snapshot)]
+    return [*_key_warning(loaded, moment.snapshot), *found]
+
+
+def _key_warning(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:
+    """A warning if contacts are known by their addresses, which change, and which everything that is kept would then hold."""
+    contacts = snapshot.contacts
+    column = contacts.relation.columns[contacts.key]
+    if column.type is None or column.type.kind is not Kind.TEXT:
+        return []
+    some = rows(contacts.relation).select(contacts.key).head(200).collect()[contacts.key]
+    addresses = some.str.contains(r"^[^@\s]+@[^@\s]+\.[^@\s]+$").sum()
+    if contacts.key != contacts.email and addresses * 2 <= len(some):
+        return []
+    return [
+        Diagnostic(
+            "S310",
+            f"the key `{contacts.key}` looks like an e-mail address",
+            Severity.WARNING,
+            location=loaded.document.location(("contacts", "key")),
+            help="use a key that stays when an address changes",
+            notes=("changes are kept for good, and they hold keys: an address there is personal data that only `forget` removes",),
+        )
+    ]
+
+
+def _audit(loaded: LoadedWorkspace, moment: Moment) -> pl.DataFrame:
+    asked: dict[str, Asked] = {}
+    for name, segment in loaded.segments.items():
+        if segment.syntax is not None:
+            text = to_text(segment.syntax)
+            asked[name] = Asked(text, check_rule(parse_text(text), moment.schema, source=text)[0])
+    return audit_conditions(moment, asked)[1]
+
+
+def _relations(snapshot: Snapshot) -> dict[str, Relation]:
+    """Every source's relation, by what to call it."""
+    named = {"contacts": snapshot.contacts.relation}
+    for number, source in enumerate(snapshot.events):
+        named[source.event or f"events {number + 1}"] = source.relation
+    return named
+
+
+def _columns(loaded: LoadedWorkspace, snapshot: Snapshot) -> pl.DataFrame:
+    """The columns of `Check.columns`."""
+    fields: Sequence[Mapping[str, str]] = [loaded.config.contacts.fields, *(table.fields for table in loaded.config.events)]
+    found: list[tuple[str, str, str | None, str, str]] = []
+    for (name, relation), declared in zip(_relations(snapshot).items(), fields, strict=True):
+        for column in relation.columns.values():
+            told = "declared" if column.name in declared else "parquet" if relation.format is Format.PARQUET else "sniffed"
+            if relation.hive and column.name in relation.declared and told == "parquet":
+                told = "folders"
+            found.append((name, column.name, str(column.type) if column.type else None, column.stored, told))
+    return pl.DataFrame(found, schema=COLUMNS, orient="row")

@@ -1,0 +1,197 @@
+"""The workspace at one moment, for questions that store nothing: files pinned, the rules that matter checked and grounded.
+
+`member('x')` in a question means what this evaluation computes, on today's files, not what the last run stored. Only
+segments that the question refers to are looked at, so that a draft can be tried beside a broken file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+import polars as pl
+
+from segmentry.engine import algebra
+from segmentry.engine.definitions import SegmentDefinition, composed
+from segmentry.engine.evaluation import Evaluation
+from segmentry.engine.lists import read_list
+from segmentry.engine.loading import LoadedWorkspace, Segment
+from segmentry.engine.plan import Plan, make_plan
+from segmentry.engine.schemas import schema_of
+from segmentry.engine.snapshot import ContactSource, Snapshot
+from segmentry.engine.sources import pin
+from segmentry.errors import NotFound, RuleError, WorkspaceError
+from segmentry.rules.builder import parse_builder
+from segmentry.rules.checker import check
+from segmentry.rules.diagnostics import Diagnostic, Severity
+from segmentry.rules.ground import Clock, ground
+from segmentry.rules.nodes import Condition, IsSet, Value
+from segmentry.rules.parse import parse_text
+from segmentry.rules.printer import to_text
+from segmentry.rules.references import in_order, references
+from segmentry.rules.schema import Schema
+from segmentry.rules.suggest import did_you_mean
+
+Written = str | Mapping[str, object]
+"""A rule as its author has it: text, or builder form."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A checked rule: its canonical text, what it means with places in that text, and warnings."""
+
+    text: str
+    condition: Condition
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an evaluation found, one row per contact in the snapshot's order: keys, one Boolean column per condition asked, and values."""
+
+    keys: pl.Series
+    holds: pl.DataFrame
+    plan: Plan
+    leaves: pl.DataFrame
+
+    def members(self, name: str) -> pl.Series:
+        """The keys for which `name` holds."""
+        return self.keys.filter(self.holds[name])
+
+    def value(self, value: Value) -> pl.Series:
+        """A value that was asked for: itself, or whether it is missing, as was asked."""
+        return self.leaves[self.plan.value(value)]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One workspace, one snapshot, one clock."""
+
+    loaded: LoadedWorkspace
+    snapshot: Snapshot
+    clock: Clock
+
+    @classmethod
+    def at(cls, loaded: LoadedWorkspace, as_of: datetime) -> Moment:
+        """The workspace at `as_of` (aware). Raises SourceError with every problem of the sources."""
+        config = loaded.config
+        return cls(loaded, pin(config, as_of, loaded.root, loaded.document), Clock(as_of, config.timezone, config.week_start))
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What rules are checked against."""
+        return schema_of(self.snapshot, self.loaded.names)
+
+    # ------------------------------------------------------------ rules
+
+    def ask(self, rule: Written) -> Asked:
+        """A rule of the user's, checked. Raises RuleError with every problem at its place in what was given."""
+        syntax = parse_text(rule) if isinstance(rule, str) else parse_builder(rule)
+        _, warnings = check(syntax, self.schema, source=rule if isinstance(rule, str) else None)
+        text = to_text(syntax)
+        return Asked(text, check(parse_text(text), self.schema, source=text)[0], tuple(warnings))
+
+    def segment(self, name: str) -> Segment:
+        """A segment whose file can be understood. Raises NotFound, or WorkspaceError with what is wrong in its file."""
+        if name not in self.loaded.names:
+            raise NotFound(f"there is no segment `{name}`" + nearest_hint(name, self.loaded.names))
+        found = self.loaded.segments.get(name)
+        path = f"segments/{name}.yml" if found is None else found.file
+        problems = [d for d in self.loaded.diagnostics if d.severity is Severity.ERROR and d.location and d.location.file == path]
+        if found is None or problems:
+            raise WorkspaceError(problems)
+        return found
+
+    def own_rule(self, name: str) -> Asked | None:
+        """A segment's own rule, checked; None for a static list. Problems are told at their place in its file."""
+        segment = self.segment(name)
+        if segment.syntax is None:
+            return None
+        try:
+            check(segment.syntax, self.schema, source=segment.config.where)
+        except RuleError as error:
+            raise RuleError([segment.locate(problem) for problem in error.diagnostics]) from None
+        text = to_text(segment.syntax)
+        return Asked(text, check(parse_text(text), self.schema, source=text)[0])
+
+    def whole(self, name: str) -> Condition:
+        """A segment's rule or list, then `include`, then `exclude`, as one grounded condition."""
+        segment, rule = self.segment(name), self.own_rule(name)
+        definition = SegmentDefinition(rule.text if rule else None, segment.list, segment.include, segment.exclude)
+        return composed(ground(rule.condition, self.clock) if rule else None, definition)
+
+    def grounded(self, condition: Condition) -> Condition:
+        """A condition without a clock."""
+        return ground(condition, self.clock)
+
+    def value(self, value: Value) -> Value:
+        """A value without a clock."""
+        asked = ground(IsSet(value), self.clock)
+        assert isinstance(asked, IsSet)
+        return asked.value
+
+    def with_references(self, conditions: Mapping[str, Condition]) -> dict[str, Condition]:
+        """Grounded conditions and every segment that they refer to, by however many steps. RuleError for a circle."""
+        found = dict(conditions)
+        pending = sorted({name for condition in conditions.values() for name in references(condition)} - found.keys())
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                found[name] = self.whole(name)
+                pending.extend(sorted(references(found[name]) - found.keys()))
+        try:
+            in_order(found)
+        except RuleError as error:
+            raise RuleError([circle_in_file(self.loaded, problem) for problem in error.diagnostics]) from None
+        return found
+
+    # ------------------------------------------------------------ evaluation
+
+    def plan(self, conditions: Mapping[str, Condition], values: Iterable[Value] = ()) -> Plan:
+        """The plan for grounded conditions, with all that they refer to, and for further values of contacts."""
+        return make_plan(self.with_references(conditions), self.snapshot, self.clock, values=values)
+
+    def answer(
+        self, conditions: Mapping[str, Condition], values: Iterable[Value] = (), *, missing: bool = False, only: int | str | None = None
+    ) -> Answer:
+        """Who each grounded condition holds for, and what each value is (`missing`: whether it is missing).
+
+        `only` asks about one contact, by its key; NotFound if there is none.
+        """
+        plan = self.plan(conditions, values)
+        lists = self.lists(plan.listed.values())
+        engine = self.loaded.config.engine
+        restricted = None if only is None else pl.Series([only])
+        with Evaluation(
+            self.snapshot, memory=engine.memory, threads=engine.threads, temp=self.loaded.temp, clock=self.clock, only=restricted
+        ) as session:
+            session.prepare(plan)
+            keys = session.keys()
+            if only is not None and not len(keys):
+                raise NotFound(f"there is no contact {only} in the snapshot")
+            leaves = session.leaves(plan, lists, missing=missing)
+        bitmaps = {column: leaves[column] for column in (*plan.leaf_columns, *plan.listed)}
+        return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves)
+
+    def lists(self, paths: Iterable[str]) -> dict[str, pl.Series]:
+        """The keys of static lists, by their paths as written. Raises SourceError."""
+        key = self.contacts.relation.columns[self.contacts.key]
+        return {path: read_list(self.loaded.root / path, key, path).keys for path in sorted(set(paths))}
+
+    @property
+    def contacts(self) -> ContactSource:
+        return self.snapshot.contacts
+
+
+def circle_in_file(loaded: LoadedWorkspace, problem: Diagnostic) -> Diagnostic:
+    """A circle of references with its place in the file of its first segment, with which the path in its message begins."""
+    first = problem.message.rsplit(": ", 1)[-1].split(" -> ")[0]
+    return loaded.segments[first].locate(problem) if first in loaded.segments else problem
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or nothing."""
+    found = did_you_mean(name, sorted(known))
+    return f"; {found}" if found else ""

@@ -1,0 +1,78 @@
+"""A plan as text: the queries that a run executes, and after them, as comments, what is made of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from segmentry.engine import algebra
+from segmentry.engine.lowering import sql
+from segmentry.engine.plan import Plan
+from segmentry.engine.snapshot import Snapshot
+
+TITLES = {
+    "contacts": "the contacts' columns that rules read, in memory for the run",
+    "conditions": "every condition of every contact, a chunk of contacts at a time",
+}
+
+
+def plan_text(plan: Plan, report: Mapping[str, object] | None = None) -> str:
+    """The plan; with a run's report, also what it came to."""
+    return "\n".join(_lines(plan, report)) + "\n"
+
+
+def _lines(plan: Plan, report: Mapping[str, object] | None) -> Iterator[str]:
+    yield f"-- as of {plan.clock.as_of:%Y-%m-%dT%H:%M:%SZ}, in {plan.clock.zone}"
+    for name, query in plan.queries():
+        yield ""
+        yield f"-- {_title(name, plan.snapshot)}"
+        yield sql.render(query, pretty=True) + ";"
+    yield ""
+    yield "-- segments, as bitmaps:"
+    used = _counted(plan.steps)
+    shared = {number: f"part{number}" for number, count in used.items() if count > 1 and isinstance(plan.steps[number], algebra.Combine)}
+    for number, name in shared.items():
+        yield f"--   {name} = {_said(plan, number, shared, top=True)}"
+    for name, number in plan.segments.items():
+        yield f"--   {name} = {_said(plan, number, shared)}"
+    if report is not None:
+        yield ""
+        yield f"-- it ran {report['queries']} queries and read {report['rows_read']:,} rows, {report['bytes_read']:,} bytes"
+
+
+def _title(name: str, snapshot: Snapshot) -> str:
+    if name in TITLES:
+        relation = snapshot.contacts.relation
+        return f"{TITLES[name]} ({_rows(sum(file.rows or 0 for file in relation.files))})"
+    source = snapshot.events[int(name.rsplit(maxsplit=1)[-1])]
+    what = f"events `{source.event}`" if source.event else f"events named by `{source.name}`"
+    return f"{what}, one row per contact that has some ({_rows(sum(file.rows or 0 for file in source.relation.files))})"
+
+
+def _rows(count: int) -> str:
+    return f"estimated {count:,} rows" if count else "rows unknown before they are read"
+
+
+def _counted(steps: tuple[algebra.Step, ...]) -> dict[int, int]:
+    """How often each step is used by later ones."""
+    counts: dict[int, int] = {}
+    for step in steps:
+        for item in step.items if isinstance(step, algebra.Combine) else ():
+            counts[item] = counts.get(item, 0) + 1
+    return counts
+
+
+def _said(plan: Plan, number: int, shared: Mapping[int, str], *, top: bool = False) -> str:
+    """A step in words: leaf columns, lists, and steps that others use too by their names."""
+    if number in shared and not top:
+        return shared[number]
+    step = plan.steps[number]
+    if isinstance(step, algebra.Everybody):
+        return "everybody" if step.value else "nobody"
+    if isinstance(step, algebra.Leaf):
+        return f"listed in {plan.listed[step.column]}" if step.column in plan.listed else step.column
+    items = [_said(plan, item, shared) for item in step.items]
+    if step.operation == "not":
+        return f"not {items[0]}"
+    if step.operation == "at least":
+        return f"at least {step.count} of ({', '.join(items)})"
+    return "(" + f" {step.operation} ".join(items) + ")"

@@ -1,0 +1,258 @@
+"""`Workspace`: everything a workspace can be asked or told, one method each. The command line calls these and prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from segmentry.engine import checking, looking
+from segmentry.engine.explain import Explanation, explain
+from segmentry.engine.formatting import Report, format_files
+from segmentry.engine.instants import instant
+from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load
+from segmentry.engine.moment import Moment, Written
+from segmentry.engine.plan import Plan
+from segmentry.engine.preview import Preview, preview
+from segmentry.engine.report import Progress, unseen
+from segmentry.engine.result import Run
+from segmentry.engine.rows import rows_of
+from segmentry.engine.run import recompute
+from segmentry.engine.showing import plan_text
+from segmentry.engine.snapshot import ContactSource
+from segmentry.engine.state import State
+from segmentry.engine.writing import init_files, new_segment, write_new
+from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
+from segmentry.rules.diagnostics import Diagnostic
+
+__all__ = ["Run", "Workspace"]
+
+When = datetime | str | None
+"""An aware datetime, a naive one (UTC), ISO text, or None for now."""
+
+SAMPLE = 10
+"""Contacts that a preview shows."""
+
+
+class Workspace:
+    """A folder with `segmentry.yml` and `segments/`, in one environment.
+
+    Files are read anew by every method, so an edit counts at once. Everything raises a `SegmentryError`.
+    """
+
+    def __init__(self, root: Path, env: str = "default") -> None:
+        self.root = root
+        self.env = env
+
+    @classmethod
+    def open(cls, path: str | Path = ".", env: str = "default") -> Workspace:
+        """The workspace in a folder. Raises WorkspaceError if there is none, or its `segmentry.yml` can't be used."""
+        workspace = cls(Path(path), env)
+        workspace.load()
+        return workspace
+
+    @classmethod
+    def init(cls, path: str | Path = ".", env: str = "default", *, demo: bool = False) -> list[Path]:
+        """Makes a workspace in a folder, and its state; the files that were written. `demo` lays out data and segments too.
+
+        Raises WorkspaceError, nothing written, if one is there.
+        """
+        root = Path(path)
+        written = _lay_out_demo(root) if demo else write_new(root, init_files(root.absolute().name))
+        loaded = load(root, env)
+        State.open(loaded.state, loaded.config.id, env, create=True).close()
+        return written
+
+    def load(self) -> LoadedWorkspace:
+        """The workspace's files as they are now."""
+        return load(self.root, self.env)
+
+    # ------------------------------------------------------------ rules
+
+    def check(self, *, audit: bool | None = None) -> checking.Check:
+        """Checks every file, source and rule, and warns; see `Check`. `audit` counts missing values (None: where data is small).
+
+        Raises with every problem at once.
+        """
+        return checking.check(self.load(), _now(), audited=audit)
+
+    def preview(self, rule: Written, as_of: When = None, *, sample: int = SAMPLE) -> Preview:
+        """What a rule, text or builder form, would find on the snapshot as it is. Raises RuleError and SourceError."""
+        return preview(self.moment(as_of), rule, sample)
+
+    def contacts(self, rule: Written, as_of: When = None) -> pl.LazyFrame:
+        """The contacts, all their columns, for whom a rule holds on the snapshot as it is; `member` is evaluated with it."""
+        moment = self.moment(as_of)
+        asked = moment.ask(rule)
+        keys = moment.answer({"rule": moment.grounded(asked.condition)}).members("rule")
+        return rows_of(moment.contacts.relation, moment.contacts.key, keys)
+
+    def explain(self, name: str, key: object, as_of: When = None) -> Explanation:
+        """Why a contact is in a segment or not, on the snapshot as it is. Raises NotFound for an unknown segment or key."""
+        return explain(self.moment(as_of), name, key, lambda known: self._was_accepted(name, known))
+
+    def plan(self, name: str | None = None, as_of: When = None) -> Plan:
+        """The plan of a run: for one segment with what it refers to, or for all."""
+        moment = self.moment(as_of)
+        names = sorted(moment.loaded.require().names) if name is None else [name]
+        return moment.plan({segment: moment.whole(segment) for segment in names})
+
+    def sql(self, name: str | None = None, as_of: When = None) -> str:
+        """The queries of that plan as text, and its algebra as comments."""
+        return plan_text(self.plan(name, as_of))
+
+    def new(
+        self, name: str, conditions: Sequence[tuple[str, str, str | None]], *, label: str | None = None
+    ) -> tuple[Path, list[Diagnostic]]:
+        """Writes the file of a new segment, each condition a field, an operator and a value: its path, and warnings.
+
+        Raises RuleError, nothing written, where the conditions don't fit the contacts.
+        """
+        files = new_segment(name, conditions, label)
+        warnings = checking.check_new(self.load(), files, _now())
+        return write_new(self.root, files)[0], warnings
+
+    def format(self, names: Sequence[str] = (), *, write: bool = True) -> Report:
+        """Rewrites the rules of segment files in canonical text, all other bytes as they are; `write` False only tells."""
+        return format_files(self.root, names, write=write)
+
+    # ------------------------------------------------------------ runs
+
+    def recompute(
+        self,
+        as_of: When = None,
+        full: bool = False,
+        first_run: bool = False,
+        *,
+        dry_run: bool = False,
+        wait: timedelta | None = None,
+        progress: Progress = unseen,
+    ) -> Run:
+        """Computes every segment and commits the result whole, or not at all.
+
+        `full` computes every contact; `first_run` makes the state where there is none; `dry_run` stores nothing. `wait` is
+        how long to wait for another run to end: without it LeaseHeld is raised at once.
+        """
+        loaded = self.load()
+        done = recompute(
+            loaded,
+            as_of=None if as_of is None else _instant(as_of),
+            full=full,
+            first_run=first_run,
+            dry_run=dry_run,
+            wait=wait.total_seconds() if wait else 0.0,
+            progress=progress,
+        )
+        return Run(done, {name: segment.label for name, segment in loaded.segments.items()})
+
+    def runs(self) -> pl.DataFrame:
+        """Every run, the newest first: `run`, `status`, `as_of`, `started`, `contacts`, `segments`, `entered`, `exited`."""
+        with self._state() as state:
+            return looking.runs(state)
+
+    def diff(self, former: int | str | None = None, latter: int | str | None = None, *, segment: str | None = None) -> pl.DataFrame:
+        """Who entered and left (columns as `Run.changes`): in the accepted run, in run `former`, or between two runs.
+
+        Between two, cause and via are those of a contact's last change.
+        """
+        with self._state() as state:
+            return looking.diff(state, _run_number(former), _run_number(latter), segment)
+
+    def history(self, name: str, *, contacts: bool = False) -> pl.DataFrame:
+        """A segment over the accepted runs, oldest first: `run`, `as_of`, `size`, `entered`, `exited`.
+
+        With `contacts`, every single change: `run`, `as_of` and the columns of `Run.changes`.
+        """
+        with self._state() as state:
+            figures = looking.history(state, name)
+            return state.history(name) if contacts else figures
+
+    # ------------------------------------------------------------ looking
+
+    def segments(self) -> pl.DataFrame:
+        """Every segment: `segment`, `label`, and in the accepted run `size`, `entered`, `exited`, `run`; missing if not computed yet."""
+        loaded = self.load()
+        try:
+            with self._state() as state:
+                return looking.segments(loaded, state.accepted())
+        except NoState:
+            return looking.segments(loaded, None)
+
+    def members(self, name: str, run: int | str | None = None) -> pl.LazyFrame:
+        """The contacts, all their columns, who are in a segment by the accepted run, or by another. Raises NotFound."""
+        return self.found_members(name, run).rows
+
+    def found_members(self, name: str, run: int | str | None = None) -> looking.Members:
+        """As `members`, with a notice where the run's own files are no more and columns come from the newest snapshot."""
+        with self._state() as state:
+            return looking.members(state, name, _run_number(run), self._newest_contacts)
+
+    def status(self) -> dict[str, Any]:
+        """How the workspace stands, as plain values: the accepted run, who holds the lease, how large the state is."""
+        loaded = self.load()
+        try:
+            with self._state() as state:
+                return looking.status(loaded, state, _now())
+        except NoState:
+            return looking.status(loaded, None, _now())
+
+    # ------------------------------------------------------------ within
+
+    def moment(self, as_of: When = None) -> Moment:
+        """The workspace's files and sources at one instant, for questions."""
+        return Moment.at(self.load(), _now() if as_of is None else _instant(as_of))
+
+    @contextmanager
+    def _state(self) -> Iterator[State]:
+        loaded = self.load()
+        state = State.open(loaded.state, loaded.config.id, self.env)
+        try:
+            yield state
+        finally:
+            state.close()
+
+    def _newest_contacts(self) -> ContactSource:
+        return self.moment().contacts
+
+    def _was_accepted(self, name: str, key: int | str) -> bool | None:
+        """Whether the accepted run has a contact in a segment; None where no run can tell."""
+        try:
+            with self._state() as state:
+                return bool((state.members(name) == key).any())
+        except (NoState, NotFound, WorkspaceError):
+            return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _instant(given: datetime | str) -> datetime:
+    try:
+        return instant(given)
+    except ValueError:
+        raise ClockError(f"`{given}` is no instant; write it as 2026-01-31T09:00:00Z") from None
+
+
+def _run_number(given: int | str | None) -> int | None:
+    """A run's number as people write it. Raises NotFound for what is none."""
+    if given is None or isinstance(given, int):
+        return given
+    if given.isascii() and given.isdigit():
+        return int(given)
+    raise NotFound(f"there is no run `{given}`: runs have numbers, which `segmentry runs` lists")
+
+
+def _lay_out_demo(root: Path) -> list[Path]:
+    """The demo's files; heavy, so imported only here."""
+    from segmentry.demo.layout import lay_out  # noqa: PLC0415
+
+    if (root / WORKSPACE_FILE).exists():
+        raise WorkspaceError([Diagnostic("W304", f"{WORKSPACE_FILE} exists already", help="nothing was written")])
+    lay_out(root, workspace_id=str(uuid4()), now=_now())
+    return sorted(path for path in root.rglob("*") if path.is_file())
