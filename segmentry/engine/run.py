@@ -67,7 +67,6 @@ class Settings:
 
     as_of: datetime
     now: datetime
-    dry_run: bool
     watch: Stopwatch
 
 
@@ -140,20 +139,19 @@ def recompute(
     """
     del full
     workspace.require()
-    now = (now or clock()).astimezone(UTC)
-    settings = Settings((as_of or now).astimezone(UTC), now, dry_run, Stopwatch(progress))
-    if settings.as_of > now:
-        raise ClockError(f"as_of {_shown(settings.as_of)} is later than the clock, which reads {_shown(now)}")
+    _refuse_future(as_of, now or clock())
     with ExitStack() as stack:
         throwaway = Path(stack.enter_context(TemporaryDirectory(prefix="segmentry-"))) if dry_run else None
         state = _open(workspace, throwaway, first_run=first_run, clock=clock)
         stack.callback(state.close)
         lease = None if dry_run else stack.enter_context(state.lease(wait))
         accepted = state.accepted()
+        now = (now or clock()).astimezone(UTC)  # after a wait, so that it is not before the run that was waited for
         if accepted is not None and now < accepted.started:
             raise ClockError(
                 f"the clock reads {_shown(now)}, and the accepted run {accepted.id} began later, at {_shown(accepted.started)}: set the clock right"
             )
+        settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
         place = Place(state, lease, throwaway)
         former = None if accepted is None else FormerRun(state, accepted)
         try:
@@ -184,6 +182,11 @@ def _open(workspace: LoadedWorkspace, throwaway: Path | None, *, first_run: bool
         if throwaway is None or not first_run:
             raise
         return State.open(throwaway, *identity, create=True, clock=clock)
+
+
+def _refuse_future(as_of: datetime | None, now: datetime) -> None:
+    if as_of is not None and as_of > now:
+        raise ClockError(f"as_of {_shown(as_of)} is later than the clock, which reads {_shown(now)}")
 
 
 def _shown(instant: datetime) -> str:

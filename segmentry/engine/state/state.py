@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,11 @@ from sqlalchemy import insert, select
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.state import files, reading
 from segmentry.engine.state.catalog import Catalog, open_catalog
-from segmentry.engine.state.commit import RunDraft, commit, next_run
+from segmentry.engine.state.commit import RunDraft, commit, next_run, remove_files
+from segmentry.engine.state.erasure import forget
 from segmentry.engine.state.lease import Lease, hold, holder
 from segmentry.engine.state.records import LIST_COLUMN, ContactsRecord, EventFileRecord, RunRecord, SegmentRecord
+from segmentry.engine.state.retention import unlist_old
 from segmentry.engine.state.schema import WORKSPACE
 from segmentry.errors import NotFound, StateError
 
@@ -240,12 +242,26 @@ class State:
         staging.remove()
         return self.run(draft.id)
 
+    def gc(self, keep: timedelta, now: datetime, *, wait: float = 0.0) -> dict[str, int]:
+        """Removes memberships of runs committed more than `keep` ago, and leftovers; what was removed, as counts.
+
+        Changes stay, and so does whatever a later run refers to or may be compared with. Raises LeaseHeld.
+        """
+        with hold(self.catalog, self.workspace, self.environment, wait=wait, clock=self.clock) as held:
+            leftovers, freed = self.remove_leftovers(held)
+            removed = unlist_old(self.catalog, held, now - keep)
+            remove_files(self.folder, removed.paths)
+        return {"runs": removed.runs, "files": len(removed.paths), "leftovers": leftovers, "bytes": removed.bytes + freed}
+
+    def forget(self, keys: Sequence[object], now: datetime, *, wait: float = 0.0) -> dict[str, Any]:
+        """Erases contacts from everything stored; the certificate, as plain JSON values. Raises LeaseHeld, and SegmentryError for what is no key."""
+        with self.lease(wait) as held:
+            return forget(self.catalog, held, self.staging(held), keys, now)
+
 
 def held_columns(record: RunRecord) -> set[str]:
     """The columns that can be read of a run: all, until retention removes most."""
-    if not record.members:
-        return set(record.segments)
-    return {name for _, columns in record.members[0] for name in columns}
+    return {name for _, columns in record.members[0] for name in columns} if record.members else set()
 
 
 def _no_column(record: RunRecord, name: str) -> str:
