@@ -60,10 +60,14 @@ class Shop:
     def list(self, name: str, *keys: object) -> None:
         (self.root / name).write_text("".join(f"{key}\n" for key in keys))
 
+    def write_config(self) -> None:
+        """`segmentry.yml` as it is to be."""
+        (self.root / "segmentry.yml").write_text(HEAD.format(zone=self.zone, key=self.key) + (EVENTS if self.events else ""))
+
     def run(self, as_of: str | datetime, **settings: Any) -> Recomputed:
         """A run whose clock reads its `as_of`, unless it is said otherwise."""
         settings.setdefault("first_run", not (self.root / ".segmentry").exists())
-        (self.root / "segmentry.yml").write_text(HEAD.format(zone=self.zone, key=self.key) + (EVENTS if self.events else ""))
+        self.write_config()
         when = day(as_of) if isinstance(as_of, str) else as_of
         settings.setdefault("now", when)
         return recompute(load(self.root), as_of=when, **settings)
