@@ -38,10 +38,11 @@ def pin_parquet(path: Path) -> tuple[PinnedFile, pq.FileMetaData]:
             status = os.fstat(stream.fileno())
             digest = hashlib.sha256(_footer(stream, status.st_size, path.name)).hexdigest()
             metadata = pq.read_metadata(stream)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except pa.ArrowException as error:
-        raise FileProblem("S202", f"{path.name} is a damaged Parquet file", str(error).splitlines()[0][:200]) from None
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _unreadable(path, error) from None
+        hint = str(error).splitlines()[0][:160]  # Arrow's complaint, which may come as an OSError without a number
+        raise FileProblem("S202", f"{path.name} is a damaged Parquet file", hint) from None
     return PinnedFile(str(path), status.st_size, status.st_mtime_ns, metadata.num_rows, digest), metadata
 
 

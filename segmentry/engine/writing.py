@@ -60,7 +60,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")
 
 def init_files(name: str, timezone: str = "UTC", workspace_id: str | None = None) -> dict[str, str]:
     """A new workspace's files: path to text. `workspace_id` is a fresh UUID where not given."""
-    text = _WORKSPACE.format(id=workspace_id or uuid4(), name=_scalar(name), timezone=timezone)
+    text = _WORKSPACE.format(id=workspace_id or uuid4(), name=_text(name), timezone=timezone)
     return {"segmentry.yml": text, "segments/everybody.yml": _EXAMPLE}
 
 
@@ -75,7 +75,7 @@ def new_segment(name: str, conditions: Sequence[tuple[str, str, str | None]] = (
         hint = f"did you mean `{fit}`?" if re.fullmatch(SEGMENT_NAME, fit) else None
         message = f"`{name}` can't be a segment's name: lower-case letters, digits and `_`, a letter first"
         raise WorkspaceError([Diagnostic("W301", message, help=hint)])
-    lines = [f"label: {_scalar(label or name.replace('_', ' ').capitalize())}"]
+    lines = [f"label: {_text(label or name.replace('_', ' ').capitalize())}"]
     if conditions:
         lines += ["rules:", *(f"  - {_entry(*condition)}" for condition in conditions)]
     else:
@@ -127,7 +127,7 @@ def _write(target: Path, text: str) -> None:
 
 
 def _entry(field: str, operator: str, value: str | None) -> str:
-    parts = [f"field: {_scalar(field)}", f"operator: {_scalar(operator)}"]
+    parts = [f"field: {_text(field)}", f"operator: {_text(operator)}"]
     if operator in _WITH_LIST:
         items = ", ".join(_scalar(item.strip()) for item in (value or "").split(","))
         parts.append(f"value: [{items}]")
@@ -137,9 +137,12 @@ def _entry(field: str, operator: str, value: str | None) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Text as a YAML scalar that reads as that text, or as the number or truth value that it spells."""
-    if _NUMBER.fullmatch(text) or text in ("true", "false"):
-        return text
+    """A value as a YAML scalar: the number or truth value that it spells, else text."""
+    return text if _NUMBER.fullmatch(text) or text in ("true", "false") else _text(text)
+
+
+def _text(text: str) -> str:
+    """Text as a YAML scalar that reads as that text."""
     if _PLAIN.fullmatch(text) and isinstance(scalar_value(text, plain=True), str):
         return text
     return json.dumps(text, ensure_ascii=False)

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from segmentry.rules.diagnostics import Diagnostic, Location, Place
 MAX_BYTES = 512 * 1024
 MAX_DEPTH = 250
 """A builder rule may nest 100 deep, and each of its levels is a list in a mapping."""
+MAX_OPEN = 1_000
+"""Open brackets beyond which a file is not even parsed: the parser's work grows with their square."""
 MAX_VALUES = 100_000
 """Values of one file with all aliases expanded."""
 
@@ -38,6 +41,7 @@ _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _ANCHOR = re.compile(r"&\S+[ \t]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
+_BRACKET = re.compile(r"[\[\]{}]")
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -166,6 +170,8 @@ def read_document(path: Path, file: str) -> tuple[Document | None, list[Diagnost
 
 def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnostic]]:
     """The document with this text; or None and what is wrong with it."""
+    if _open_brackets(text) > MAX_OPEN:
+        return None, [_problem("W107", f"{file} is nested too deep", file)]
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except ReaderError as error:
@@ -189,6 +195,11 @@ def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnost
     if not isinstance(value, dict) or reader.exhausted:
         return None, reader.problems
     return Document(file, text, value, root), reader.problems
+
+
+def _open_brackets(text: str) -> int:
+    """The most brackets that are ever open, those in quotes and comments counted too: a bound, told without parsing."""
+    return max(accumulate(1 if found[0] in "[{" else -1 for found in _BRACKET.finditer(text)), default=0)
 
 
 class _Reader:
@@ -283,16 +294,17 @@ def _syntax_problem(text: str, file: str, error: MarkedYAMLError) -> Diagnostic:
         mark = error.context_mark
     problem = str(error.problem or error.context or "this is not YAML").removesuffix(".")
     at = span(text, file, mark.index, mark.index + 1) if mark else Location(file, 1, 1)
-    message, hint = _explain(problem, text[mark.index : mark.index + 1] if mark else "")
+    message, hint = _explain(problem, at, text[mark.index : mark.index + 1] if mark else "")
     if hint is None and error.context and error.context_mark:
         hint = f"{error.context}, which begins on line {span(text, file, error.context_mark.index, 0).line}"
     return Diagnostic("W104", message, location=at, help=hint)
 
 
-def _explain(problem: str, character: str) -> tuple[str, str | None]:
+def _explain(problem: str, at: Location, character: str) -> tuple[str, str | None]:
     """What ruamel complains of, in words for people who write segments; and what to do."""
     if "'\\t'" in problem or character == "\t":
-        return "a tab can't indent YAML", "indent with spaces"
+        indents = not at.text[: at.column - 1].strip()
+        return ("a tab can't indent YAML", "indent with spaces") if indents else ("a tab ends an unquoted value", "write a space")
     if "cannot start any token" in problem:
         return f"an unquoted value can't begin with `{character}`", "write it in quotes"
     if "mapping values are not allowed" in problem:

@@ -1,0 +1,45 @@
+"""The published JSON Schemas say what the models say."""
+
+import json
+
+from segmentry.engine.config import SEGMENT_LATER, WORKSPACE_LATER, SegmentConfig, WorkspaceConfig
+from segmentry.engine.json_schemas import segment_schema, workspace_schema
+
+
+def references(value):
+    if isinstance(value, dict):
+        yield from ([value["$ref"]] if "$ref" in value else [])
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def test_every_key_is_in_its_schema_with_a_description():
+    for schema, model in ((workspace_schema(), WorkspaceConfig), (segment_schema(), SegmentConfig)):
+        assert set(schema["properties"]) == {field.alias or name for name, field in model.model_fields.items()}
+        assert schema["additionalProperties"] is False
+        assert json.loads(json.dumps(schema)) == schema
+
+
+def test_every_reference_leads_somewhere():
+    for schema in (workspace_schema(), segment_schema()):
+        for reference in references(schema):
+            assert reference.removeprefix("#/$defs/") in schema["$defs"], reference
+
+
+def test_the_builder_form_is_part_of_a_segments_schema():
+    schema = segment_schema()
+    assert schema["properties"]["rules"]["items"] == {"$ref": "#/$defs/entry"}
+    assert {"entry", "group", "field", "event", "segment", "rule"} <= set(schema["$defs"])
+
+
+def test_keys_of_later_versions_are_in_no_schema():
+    assert not {steps[0] for steps in SEGMENT_LATER} & set(segment_schema()["properties"])
+    assert not {steps[0] for steps in WORKSPACE_LATER if len(steps) == 1} & set(workspace_schema()["properties"])
+
+
+def test_nothing_may_be_null():
+    assert '"null"' not in json.dumps(workspace_schema())
+    assert '"null"' not in json.dumps(segment_schema())
