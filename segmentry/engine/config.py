@@ -190,7 +190,7 @@ class RetentionConfig(_Model):
 class EnvironmentConfig(_Model):
     """One of `environments:`."""
 
-    deliver: Annotated[bool, AfterValidator(_never_delivers)] = False
+    deliver: Annotated[bool, AfterValidator(_never_delivers), Field(json_schema_extra={"const": False})] = False
     """Whether this environment sends anything."""
     state: Filled | None = None
     """The state folder; `<state>/<environment>` where not said."""
@@ -201,7 +201,7 @@ class WorkspaceConfig(_Model):
 
     version: Literal[1]
     """The version of this file's format."""
-    id: Annotated[str, AfterValidator(_uuid)]
+    id: Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
     """The workspace's own UUID, written by `segmentry init`; never changed, never copied to another workspace."""
     name: Filled | None = None
     """The workspace's name; its folder's where not said."""
@@ -211,7 +211,7 @@ class WorkspaceConfig(_Model):
     """The day a week begins with."""
     state: Filled = ".segmentry"
     """The folder for everything that runs write; relative to the workspace."""
-    catalog: Annotated[str, AfterValidator(_sqlite_only)] = "sqlite"
+    catalog: Annotated[str, AfterValidator(_sqlite_only), Field(json_schema_extra={"enum": ["sqlite"]})] = "sqlite"
     """Where the catalog is: `sqlite`, in the state folder."""
     engine: EngineConfig = Field(default_factory=EngineConfig)
     retention: RetentionConfig = Field(default_factory=RetentionConfig)

@@ -95,7 +95,7 @@ def _matches(pattern: str, root: Path) -> list[Path]:
 def _glob(pattern: str, root: Path) -> list[str]:
     """What matches, as paths relative to `root` (absolute for an absolute pattern)."""
     found = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 -- Path.glob refuses absolute patterns
-    return [name for name in found if not name.endswith("/")]
+    return [name for name in dict.fromkeys(found) if not name.endswith("/")]
 
 
 def _hive_folder(path: str, folder: Path) -> list[Path]:

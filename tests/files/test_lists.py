@@ -27,7 +27,8 @@ def listed(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["1\n2\n3\n", "1\r\n2\r\n3", "contact_id\n1\n2\n3\n", "\ufeffcontact_id\r\n1\r\n2\r\n3\r\n", "\n1\n\n 2 \n3\n\n", "name,Contact_ID\nAnn,1\nBo,2\nCy,3\n",
+    ["1\n2\n3\n", "1\r\n2\r\n3", "contact_id\n1\n2\n3\n", "\ufeffcontact_id\r\n1\r\n2\r\n3\r\n", "\n1\n\n 2 \n3\n\n",
+     "name,Contact_ID\nAnn,1\nBo,2\nCy,3\n",
      '"contact_id","name"\n"1","a, b"\n"2",""\n"3","x\ny"\n', "contact_id,name\n1\n2,x,y\n3,\n,nobody\n"],
 )  # fmt: skip
 def test_ways_to_write_a_list(listed, text):

@@ -75,7 +75,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path):
     (tmp_path / "segments").mkdir()
     mine = tmp_path / "segments/everybody.yml"
     mine.write_text("mine")
-    with pytest.raises(WorkspaceError, match="everybody.yml exists already"):
+    with pytest.raises(WorkspaceError, match=r"everybody\.yml exists already"):
         write_new(tmp_path, init_files("shop"))
     assert mine.read_text() == "mine"
     assert not (tmp_path / "segmentry.yml").exists()

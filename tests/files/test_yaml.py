@@ -247,7 +247,7 @@ def random_scalar(draws: random.Random) -> str:
 
 def test_every_code_point_of_every_scalar_is_found_in_the_file(draws: random.Random):
     read = 0
-    for _ in range(2000):
+    for _ in range(1000):
         text = random_scalar(draws)
         found, problems = parse_document(text, "f")
         node = found.root.value[0][1] if found is not None and not problems else None
@@ -260,4 +260,4 @@ def test_every_code_point_of_every_scalar_is_found_in_the_file(draws: random.Ran
         assert indices == sorted(indices)
         assert all(raw[i] in (c, "\\") for c, i in zip(node.value, indices, strict=False) if c not in " \n"), repr(text)
         read += 1
-    assert read > 1000
+    assert read > 500
