@@ -62,8 +62,8 @@ class Slot:
     nots: int = 0
     minuses: int = 0
     operands: int = 0
-    keyword: bool = False
-    """It is a keyword argument's value."""
+    argument: bool = False
+    """It begins an argument: a keyword may stand here."""
     broken: bool = False
     """A problem was told; the rest of the slot is passed over."""
 
@@ -178,8 +178,8 @@ class _Pass:
             self.problem("R702", message, lexeme, hint="long lists of values go into `in (...)`, long lists of keys into a `list:` file")
             self.fail()
 
-    def begin_slot(self, *, joined: bool = False) -> None:
-        self.frame.slot = Slot(self.at, self.conditions, joined=joined)
+    def begin_slot(self, *, joined: bool = False, argument: bool = False) -> None:
+        self.frame.slot = Slot(self.at, self.conditions, joined=joined, argument=argument)
         self.wants_operand = True
 
     def end_slot(self, *, joined: bool = False) -> None:
@@ -264,8 +264,8 @@ class _Pass:
     def keyword(self, lexeme: Lexeme, arrow: Lexeme) -> None:
         """`name =>`, at the beginning of an argument."""
         slot, frame = self.slot, self.frame
-        if frame.bracket is not Bracket.CALL or self.at != slot.first or slot.keyword:
-            self.problem(*mistakes.misplaced_keyword(lexeme, arrow))
+        if frame.bracket is not Bracket.CALL or self.at != slot.first or not slot.argument:
+            self.problem(*mistakes.misplaced_keyword(lexeme, arrow, in_call=frame.bracket is Bracket.CALL))
             return
         if lexeme.word in frame.named:
             self.problem("R112", f"`{lexeme.word}` is given twice", lexeme)
@@ -275,7 +275,6 @@ class _Pass:
         self.emit(TokenType.FARROW, "=>", arrow)
         self.at += 2
         self.begin_slot()
-        self.slot.keyword = True
 
     def name(self, lexeme: Lexeme) -> None:
         """A name and what follows it after dots; any word may."""
@@ -415,7 +414,7 @@ class _Pass:
         self.end_slot()
         self.emit(TokenType.COMMA, ",", lexeme)
         self.at += 1
-        self.begin_slot()
+        self.begin_slot(argument=True)
 
     # ------------------------------------------------------------ brackets
 
@@ -424,7 +423,7 @@ class _Pass:
         self.emit(TokenType.L_PAREN, "(", lexeme)
         self.at += 1
         leaf = len(self.leaves) - 1 if bracket is Bracket.CALL else -1
-        self.frames.append(Frame(bracket, lexeme, Slot(self.at, self.conditions), leaf))
+        self.frames.append(Frame(bracket, lexeme, Slot(self.at, self.conditions, argument=True), leaf))
         self.wants_operand = True
 
     def close(self, lexeme: Lexeme) -> None:

@@ -289,7 +289,9 @@ def comma(before: Lexeme | None, lexeme: Lexeme, following: Lexeme | None) -> To
     return "R106", "a comma stands only between the arguments of a function and the values of `in`", lexeme, None, None
 
 
-def misplaced_keyword(lexeme: Lexeme, arrow: Lexeme) -> Told:
+def misplaced_keyword(lexeme: Lexeme, arrow: Lexeme, *, in_call: bool) -> Told:
     """`name =>` elsewhere than at the beginning of an argument."""
     hint = f"write `{lexeme.value} >= ...` for at least; keyword arguments stand inside a function's brackets"
+    if in_call:
+        hint = "a comma stands before a keyword argument"
     return "R112", f"`{lexeme.value} =>` can't stand here", lexeme, arrow, hint

@@ -1,6 +1,7 @@
 """From text to builder form and back, nothing of a rule's meaning is lost; and the form keeps to its JSON Schema."""
 
 import json
+import math
 from dataclasses import replace
 from io import StringIO
 
@@ -14,7 +15,6 @@ from segmentry.rules.parse import parse_text
 from segmentry.rules.syntax import And, Call, Name, Syntax, Text
 from tests.rules import trees
 from tests.rules.json_schema import fits
-
 
 FIELD = {"field": "a", "operator": "equals", "value": 1}
 
@@ -58,7 +58,57 @@ def test_a_text_goes_to_the_form_and_back(draws):
 
 @pytest.mark.full
 def test_many_texts_go_to_the_form_and_back(draws):
-    there_and_back(draws, 6_000)
+    there_and_back(draws, 4_000)
+
+
+JUNK = (
+    None,
+    True,
+    0,
+    -1.5,
+    "",
+    "all",
+    "a = = 1",
+    "is set",
+    [],
+    {},
+    [[]],
+    {"field": "a"},
+    {"rule": "b"},
+    {"rules": [None]},
+    math.inf,
+    "\0",
+    b"x",
+)
+
+
+def mangled(form, draws):
+    """The form with a key or a value somewhere in it made another."""
+    if draws.random() < 0.15 or not isinstance(form, (dict, list)) or not form:
+        return draws.choice(JUNK)
+    at = draws.randrange(len(form))
+    if isinstance(form, list):
+        return [*form[:at], mangled(form[at], draws), *form[at + draws.randrange(2) :]]
+    key = list(form)[at]
+    if draws.random() < 0.2:
+        return {
+            (draws.choice(["field", "event", "rules", "value", "count", "measure", 7, None]) if k == key else k): v for k, v in form.items()
+        }
+    return form | {key: mangled(form[key], draws)}
+
+
+def test_mangled_forms_end_in_a_tree_or_in_problems_with_paths(draws):
+    for _ in range(500):
+        form = mangled(to_builder(trees.condition(draws, draws.randint(0, 4))), draws)
+        try:
+            tree = parse_builder(form)
+        except RuleError as error:
+            problems = error.diagnostics
+        else:
+            assert rebuilt(parse_builder(to_builder(tree))) == rebuilt(tree), form
+            continue
+        assert problems, form
+        assert all(problem.code != "R119" and problem.place is not None and problem.render() for problem in problems), form
 
 
 @pytest.mark.parametrize(

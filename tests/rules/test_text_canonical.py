@@ -21,7 +21,7 @@ def test_reading_the_canonical_text_gives_the_same_tree(draws):
 
 @pytest.mark.full
 def test_reading_the_canonical_text_gives_the_same_tree_for_many(draws):
-    read_again(draws, 8_000)
+    read_again(draws, 5_000)
 
 
 @pytest.mark.parametrize(
