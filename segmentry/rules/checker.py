@@ -58,7 +58,7 @@ class Conditions(Comparisons):
     def condition(self, node: s.Syntax) -> n.Condition | None:
         match node:
             case s.And() | s.Or():
-                items = self._all([self.condition(item) for item in node.items])
+                items = self._all(self._items(node.items))
                 if items is None:
                     return None
                 return n.And(items, place=node.place) if isinstance(node, s.And) else n.Or(items, place=node.place)
@@ -83,6 +83,21 @@ class Conditions(Comparisons):
             case s.Call(name=name) if name in FUNCTIONS and FUNCTIONS[name].is_condition:
                 return self._call(node)
         return self._truth(node)
+
+    def _items(self, items: Sequence[s.Syntax]) -> list[n.Condition | None]:
+        """The conditions of a chain. A literal among them (`x = 'a' or 'b'`) belongs to the comparison before it."""
+        checked: list[n.Condition | None] = []
+        compared: s.Infix | None = None
+        for item in items:
+            if isinstance(item, s.Infix) and item.op == "=":
+                compared = item
+            if compared is not None and isinstance(item, (s.Text, s.Number)):
+                left, first = self.written(compared.left, "x"), self.written(compared.right)
+                hint = f"write {left} in ({first}, {self.written(item)})"
+                checked.append(self.error("R303", f"{self.written(item)} alone is no condition", item.place, hint))
+            else:
+                checked.append(self.condition(item))
+        return checked
 
     def _all(self, checked: Sequence[n.Condition | None]) -> tuple[n.Condition, ...] | None:
         fine = tuple(item for item in checked if item is not None)

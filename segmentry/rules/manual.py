@@ -1,9 +1,10 @@
-"""The function and operator tables of docs/rules.md, rendered from the tables that the language works by."""
+"""The tables of functions, operators and codes in the documentation, rendered from those that the language works by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from segmentry.rules.codes import CODES
 from segmentry.rules.functions import FUNCTIONS, Group, TimeClass
 from segmentry.rules.operators import OPERATORS, Operator
 from segmentry.rules.types import Kind
@@ -59,6 +60,11 @@ def operator_table() -> str:
     """Markdown: the operators, the words and symbols each may be written with, and what it is for."""
     rows = [(_cell(row.words), _cell(row.negated), _cell(_symbols(row)), ON[row.name]) for row in OPERATORS]
     return _table(("words", "opposite", "also written", "on"), rows) + "\n"
+
+
+def code_table() -> str:
+    """Markdown: every code of a rule's diagnostics, and what it means."""
+    return _table(("code", "what is wrong"), [(f"`{code}`", meaning) for code, meaning in sorted(CODES.items())]) + "\n"
 
 
 def _symbols(row: Operator) -> tuple[str, ...]:
