@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 LONGEST = 100
 """A name longer than this is not compared: nobody mistypes one, and the comparison is quadratic in its length."""
+
+LEAST = 0.6
+"""How much of two names must agree for one to be offered for the other; 1 is all."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
@@ -18,11 +21,16 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     wanted = name.casefold()
     if not wanted or len(wanted) > LONGEST:
         return None
-    by_folded: dict[str, str] = {}
+    matcher = SequenceMatcher(b=wanted)
+    best, found = LEAST, None
     for candidate in sorted(set(candidates)):
-        by_folded.setdefault(candidate.casefold(), candidate)
-    found = get_close_matches(wanted, by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
+        matcher.set_seq1(candidate.casefold())
+        # The quick ratios are upper bounds of the slow one; a later candidate must be truly nearer.
+        if matcher.real_quick_ratio() >= best and matcher.quick_ratio() >= best and (ratio := matcher.ratio()) >= best:
+            if found is None or ratio > best:
+                found = candidate
+            best = ratio
+    return found
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
