@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 ANY_EVENT = "any_event"
 CONTACT = "contact"
+MOST_SUGGESTIONS = 50
+"""Each looks at every name there is; after so many problems of one rule the rest are told without."""
+
 QUOTED_LENGTH = 60
 """A piece of the rule that is longer than this is not repeated in a hint."""
 
@@ -153,7 +156,7 @@ class Names:
         return None
 
     def _similar(self, wanted: str, names: Iterable[str]) -> str | None:
-        found = nearest(wanted, names)
+        found = nearest(wanted, names) if len(self.errors) < MOST_SUGGESTIONS else None
         return None if found is None else f"did you mean `{quoted_if_needed(found)}`?"
 
     def hyphenated(self, parts: list[s.Name]) -> str | None:
