@@ -78,8 +78,8 @@ class _Reader:
             self.problems.append(Diagnostic("S206", f"{label}: the columns `{twice[0]}` and `{twice[1]}` differ only in case"))
             return None
         table, stored = _stored_types(connection, table, label)
-        self.frames[f"${label}"] = table
-        return Relation(_columns(stored), frame=f"${label}")
+        self.frames[f"$frame.{label}"] = table
+        return Relation(_columns(stored), frame=f"$frame.{label}")
 
     def _file(self, connection: duckdb.DuckDBPyConnection, path: Path) -> Relation | None:
         try:

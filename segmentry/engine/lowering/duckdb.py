@@ -47,7 +47,9 @@ def _distance_km(lat: Expr, lon: Expr, lat0: Expr, lon0: Expr) -> Expr:
     across = sql.total([call("cos", _radians(lat.copy())), call("cos", _radians(lat0.copy())), half_chord(lon, lon0)], exp.Mul)
     chord = sql.infix(exp.Add, half_chord(lat, lat0), across)
     angle = call("asin", call("sqrt", call("least", cast(integer(1), "DOUBLE"), chord)))
-    return _attempt(sql.infix(exp.Mul, cast(text(str(2 * float(EARTH_RADIUS_KM))), "DOUBLE"), angle))
+    distance = _attempt(sql.infix(exp.Mul, cast(text(str(2 * float(EARTH_RADIUS_KM))), "DOUBLE"), angle))
+    # `least` passes over a NULL, so what is missing is said apart
+    return when(sql.all_of(sql.is_set(part.copy()) for part in (lat, lon, lat0, lon0)), distance)
 
 
 def _moved(instant: Expr, micros: Expr) -> Expr:
