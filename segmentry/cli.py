@@ -22,6 +22,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -42,6 +43,7 @@ class Root(click.Group):
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run one command and end the process with its exit code."""
         settings = Settings()
+        _open_closed_streams()
         words = list(sys.argv[1:] if args is None else args)
         if COMPLETION in os.environ:
             sys.exit(shell_complete(self, {}, PROGRAM, COMPLETION, os.environ[COMPLETION]))
@@ -100,6 +102,13 @@ def _traced(code: int) -> int:
     if os.environ.get("SEGMENTRY_DEBUG"):
         traceback.print_exc()
     return code
+
+
+def _open_closed_streams() -> None:
+    """A closed stdout or stderr (`>&-`) reads as None in Python; what goes there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
 def _forget_stdout() -> None:

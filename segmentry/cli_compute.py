@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from segmentry.cli_options import INSTANT, WAIT, Settings, pass_settings, workspace_options
+from segmentry.cli_options import INSTANT, WAIT, WAIT_HELP, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
 
 
@@ -15,7 +15,7 @@ from segmentry.cli_output import print_frame, print_json, print_text
 @click.option("--as-of", type=INSTANT, help="The run's instant, for instance 2026-01-31T09:00Z. Default: now.")
 @click.option("--dry-run", is_flag=True, help="Compute and show, store nothing.")
 @click.option("--explain", is_flag=True, help="Print the plan too, with estimated and actual rows.")
-@click.option("--wait", type=WAIT, help="Wait so long for another run to end (30s, 10m, 2h). Default: not at all, exit 75.")
+@click.option("--wait", type=WAIT, help=WAIT_HELP)
 @click.option("--first-run", is_flag=True, help="Make the state folder if there is none.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()

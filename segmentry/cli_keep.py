@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from segmentry.cli_options import Settings, pass_settings, workspace_options
+from segmentry.cli_options import WAIT, WAIT_HELP, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_json
 from segmentry.engine.render import cell
 
 
 @click.command()
+@click.option("--wait", type=WAIT, help=WAIT_HELP)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def gc(settings: Settings, form: str) -> None:
+def gc(settings: Settings, wait: timedelta | None, form: str) -> None:
     """Remove membership files that are past their retention, and what a killed run left behind."""
-    _tell(settings.open().gc(), form)
+    _tell(settings.open().gc(wait=wait), form)
 
 
 @click.command()
 @click.argument("keys", metavar="KEY...", nargs=-1)
 @click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with one key a line.")
+@click.option("--wait", type=WAIT, help=WAIT_HELP)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, form: str) -> None:
+def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, wait: timedelta | None, form: str) -> None:
     """Erase the contacts with these KEYs from everything that is stored, and write a certificate of it.
 
     Their rows in your own files are yours to erase; the certificate lists where.
@@ -34,10 +38,10 @@ def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, form: s
     named = [*keys, *(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip())] if file else list(keys)
     if not named:
         raise click.UsageError("name the contacts: KEY..., or --file FILE.")
-    _tell(settings.open().forget(named), form)
+    _tell(settings.open().forget(named, wait=wait), form)
 
 
-def _tell(found: dict[str, object], form: str) -> None:
+def _tell(found: Mapping[str, object], form: str) -> None:
     if form == "json":
         print_json(found)
         return

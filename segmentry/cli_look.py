@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,43 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 20
 """Rows of contacts that a table shows unless --limit says otherwise; files and pipes get all of them."""
+
+
+@dataclass
+class Wanted:
+    """What the row options ask for. UsageError for options that clash, before anything is read."""
+
+    columns: str | None
+    limit: int | None
+    form: str | None
+    output: Path | None
+    safe: bool
+
+    def __post_init__(self) -> None:
+        self.chosen = chosen_format(self.form, self.output, safe=self.safe)
+
+    def show(self, rows: pl.LazyFrame, settings: Settings) -> None:
+        """Print the rows, or write them."""
+        if self.columns is not None:
+            rows = rows.select(_known([name.strip() for name in self.columns.split(",")], rows.collect_schema().names()))
+        if self.limit is None and self.chosen == "table":
+            shown = rows.head(TABLE_ROWS + 1).collect()
+            emit(shown.head(TABLE_ROWS), "table")
+            if shown.height > TABLE_ROWS:
+                settings.talk.say(f"the first {TABLE_ROWS}; --limit 0 prints all, --output FILE writes them to a file")
+        else:
+            emit(rows.head(self.limit) if self.limit else rows, self.chosen, output=self.output, safe=self.safe)
+
+
+def _known(wanted: list[str], columns: list[str]) -> list[str]:
+    """The wanted columns; UsageError for one that contacts don't have."""
+    from segmentry.rules.suggest import nearest
+
+    for name in wanted:
+        if name not in columns:
+            near = nearest(name, columns)
+            raise click.UsageError(f"contacts have no column `{name}`" + (f"; did you mean `{near}`?" if near else "."))
+    return wanted
 
 
 def row_options(function: Function) -> Function:
@@ -51,11 +89,11 @@ def segments(settings: Settings, form: str | None, output: Path | None) -> None:
 @pass_settings
 def members(settings: Settings, /, segment: str, run: str | None, **options: Any) -> None:
     """Print the contacts who are in SEGMENT, as the last run left it."""
-    workspace = settings.open()
-    found = workspace.found_members(segment, run)
+    wanted = Wanted(**options)
+    found = settings.open().found_members(segment, run)
     if found.notice:
         settings.talk.warn(found.notice)
-    _contacts(settings, found.rows, **options)
+    wanted.show(found.rows, settings)
 
 
 @click.command()
@@ -68,30 +106,8 @@ def contacts(settings: Settings, /, rule: str, as_of: datetime | None, **options
 
     The rule is evaluated on today's snapshot; nothing is stored.
     """
-    _contacts(settings, settings.open().contacts(rule, as_of=as_of), **options)
-
-
-def _contacts(
-    settings: Settings, rows: pl.LazyFrame, columns: str | None, limit: int | None, form: str | None, output: Path | None, safe: bool
-) -> None:
-    from segmentry.rules.suggest import nearest
-
-    chosen = chosen_format(form, output, safe=safe)
-    if columns is not None:
-        wanted = [name.strip() for name in columns.split(",") if name.strip()]
-        known = rows.collect_schema().names()
-        for name in wanted:
-            if name not in known:
-                near = nearest(name, known)
-                raise click.UsageError(f"contacts have no column `{name}`" + (f"; did you mean `{near}`?" if near else "."))
-        rows = rows.select(wanted)
-    if limit is None and chosen == "table":
-        shown = rows.head(TABLE_ROWS + 1).collect()
-        emit(shown.head(TABLE_ROWS), chosen)
-        if shown.height > TABLE_ROWS:
-            settings.talk.say(f"the first {TABLE_ROWS}; --limit 0 prints all, --output FILE writes them to a file")
-        return
-    emit(rows.head(limit) if limit else rows, chosen, output=output, safe=safe)
+    wanted = Wanted(**options)
+    wanted.show(settings.open().contacts(rule, as_of=as_of), settings)
 
 
 @click.command()
@@ -129,13 +145,14 @@ def diff(
 
 @click.command()
 @click.argument("segment", type=SEGMENT)
+@click.option("--contacts", is_flag=True, help="Every contact that came or went, instead.")
 @format_options(files=True)
 @workspace_options()
 @pass_settings
-def history(settings: Settings, segment: str, form: str | None, output: Path | None) -> None:
+def history(settings: Settings, segment: str, contacts: bool, form: str | None, output: Path | None) -> None:
     """Show SEGMENT's size run by run, and how many came and went."""
     chosen = chosen_format(form, output)
-    emit(settings.open().history(segment), chosen, output=output, grouped=("size", "entered", "exited"))
+    emit(settings.open().history(segment, contacts=contacts), chosen, output=output, grouped=("size", "entered", "exited"))
 
 
 @click.command()

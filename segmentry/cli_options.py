@@ -189,4 +189,5 @@ def _completion_workspace(context: click.Context) -> Path:
     return Path(os.environ.get("SEGMENTRY_WORKSPACE", "."))
 
 
+WAIT_HELP = "Wait so long for another run to end (30s, 10m, 2h). Default: not at all, exit 75."
 INSTANT, WAIT, SEGMENT = Instant(), Wait(), SegmentName()

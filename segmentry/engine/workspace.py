@@ -12,7 +12,9 @@ from uuid import uuid4
 import polars as pl
 
 from segmentry.engine import checking, looking
+from segmentry.engine.config import parse_length
 from segmentry.engine.explain import Explanation, explain
+from segmentry.engine.forgetting import forget
 from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.instants import instant
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load
@@ -145,7 +147,7 @@ class Workspace:
             full=full,
             first_run=first_run,
             dry_run=dry_run,
-            wait=wait.total_seconds() if wait else 0.0,
+            wait=_seconds(wait),
             progress=progress,
         )
         return Run(done, {name: segment.label for name, segment in loaded.segments.items()})
@@ -201,6 +203,25 @@ class Workspace:
         except NoState:
             return looking.status(loaded, None, _now())
 
+    # ------------------------------------------------------------ keeping
+
+    def gc(self, *, wait: timedelta | None = None) -> dict[str, int]:
+        """Removes memberships past the workspace's retention, and what killed runs left: counts of runs, files and bytes.
+
+        Changes are kept. Raises LeaseHeld.
+        """
+        keep = parse_length(self.load().config.retention.memberships)
+        with self._state() as state:
+            return state.gc(keep, _now(), wait=_seconds(wait))
+
+    def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
+        """Erases contacts from everything that is stored: the certificate, with what only you can erase.
+
+        Raises LeaseHeld, and SegmentryError for what can't be a key.
+        """
+        with self._state() as state:
+            return forget(self.load(), state, keys, _now(), wait=_seconds(wait))
+
     # ------------------------------------------------------------ within
 
     def moment(self, as_of: When = None) -> Moment:
@@ -230,6 +251,10 @@ class Workspace:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _seconds(wait: timedelta | None) -> float:
+    return wait.total_seconds() if wait else 0.0
 
 
 def _instant(given: datetime | str) -> datetime:

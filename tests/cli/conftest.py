@@ -117,3 +117,11 @@ def shop(tmp_path: Path) -> Shop:
 def shop_after_a_run(shop: Shop) -> Shop:
     shop.run("recompute", "--first-run", "--as-of", "2026-03-01T12:00Z")
     return shop
+
+
+@pytest.fixture(scope="session")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop after its first run, shared by tests that only look."""
+    shop = build(tmp_path_factory.mktemp("settled"))
+    shop.run("recompute", "--first-run", "--as-of", "2026-03-01T12:00Z")
+    return shop
