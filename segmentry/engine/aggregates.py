@@ -48,7 +48,7 @@ class Parts:
         self.scale = scale
 
     def of(self, node: Aggregate, rows: sql.Expr, value: Sql | None, alone: bool) -> dict[str, Part]:
-        """The parts of one event function, by role. `rows` chooses the rows, `value` is its property; `alone`: no other table has that event."""
+        """The parts of one event function, by role. `value` is its property; `alone`: no other table has that event."""
         function = node.function
         if function == "count":
             return {"count": self._count("count", rows, sql.integer(1))}

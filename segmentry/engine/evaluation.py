@@ -6,7 +6,7 @@ The seam for another engine is `backends/`: this module only asks a backend to m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,8 +123,8 @@ class Evaluation:
         with self._timed("contacts"):
             query = contact_rows(DUCKDB, self.snapshot.contacts, sorted(wanted))
             if self._restricted:
-                query = sql.select({KEY: sql.column(KEY)} | {sql.user(c): sql.column(sql.user(c)) for c in sorted(wanted)}, sql.subquery(query, "c"))
-                query.set("where", exp.Where(this=_among(sql.column(KEY), CHOSEN)))
+                names = [KEY, *(sql.user(name) for name in sorted(wanted))]
+                query = sql.select({name: sql.column(name) for name in names}, sql.subquery(query, "c"), _among(sql.column(KEY), CHOSEN))
             self._create(SNAPSHOT, query)
         self._count(self.snapshot.contacts.relation, {*wanted, self.snapshot.contacts.key})
         self._columns = wanted
@@ -152,7 +152,8 @@ class Evaluation:
         numbers = pl.int_range(len(alignment.position_of_row), dtype=pl.UInt32, eager=True)
         rows = rows.scatter(alignment.position_of_row, numbers)
         self._database.register(POSITIONS, pl.DataFrame({ROW: rows}).with_row_index(POSITION))
-        query = sql.select({POSITION: sql.column(POSITION, "p"), **fields}, exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True))
+        positions = exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True)
+        query = sql.select({POSITION: sql.column(POSITION, "p"), **fields}, positions)
         on = exp.EQ(this=row, expression=sql.column(ROW, "p"))
         query.set("joins", [exp.Join(this=snapshot, on=on, side="LEFT")])
         query.set("order", exp.Order(expressions=[exp.Ordered(this=sql.column(POSITION, "p"))]))
@@ -280,10 +281,9 @@ class Evaluation:
                 sql.subquery(rows, "e"),
             )
             grouped.set("group", exp.Group(expressions=[sql.column(KEY)]))
-            query = sql.select(
-                {"position": sql.cast(sql.column(POSITION, "c"), "UINTEGER"), "digest": sql.column("digest", "g"), "rows": sql.column("rows", "g")},
-                sql.subquery(grouped, "g"),
-            )
+            position = sql.cast(sql.column(POSITION, "c"), "UINTEGER")
+            columns_out = {"position": position, "digest": sql.column("digest", "g"), "rows": sql.column("rows", "g")}
+            query = sql.select(columns_out, sql.subquery(grouped, "g"))
             contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
             query.set("joins", [exp.Join(this=contacts, on=exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g")))])
             found = self._fetch(query).sort("position")
@@ -356,6 +356,3 @@ def _check_keys(keys: pl.Series) -> None:
 
 def _contacts(number: int) -> str:
     return f"{number:,} contact{'s' if number != 1 else ''}"
-
-
-Named = Callable[[str], str]

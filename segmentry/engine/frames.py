@@ -13,7 +13,7 @@ import pyarrow as pa
 from segmentry.engine.columns import key_kind, language_type, shown
 from segmentry.engine.pinned import FileProblem, pin_parquet
 from segmentry.engine.snapshot import Column, ContactSource, EventSource, Format, Relation, Snapshot
-from segmentry.engine.textfiles import connect, identifier, literal
+from segmentry.engine.textfiles import connect, literal
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.suggest import nearest
@@ -77,7 +77,7 @@ class _Reader:
         if twice:
             self.problems.append(Diagnostic("S206", f"{label}: the columns `{twice[0]}` and `{twice[1]}` differ only in case"))
             return None
-        table, stored = _stored_types(connection, table, label)
+        table, stored = _stored_types(connection, table)
         self.frames[f"$frame.{label}"] = table
         return Relation(_columns(stored), frame=f"$frame.{label}")
 
@@ -101,7 +101,8 @@ class _Reader:
         at = self._column(table, event.at, label, "at")
         name = self._column(table, event.name, label, "name") if event.name is not None else None
         if at is not None and (at.type is None or at.type.kind not in TIMES):
-            self.problems.append(Diagnostic("S303", f"{label}: `{at.name}` is {shown(at.stored)}; an event's time is a timestamp or a date"))
+            message = f"{label}: `{at.name}` is {shown(at.stored)}; an event's time is a timestamp or a date"
+            self.problems.append(Diagnostic("S303", message))
         if name is not None and (name.type is None or name.type.kind is not Kind.TEXT):
             self.problems.append(Diagnostic("S305", f"{label}: `{name.name}` is {shown(name.stored)}; an event's name is text"))
         if contact is not None and key is not None and key_kind(contact.stored) != key_kind(key.stored):
@@ -128,7 +129,7 @@ def arrow_table(frame: Any) -> pa.Table:
     return pa.RecordBatchReader.from_stream(frame).read_all()
 
 
-def _stored_types(connection: duckdb.DuckDBPyConnection, table: pa.Table, label: str) -> tuple[pa.Table, dict[str, str]]:
+def _stored_types(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
     """The columns' types as DuckDB sees them; a column that it can't see becomes text that no rule can use."""
     stored: dict[str, str] = {}
     seen = table
@@ -161,6 +162,3 @@ def _same_names(names: list[str]) -> tuple[str, str] | None:
             return seen[name.lower()], name
         seen[name.lower()] = name
     return None
-
-
-__all__ = ["EventFrame", "FrameSnapshot", "arrow_table", "identifier", "snapshot_of"]

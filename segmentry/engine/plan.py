@@ -164,7 +164,7 @@ class _Planner:
             number = self.canon.number(node)
             if number in self._step_of_node:
                 continue
-            below = [child for child in nodes.children(node) if isinstance(child, Condition)] if isinstance(node, nodes.COMBINATIONS) else []
+            below = _below(node)
             if below and not entered:
                 pending.append((node, True))
                 pending.extend((child, False) for child in below)
@@ -285,3 +285,10 @@ def _aggregate_columns(scan: EventScan) -> list[str]:
 
 def _copied(parts: Mapping[str, Joined]) -> dict[str, Joined]:
     return {role: Joined(part.value.made(part.value.expr.copy()), part.places) for role, part in parts.items()}
+
+
+def _below(node: Condition) -> list[Condition]:
+    """The conditions that the algebra combines into this one; none below a leaf."""
+    if not isinstance(node, nodes.COMBINATIONS):
+        return []
+    return [child for child in nodes.children(node) if isinstance(child, Condition)]

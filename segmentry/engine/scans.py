@@ -21,9 +21,9 @@ from segmentry.engine.lowering.shapes import Sql, verdict
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.relations import scan
-from segmentry.engine.snapshot import ContactSource, EventSource
-from segmentry.rules.nodes import Aggregate, Call, Events, Field, Node, Scope, Window, children
-from segmentry.rules.types import TEXT, TIMESTAMP, Kind
+from segmentry.engine.snapshot import Column, ContactSource, EventSource
+from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
+from segmentry.rules.types import TIMESTAMP, Kind
 
 CONTACTS = sql.internal("contacts")
 POSITION = sql.internal("position")
@@ -61,8 +61,8 @@ def contact_fields(ops: Operations, source: ContactSource, columns: Iterable[str
     return {(Scope.CONTACT, name): _as_column(ops, source.relation.columns[name], sql.user(name)) for name in columns}
 
 
-def _as_column(ops: Operations, stored: object, name: str) -> Sql:
-    held = read(ops, stored, sql.column(name))  # type: ignore[arg-type]
+def _as_column(ops: Operations, stored: Column, name: str) -> Sql:
+    held = read(ops, stored, sql.column(name))
     return Sql(sql.column(name), held.type, held.held)
 
 
@@ -182,7 +182,9 @@ class EventScans:
 class _EventRows:
     """The rows of one event table as a query, and the lowering of conditions over them."""
 
-    def __init__(self, scans: EventScans, source: EventSource, own: list[str], of_contact: list[str], first: datetime | None, final: datetime) -> None:
+    def __init__(
+        self, scans: EventScans, source: EventSource, own: list[str], of_contact: list[str], first: datetime | None, final: datetime
+    ) -> None:
         self.scans, self.source, self.own, self.of_contact = scans, source, own, of_contact
         self.first, self.final = first, final
         ops, columns = scans.ops, source.relation.columns
@@ -254,7 +256,7 @@ class _EventRows:
         high: object = self.final
         if held == "DATE":
             low, high = midnight_bounds(self.first, self.final)
-        bounds = []
+        bounds: list[sql.Expr] = []
         if low is not None:
             bounds.append(exp.GTE(this=column.copy(), expression=self._literal(low, held)))
         if high is not None:
@@ -344,6 +346,3 @@ class _Grouping:
 def mask_name(source: int, word: int) -> str:
     """The column of one word of a table's masks."""
     return sql.internal(f"{source}.mask{word}")
-
-
-__all__ = ["Call", "EventScan", "EventScans", "TEXT", "Lowering"]

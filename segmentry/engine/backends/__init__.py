@@ -1,0 +1,1 @@
+"""The engines that run a plan; DuckDB is the one there is."""

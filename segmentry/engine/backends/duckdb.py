@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from segmentry.engine.lowering import sql
 
-SETTINGS = {
+SETTINGS: dict[str, str | int | bool] = {
     "TimeZone": "UTC",
     "preserve_insertion_order": True,
     "python_enable_replacements": False,
@@ -43,6 +43,7 @@ class DuckDB:
         temp: Path | None = None,
     ) -> None:
         self.queries = 0
+        self._made: dict[str, str] = {}
         self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-") if temp is None else None
         folder = Path(self._own_temp.name) if self._own_temp else temp
         self._connection = duckdb.connect(":memory:")
@@ -55,8 +56,11 @@ class DuckDB:
             raise
 
     def _lock_down(self, paths: Iterable[str], memory: str | None, threads: int | None, temp: str) -> None:
-        given = {"memory_limit": memory, "threads": threads}
-        settings = {name: value for name, value in given.items() if value is not None} | {"temp_directory": temp} | SETTINGS
+        settings: dict[str, str | int | bool] = {"temp_directory": temp, **SETTINGS}
+        if memory is not None:
+            settings["memory_limit"] = memory
+        if threads is not None:
+            settings["threads"] = threads
         for name, value in settings.items():
             self._set(name, value)
         allowed = exp.Array(expressions=[sql.text(path) for path in sorted(set(paths))])
@@ -66,35 +70,32 @@ class DuckDB:
         self._set("lock_configuration", True)
 
     def _set(self, name: str, value: str | int | bool) -> None:
-        if isinstance(value, bool):
-            literal = sql.boolean(value)
-        else:
-            literal = sql.text(str(value))
+        literal: exp.Expr = sql.boolean(value) if isinstance(value, bool) else sql.text(str(value))
         self._connection.execute(f"set {name} = {sql.render(literal)}")
 
     def create(self, table: str, query: exp.Query) -> None:
         """A temporary table of the query's rows, in their order; one of that name is replaced."""
         self.queries += 1
-        created = exp.Create(
-            this=sql.table(table), kind="TABLE", replace=True, properties=exp.Properties(expressions=[exp.TemporaryProperty()]), expression=query
-        )
-        self._connection.execute(sql.render(created))
+        self._make("TABLE", table, query)
 
     def view(self, name: str, query: exp.Query) -> None:
         """A temporary view: the query under a name."""
-        created = exp.Create(
-            this=sql.table(name), kind="VIEW", replace=True, properties=exp.Properties(expressions=[exp.TemporaryProperty()]), expression=query
-        )
-        self._connection.execute(sql.render(created))
+        self._make("VIEW", name, query)
 
-    def drop(self, table: str) -> None:
-        self._connection.execute(sql.render(exp.Drop(this=sql.table(table), kind="TABLE", exists=True)))
+    def _make(self, kind: str, name: str, query: exp.Query) -> None:
+        former = self._made.get(name)
+        if former is not None:  # `or replace` does not put a view in a table's place
+            self._connection.execute(sql.render(exp.Drop(this=sql.table(name), kind=former)))
+        self._made[name] = kind
+        temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
+        self._connection.execute(sql.render(exp.Create(this=sql.table(name), kind=kind, properties=temporary, expression=query)))
 
     def fetch(self, query: exp.Query) -> pl.DataFrame:
         """The query's rows as a frame."""
         self.queries += 1
         # through `sql`, not `execute`: the latter copies the result once more
-        return self._connection.sql(sql.render(query)).pl()
+        frame: pl.DataFrame = self._connection.sql(sql.render(query)).pl()
+        return frame
 
     def register(self, name: str, frame: object) -> None:
         """Makes an Arrow-speaking frame readable under a name."""

@@ -95,6 +95,3 @@ def midnight_bounds(first: datetime | None, final: datetime | None) -> tuple[dat
     low = first.date() - day if first and first.date() > date.min + day else None
     high = final.date() + day if final and final.date() < date.max - day else None
     return low, high
-
-
-__all__ = ["Calendar", "Operations", "midnight_bounds"]

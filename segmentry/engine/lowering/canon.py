@@ -7,14 +7,8 @@ tree has nodes, and needs no recursion.
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
 
 from segmentry.rules.nodes import Node, children
-
-
-@cache
-def _parts(kind: type[Node]) -> tuple[str, ...]:
-    return tuple(spec.name for spec in fields(kind) if spec.compare)
 
 
 class Canon:
@@ -22,6 +16,7 @@ class Canon:
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
+        self._parts: dict[type[Node], tuple[str, ...]] = {}
         self._of_object: dict[int, tuple[Node, int]] = {}
         self.nodes: list[Node] = []
         self.uses: list[int] = []
@@ -44,7 +39,10 @@ class Canon:
         return self._of_object[id(node)][1]
 
     def _place(self, node: Node) -> int:
-        key = (type(node), *(self._key(getattr(node, name)) for name in _parts(type(node))))
+        kind = type(node)
+        if kind not in self._parts:
+            self._parts[kind] = tuple(spec.name for spec in fields(kind) if spec.compare)
+        key = (kind, *(self._key(getattr(node, name)) for name in self._parts[kind]))
         found = self._numbers.get(key)
         if found is not None:
             return found

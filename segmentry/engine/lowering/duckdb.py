@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from segmentry.engine.lowering import sql
-from segmentry.engine.lowering.operations import Operations
+from segmentry.engine.lowering.operations import Build, Operations
 from segmentry.engine.lowering.sql import Expr, call, cast, integer, null, text, try_cast, when
 
 TRIMMED = " \t\r\n"
@@ -85,7 +85,7 @@ def _lists_joined(*lists: Expr) -> Expr:
     return joined
 
 
-TABLE = {
+TABLE: dict[str, Build] = {
     # ------------------------------------------------------------ types and guards
     "attempt": _attempt,
     "is finite": lambda x: call("isfinite", x),

@@ -24,7 +24,7 @@ HELD_BY_A_DOUBLE = 15
 _WIDE = Context(prec=200, Emin=-9999, Emax=9999)
 
 
-def constant(value: Decimal, type: Type) -> Sql:
+def constant(value: Decimal) -> Sql:
     """A literal number, exact."""
     scale = max(0, -int(value.as_tuple().exponent)) if isinstance(value.as_tuple().exponent, int) else 0
     unscaled = int(value.scaleb(scale, _WIDE))
@@ -35,6 +35,7 @@ def constant(value: Decimal, type: Type) -> Sql:
 
 
 def literal_held(unscaled: int, scale: int) -> str:
+    """How the number `unscaled / 10^scale` is held."""
     digits = max(len(str(abs(unscaled))), scale, 1)
     if scale:
         return f"DECIMAL({digits},{scale})"
@@ -171,10 +172,7 @@ class Numbers:
         (whole_1, scale_1), (whole_2, scale_2) = digits_of(left), digits_of(right)
         scale = max(scale_1, scale_2)
         digits = max(whole_1, whole_2) + scale + (op != "%")
-        if scale == 0:
-            held = "BIGINT" if digits <= HELD_IN_64_BITS else "HUGEINT"
-        else:
-            held = f"DECIMAL({min(digits, MAX_DIGITS)},{scale})"
+        held = held_as(exact(digits, scale))
         attempt = digits > MAX_DIGITS and scale > 0
         parts = [self.cast(left, held, attempt), self.cast(right, held, attempt)]
         expr = self.ops("remainder", parts[0].expr, parts[1].expr) if op == "%" else sql.infix(_INFIX[op], parts[0].expr, parts[1].expr)
@@ -200,7 +198,7 @@ class Numbers:
 
     def negated(self, value: Sql, type: Type) -> Sql:
         if isinstance(value.constant, Decimal):
-            return constant(-value.constant, type)
+            return constant(-value.constant)
         value = self._signed(value)
         return value.made(exp.Neg(this=sql.paren(value.expr)), type)
 
@@ -222,7 +220,7 @@ class Numbers:
 
     def _signed(self, value: Sql) -> Sql:
         """An integer wide enough for its own negative."""
-        if not is_integer(value) or value.held in ("HUGEINT",):
+        if not is_integer(value) or value.held == "HUGEINT":
             return value
         return self.cast(value, "BIGINT" if INTEGERS[value.held] <= HELD_IN_64_BITS else "HUGEINT")
 

@@ -14,7 +14,7 @@ from segmentry.engine.lowering import sql
 Build = Callable[..., sql.Expr]
 
 
-class NotExpressible(Exception):
+class NotExpressible(Exception):  # noqa: N818 -- says what is so, as the other errors of ours
     """This engine has no way to say that operation with the same meaning."""
 
 

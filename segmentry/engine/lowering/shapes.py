@@ -66,6 +66,7 @@ def digits_of(value: Sql) -> tuple[int, int]:
 
 
 def is_integer(value: Sql) -> bool:
+    """Whether it is held as an integer."""
     return value.held in INTEGERS
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlglot import exp
 
-Expr = exp.Expression
+Expr = exp.Expr
 
 
 def internal(name: str) -> str:
@@ -22,18 +22,22 @@ def user(name: str) -> str:
 
 
 def identifier(name: str) -> exp.Identifier:
+    """A name, always quoted."""
     return exp.Identifier(this=name, quoted=True)
 
 
 def column(name: str, table: str | None = None) -> exp.Column:
+    """A column, of a table where that must be said."""
     return exp.Column(this=identifier(name), table=identifier(table) if table else None)
 
 
 def table(name: str) -> exp.Table:
+    """A table or view."""
     return exp.Table(this=identifier(name))
 
 
 def text(value: str) -> exp.Literal:
+    """A text literal."""
     return exp.Literal.string(value)
 
 
@@ -46,14 +50,17 @@ def number(digits: str | int) -> Expr:
 
 
 def integer(value: int) -> Expr:
+    """A whole number."""
     return number(value)
 
 
 def null() -> exp.Null:
+    """NULL."""
     return exp.Null()
 
 
 def boolean(value: bool) -> exp.Boolean:
+    """TRUE or FALSE."""
     return exp.Boolean(this=value)
 
 
@@ -63,31 +70,41 @@ def call(function: str, *args: Expr) -> exp.Anonymous:
 
 
 def cast(value: Expr, to: str) -> exp.Cast:
+    """`cast(value as to)`."""
     return exp.Cast(this=value, to=exp.DataType.build(to, dialect="duckdb", udt=True))
 
 
 def try_cast(value: Expr, to: str) -> exp.TryCast:
+    """`try_cast(value as to)`: NULL where the value does not fit."""
     return exp.TryCast(this=value, to=exp.DataType.build(to, dialect="duckdb", udt=True))
+
+
+_CLOSED = (exp.Column, exp.Literal, exp.Anonymous, exp.Paren, exp.Cast, exp.Case, exp.Boolean)
+"""Expressions that no operator beside them can tear apart."""
 
 
 def paren(value: Expr) -> Expr:
     """The same in brackets, where precedence could matter."""
-    return value if isinstance(value, exp.Column | exp.Literal | exp.Anonymous | exp.Paren | exp.Cast | exp.Case | exp.Boolean) else exp.Paren(this=value)
+    return value if isinstance(value, _CLOSED) else exp.Paren(this=value)
 
 
 def infix(kind: type[exp.Binary], left: Expr, right: Expr) -> Expr:
+    """`left operator right`."""
     return kind(this=paren(left), expression=paren(right))
 
 
 def negation(value: Expr) -> Expr:
+    """`not value`."""
     return exp.Not(this=paren(value))
 
 
 def is_null(value: Expr) -> Expr:
+    """`value is null`."""
     return exp.Is(this=paren(value), expression=null())
 
 
 def is_set(value: Expr) -> Expr:
+    """`not value is null`."""
     return negation(is_null(value))
 
 
@@ -119,6 +136,7 @@ def total(items: Sequence[Expr], kind: type[exp.Binary] = exp.Add) -> Expr:
 
 
 def when(condition: Expr, then: Expr, otherwise: Expr | None = None) -> exp.Case:
+    """`case when condition then ... else ... end`; without an `otherwise`, NULL."""
     return exp.Case(ifs=[exp.If(this=condition, true=then)], default=otherwise)
 
 
@@ -138,6 +156,7 @@ def select(columns: Mapping[str, Expr], source: Expr, where: Expr | None = None)
 
 
 def subquery(query: exp.Query, name: str) -> exp.Subquery:
+    """A query as something to select from."""
     return exp.Subquery(this=query, alias=exp.TableAlias(this=identifier(name)))
 
 

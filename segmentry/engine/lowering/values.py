@@ -122,7 +122,7 @@ class Lowering:
         if isinstance(value, bool):
             return Sql(sql.boolean(value), BOOLEAN, "BOOLEAN", constant=value)
         if isinstance(value, Decimal):
-            return constant(value, node.type)
+            return constant(value)
         if isinstance(value, str):
             return Sql(sql.text(value), TEXT, "VARCHAR", constant=value)
         if isinstance(value, datetime):
