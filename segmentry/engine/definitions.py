@@ -18,9 +18,10 @@ from segmentry.errors import RuleError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import And, Condition, Listed, Member, Not, Or, walk
+from segmentry.rules.nodes import And, Condition, Listed, Not, Or
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
+from segmentry.rules.references import references
 from segmentry.rules.schema import Schema
 
 LANGUAGE = 1
@@ -94,11 +95,8 @@ def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -
 
 def digest_of_keys(keys: pl.Series) -> str:
     """Tells lists with different keys apart, in whatever order they stand."""
-    digest = hashlib.sha256()
-    for key in sorted({str(key) for key in keys.to_list()}):
-        digest.update(key.encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
+    ordered = keys.cast(pl.String()).unique().sort().to_list()
+    return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
 
 
 def check_segments(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], list[Diagnostic]]:
@@ -138,11 +136,6 @@ def composed(rule: Condition | None, definition: SegmentDefinition, list_name: C
     if definition.exclude is not None:
         rule = And((rule, Not(Listed(list_name(definition.exclude)))))
     return rule
-
-
-def references(condition: Condition) -> set[str]:
-    """The segments that a condition names itself."""
-    return {node.segment for node in walk(condition) if isinstance(node, Member)}
 
 
 def reaching(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[str]:

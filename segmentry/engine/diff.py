@@ -16,7 +16,11 @@ def moves(segment: str, former: pl.Series, current: pl.Series, start: int = 0) -
     """Who changed in one segment between two bitmaps of equal length that begin at position `start`."""
     changed = (former ^ current).arg_true()
     return pl.DataFrame(
-        {"segment": pl.repeat(segment, len(changed), dtype=pl.String(), eager=True), "position": changed + start, "entered": current.gather(changed)},
+        {
+            "segment": pl.repeat(segment, len(changed), dtype=pl.String(), eager=True),
+            "position": changed + start,
+            "entered": current.gather(changed),
+        },
         schema=MOVES,
     )
 

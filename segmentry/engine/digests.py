@@ -25,6 +25,7 @@ from segmentry.engine.state.state import State
 ENGINE = f"duckdb {duckdb.__version__}"
 """Digests of another version can't be compared with ours."""
 
+
 class Digester(Protocol):
     """The part of an evaluation that makes digests, by position."""
 
@@ -42,7 +43,11 @@ class Reads:
     engine: str = ENGINE
 
     def to_json(self) -> dict[str, Any]:
-        return {"contacts": list(self.contacts), "events": {key: list(columns) for key, columns in self.events.items()}, "engine": self.engine}
+        return {
+            "contacts": list(self.contacts),
+            "events": {key: list(columns) for key, columns in self.events.items()},
+            "engine": self.engine,
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reads:
@@ -116,16 +121,22 @@ def keep_event_digests(
     drafts: list[EventFileDraft] = []
     for made in digests.made:
         file, key = made.file, source_key(snapshot.events[made.source])
-        drafts.append(EventFileDraft(key, file.path, file.size, file.modified, file.digest, reads.events[key], reads.engine, path, len(frames)))
+        drafts.append(
+            EventFileDraft(key, file.path, file.size, file.modified, file.digest, reads.events[key], reads.engine, path, len(frames))
+        )
         frames.append(made.frame)
     for record in digests.kept:
         moved = placement.former_positions is not None
         home: tuple[FileRef, int] = (path, len(frames)) if moved else (record.file, record.part)
-        drafts.append(EventFileDraft(record.source, record.path, record.size, record.modified, record.digest, record.columns, record.engine, *home))
+        drafts.append(
+            EventFileDraft(record.source, record.path, record.size, record.modified, record.digest, record.columns, record.engine, *home)
+        )
         if moved:
             frames.append(_moved(state.event_digests(record), placement))
     if frames:
-        parts = [frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows") for number, frame in enumerate(frames)]
+        parts = [
+            frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows") for number, frame in enumerate(frames)
+        ]
         staging.write(path, "events", pl.concat(parts).sort("part", "position"))
     return drafts
 
@@ -152,7 +163,9 @@ def contacts_differ(
     return pl.concat([(before.head(common) != now.head(common)).alias("differs"), new.alias("differs")])
 
 
-def events_differ(state: State, snapshot: Snapshot, digests: EventDigests, reads: Reads, former: Reads, digester: Digester, placement: Placement) -> pl.Series | bool:
+def events_differ(
+    state: State, snapshot: Snapshot, digests: EventDigests, reads: Reads, former: Reads, digester: Digester, placement: Placement
+) -> pl.Series | bool:
     """Whose events differ from the former run's: Boolean per position, or one answer for all.
 
     Per contact, the sums over the files that are rewritten or gone are compared with those over the files that are new or
@@ -178,7 +191,10 @@ def events_differ(state: State, snapshot: Snapshot, digests: EventDigests, reads
 def _differing(before: Sequence[pl.DataFrame], now: Sequence[pl.DataFrame], size: int) -> pl.Series:
     """The positions whose sums of digests, or numbers of rows, are not equal."""
     signs = [frame.select("position", "digest", pl.col("rows").cast(pl.Int64())) for frame in now]
-    signs += [frame.select("position", (pl.lit(0, pl.UInt64()) - pl.col("digest")).alias("digest"), -pl.col("rows").cast(pl.Int64())) for frame in before]
+    signs += [
+        frame.select("position", (pl.lit(0, pl.UInt64()) - pl.col("digest")).alias("digest"), -pl.col("rows").cast(pl.Int64()))
+        for frame in before
+    ]
     nobody = pl.repeat(False, size, dtype=pl.Boolean(), eager=True).alias("differs")
     if not signs:
         return nobody

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, reaching, references
+from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, reaching
 from segmentry.rules.nodes import Always, And, AtLeast, Condition, Listed, Member, Not, Or, walk
+from segmentry.rules.references import references
 
 FORMER_LISTS = "lists:"
 FORMER_DEFINITIONS = "former:"
@@ -43,7 +44,9 @@ class Scenario:
 
 def former_lists(current: Rules, former: Definitions) -> Scenario:
     """Today's rules with the lists of the former run, as they were."""
-    definitions = {name: _with_former_lists(definition, former.segments.get(name)) for name, definition in current.definitions.segments.items()}
+    definitions = {
+        name: _with_former_lists(definition, former.segments.get(name)) for name, definition in current.definitions.segments.items()
+    }
     changed = Rules(current.conditions, replace(current.definitions, segments=definitions))
     return _scenario(FORMER_LISTS, changed.whole(_as_it_was(current.definitions, former)), current.whole())
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from segmentry import __version__
+from segmentry.engine.digests import ENGINE
+from segmentry.engine.state import SegmentFigures
+from segmentry.rules.zones import tzdata_version
+
 Progress = Callable[[str, float], None]
 """Called with the stage that begins and the share of the run that is done, 0 to 1."""
 
@@ -47,3 +52,19 @@ def segment_report(sizes: Mapping[str, int], changes: pl.DataFrame, firsts: Mapp
     for name, size in firsts.items():
         counts[name]["entered"] = {"rule": size} if size else {}
     return {name: {"size": sizes[name], **counts[name]} for name in sorted(sizes)}
+
+
+def figures(sizes: Mapping[str, int], changes: pl.DataFrame, firsts: tuple[str, ...]) -> dict[str, SegmentFigures]:
+    """Each segment's figures in a run; the members of one computed for the first time are its entries."""
+    counts = {(segment, change): rows for segment, change, rows in changes.group_by("segment", "change").len().iter_rows()}
+    return {
+        name: SegmentFigures(
+            size, size if name in firsts else counts.get((name, "entered"), 0), counts.get((name, "exited"), 0), name in firsts
+        )
+        for name, size in sizes.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a run's answer may depend on beside its definitions and data."""
+    return {"segmentry": __version__, "engine": ENGINE, "tzdata": tzdata_version()}

@@ -15,25 +15,22 @@ from typing import Any
 
 import polars as pl
 
-from segmentry import __version__
 from segmentry.engine import digests as digesting
 from segmentry.engine.columns import key_kind
 from segmentry.engine.comparing import Answers, Question, explained, first_question, question
-from segmentry.engine.definitions import check_segments, definitions_of
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.evaluation import Counters, Evaluation
 from segmentry.engine.former import FormerRun
-from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
-from segmentry.engine.otherwise import Rules, Scenario
+from segmentry.engine.otherwise import Scenario
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, aligned, first_placement, place
-from segmentry.engine.report import Progress, Stopwatch, segment_report, unseen
-from segmentry.engine.schemas import source_name
+from segmentry.engine.prepared import Prepared, columns_used, prepare
+from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
 from segmentry.engine.snapshot import Snapshot
-from segmentry.engine.sources import files_of, pin, schema_changes, schema_of, snapshot_to_json, verify_unchanged
-from segmentry.engine.state import RunRecord, SegmentFigures, State, Status
+from segmentry.engine.sources import files_of, schema_changes, snapshot_to_json, verify_unchanged
+from segmentry.engine.state import RunRecord, State, Status
 from segmentry.engine.state.commit import EventFileDraft, FileRef, RunDraft
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
@@ -42,10 +39,8 @@ from segmentry.engine.state.state import wall_clock
 from segmentry.engine.storing import Stored, changes_of, returned_moves, store_contacts, store_members
 from segmentry.errors import ClockError, NoState, SourceChanged, SourceError
 from segmentry.rules.diagnostics import Diagnostic, Severity
-from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import Condition, Events, Field, Scope, walk
-from segmentry.rules.schema import Schema
-from segmentry.rules.zones import tzdata_version
+from segmentry.rules.ground import Clock
+from segmentry.rules.nodes import Condition
 
 Clocked = Callable[[], datetime]
 
@@ -107,18 +102,6 @@ class _Computed:
     changes: Callable[[], pl.DataFrame]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A workspace checked against one pinned snapshot, before anything is evaluated."""
-
-    snapshot: Snapshot
-    clock: Clock
-    rules: Rules
-    lists: Mapping[str, pl.Series]
-    warnings: tuple[Diagnostic, ...]
-    schema: Schema
-
-
 def recompute(
     workspace: LoadedWorkspace,
     *,
@@ -149,7 +132,8 @@ def recompute(
         now = (now or clock()).astimezone(UTC)  # after a wait, so that it is not before the run that was waited for
         if accepted is not None and now < accepted.started:
             raise ClockError(
-                f"the clock reads {_shown(now)}, and the accepted run {accepted.id} began later, at {_shown(accepted.started)}: set the clock right"
+                f"the clock reads {_shown(now)}, and the accepted run {accepted.id} began later, at {_shown(accepted.started)}:"
+                " set the clock right"
             )
         settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
         place = Place(state, lease, throwaway)
@@ -158,19 +142,6 @@ def recompute(
             return _Run(workspace, settings, place, former).compute()
         except SourceChanged:
             return _Run(workspace, settings, place, former).compute()
-
-
-def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -> Prepared:
-    """The workspace's rules and lists checked against the snapshot of `as_of`; raises SourceError and RuleError with every problem."""
-    config = workspace.config
-    clock = Clock(as_of, config.timezone, config.week_start)
-    snapshot = pin(config, clock.as_of, workspace.root, workspace.document)
-    schema = schema_of(snapshot, workspace.names, look=look)
-    conditions, warnings = check_segments(workspace, schema)
-    key = snapshot.contacts.relation.columns[snapshot.contacts.key]
-    lists = {name: read_list(path, key, name).keys for name, path in workspace.lists().items()}
-    grounded = {name: None if condition is None else ground(condition, clock) for name, condition in conditions.items()}
-    return Prepared(snapshot, clock, Rules(grounded, definitions_of(workspace, lists)), lists, tuple(warnings), schema)
 
 
 def _open(workspace: LoadedWorkspace, throwaway: Path | None, *, first_run: bool, clock: Clocked) -> State:
@@ -211,16 +182,28 @@ class _Run:
         self.historical = self.former is not None and self.settings.as_of <= self.former.record.as_of
 
     def compute(self) -> Recomputed:
+        """Everything, up to and with the commit. Raises SourceChanged if a file changed under the reader: try once more."""
+        snapshot: list[Snapshot] = []
+        try:
+            return self._compute(snapshot)
+        except Exception:
+            if self.place.lease is not None:  # whoever lost the lease has lost its files too, and would fail in any way
+                with self.place.state.catalog.reading() as connection:
+                    self.place.lease.check(connection)
+            for pinned in snapshot:  # a file that changed under the reader explains whatever else went wrong
+                verify_unchanged(pinned)
+            raise
+        finally:
+            self.staging.remove()
+
+    def _compute(self, pinned: list[Snapshot]) -> Recomputed:
         watch = self.settings.watch
         with watch.stage("check"):
             prepared = prepare(self.workspace, self.settings.as_of)
+            pinned.append(prepared.snapshot)
             warnings = prepared.warnings + self._schema_changes(prepared)
-        try:
-            with self._evaluation(prepared.snapshot, prepared.clock) as evaluation:
-                computed = self._computed(prepared, evaluation)
-        except Exception:
-            verify_unchanged(prepared.snapshot)  # a file that changed under the reader explains whatever went wrong
-            raise
+        with self._evaluation(prepared.snapshot, prepared.clock) as evaluation:
+            computed = self._computed(prepared, evaluation)
         verify_unchanged(prepared.snapshot)
         draft = replace(computed.draft, report=self._report(prepared, computed))
         if self.place.lease is None:
@@ -239,7 +222,9 @@ class _Run:
         if self.former is None:
             return ()
         then = self.former.definitions.segments
-        unchanged = {name: rule for name, rule in prepared.rules.conditions.items() if then.get(name) == prepared.rules.definitions.segments[name]}
+        unchanged = {
+            name: rule for name, rule in prepared.rules.conditions.items() if then.get(name) == prepared.rules.definitions.segments[name]
+        }
         found = schema_changes(self.former.snapshot, prepared.snapshot, columns_used(unchanged, prepared.snapshot))
         if any(problem.severity is Severity.ERROR for problem in found):
             raise SourceError(found)
@@ -448,39 +433,6 @@ class _Run:
             ],
             "lists": {name: {"unknown_keys": unknown} for name, unknown in sorted(counters.unknown_keys.items()) if name in prepared.lists},
         }
-
-
-def figures(sizes: Mapping[str, int], changes: pl.DataFrame, firsts: tuple[str, ...]) -> dict[str, SegmentFigures]:
-    """Each segment's figures in a run; the members of one computed for the first time are its entries."""
-    counts = {(segment, change): rows for segment, change, rows in changes.group_by("segment", "change").len().iter_rows()}
-    return {
-        name: SegmentFigures(size, size if name in firsts else counts.get((name, "entered"), 0), counts.get((name, "exited"), 0), name in firsts)
-        for name, size in sizes.items()
-    }
-
-
-def versions() -> dict[str, str]:
-    """What a run's answer may depend on beside its definitions and data."""
-    return {"segmentry": __version__, "engine": digesting.ENGINE, "tzdata": tzdata_version()}
-
-
-def columns_used(rules: Mapping[str, Condition | None], snapshot: Snapshot) -> dict[tuple[str, str], list[str]]:
-    """Which rules read each column, by source and column."""
-    used: dict[tuple[str, str], list[str]] = {}
-    for name, rule in rules.items():
-        if rule is None:
-            continue
-        found = {("contacts", field.name) for field in _fields(rule, Scope.CONTACT)}
-        for events in (node for node in walk(rule) if isinstance(node, Events)):
-            tables = [source for source in snapshot.events if events.event is None or source.event in (None, events.event)]
-            found |= {(source_name(source), field.name) for source in tables for field in _fields(rule, Scope.EVENT)}
-        for place in sorted(found):
-            used.setdefault(place, []).append(name)
-    return used
-
-
-def _fields(rule: Condition, scope: Scope) -> list[Field]:
-    return [node for node in walk(rule) if isinstance(node, Field) and node.scope is scope]
 
 
 def _all_changes(

@@ -138,6 +138,8 @@ class _FormerChunks:
             return pl.DataFrame(), {}
         if index >= len(self.former.record.members):
             nobody = pl.repeat(False, height, dtype=pl.Boolean(), eager=True)
-            return pl.DataFrame({name: nobody for name in self.names}), {}
+            return pl.DataFrame(dict.fromkeys(self.names, nobody)), {}
         chunk = self.former.record.members[index]
-        return reading.chunk_columns(self.state.folder, chunk, self.where, self.names), {name: number for number, columns in chunk for name in columns}
+        return reading.chunk_columns(self.state.folder, chunk, self.where, self.names), {
+            name: number for number, columns in chunk for name in columns
+        }

@@ -26,6 +26,11 @@ EVENTS = """events:
 """
 
 
+def at(text: str) -> datetime:
+    """A time without a zone, as columns hold it."""
+    return datetime.fromisoformat(text)
+
+
 def day(text: str) -> datetime:
     """A date, or a date and time, of UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)

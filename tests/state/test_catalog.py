@@ -16,6 +16,7 @@ from segmentry.engine.state.catalog import open_catalog, refuse_network
 from segmentry.engine.state.schema import METADATA, REVISION
 from segmentry.errors import NoState, StateError
 
+UNVERSIONED = "create table alembic_version (version_num varchar(32) not null);"
 WORKSPACE = "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11"
 
 
@@ -50,7 +51,7 @@ def test_the_migrations_give_the_tables_of_the_schema(tmp_path: Path) -> None:
 
 def test_an_older_catalog_is_brought_forward_and_keeps_its_rows(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "catalog.sqlite")
-    connection.executescript("create table alembic_version (version_num varchar(32) not null); create table own (x); insert into own values (1)")
+    connection.executescript(f"{UNVERSIONED} create table own (x); insert into own values (1)")
     connection.close()
     catalog = open_catalog(tmp_path, create=False)
     with catalog.reading() as opened:
@@ -60,11 +61,13 @@ def test_an_older_catalog_is_brought_forward_and_keeps_its_rows(tmp_path: Path) 
 
 def test_a_failed_migration_leaves_the_catalog_as_it_was(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "catalog.sqlite")
-    connection.executescript("create table alembic_version (version_num varchar(32) not null); create table runs (x)")
+    connection.executescript(f"{UNVERSIONED} create table runs (x)")
     connection.close()
     with pytest.raises(StateError, match="already exists"):
         open_catalog(tmp_path, create=False)
-    tables = sqlite3.connect(tmp_path / "catalog.sqlite").execute("select name from sqlite_master where type = 'table' order by 1").fetchall()
+    connection = sqlite3.connect(tmp_path / "catalog.sqlite")
+    tables = connection.execute("select name from sqlite_master where type = 'table' order by 1").fetchall()
+    connection.close()
     assert tables == [("alembic_version",), ("runs",)]
 
 
@@ -74,7 +77,7 @@ def test_a_newer_catalog_is_refused_and_left_alone(tmp_path: Path) -> None:
     connection.execute("update alembic_version set version_num = '9999'")
     connection.commit()
     connection.close()
-    with pytest.raises(StateError, match="schema version 9999.*use the newer Segmentry"):
+    with pytest.raises(StateError, match=r"schema version 9999.*use the newer Segmentry"):
         open_catalog(tmp_path, create=False)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import pytest
 
-from tests.state.conftest import Shop
+from tests.state.conftest import Shop, at
 
 
 def rows(run) -> list[tuple[object, ...]]:
@@ -56,18 +54,18 @@ def test_a_changed_row_is_data(shop: Shop) -> None:
 
 
 def test_time_alone_is_time(shop: Shop) -> None:
-    shop.contacts({"id": [1, 2], "joined": [datetime(2026, 1, 1), datetime(2026, 1, 9)]})
+    shop.contacts({"id": [1, 2], "joined": [at("2026-01-01"), at("2026-01-09")]})
     shop.segment("recent", "joined in the last '5 days'")
     shop.run("2026-01-02")
     assert rows(shop.run("2026-01-10")) == [("recent", 1, "exited", "time", None), ("recent", 2, "entered", "time", None)]
 
 
 def test_data_comes_before_time_and_a_column_no_rule_reads_is_no_data(shop: Shop) -> None:
-    joined = [datetime(2026, 1, 1), datetime(2026, 1, 1), datetime(2026, 1, 1)]
+    joined = [at("2026-01-01"), at("2026-01-01"), at("2026-01-01")]
     shop.contacts({"id": [1, 2, 3], "joined": joined, "name": ["a", "b", "c"]})
     shop.segment("recent", "joined in the last '5 days'")
     shop.run("2026-01-02")
-    shop.contacts({"id": [1, 2, 3], "joined": [joined[0], datetime(2026, 1, 2), joined[2]], "name": ["a", "b", "changed"]})
+    shop.contacts({"id": [1, 2, 3], "joined": [joined[0], at("2026-01-02"), joined[2]], "name": ["a", "b", "changed"]})
     assert brief(shop.run("2026-01-10")) == [("recent", 1, "time", None), ("recent", 2, "data", None), ("recent", 3, "time", None)]
 
 
@@ -218,7 +216,7 @@ def test_a_reference_to_a_segment_that_is_gone_is_evaluated_as_it_was(shop: Shop
 
 
 def test_an_edited_timezone_is_rule(shop: Shop) -> None:
-    shop.contacts({"id": [1, 2], "joined": [datetime(2025, 12, 31, 23, 30), datetime(2026, 1, 1, 12)]})
+    shop.contacts({"id": [1, 2], "joined": [at("2025-12-31T23:30"), at("2026-01-01T12:00")]})
     shop.segment("this_year", "joined at least '2026-01-01'")
     shop.run("2026-01-02")
     shop.zone = "Europe/Berlin"
@@ -226,11 +224,11 @@ def test_an_edited_timezone_is_rule(shop: Shop) -> None:
 
 
 def test_with_another_timezone_what_the_data_did_is_still_data(shop: Shop) -> None:
-    shop.contacts({"id": [1, 2], "joined": [datetime(2025, 12, 31, 23, 30), datetime(2025, 6, 1)]})
+    shop.contacts({"id": [1, 2], "joined": [at("2025-12-31T23:30"), at("2025-06-01")]})
     shop.segment("this_year", "joined at least '2026-01-01'")
     shop.run("2026-01-02")
     shop.zone = "Europe/Berlin"
-    shop.contacts({"id": [2, 1], "joined": [datetime(2026, 1, 2), datetime(2025, 12, 31, 23, 30)]})
+    shop.contacts({"id": [2, 1], "joined": [at("2026-01-02"), at("2025-12-31T23:30")]})
     assert brief(shop.run("2026-01-03")) == [("this_year", 1, "rule", None), ("this_year", 2, "data", None)]
 
 
@@ -269,14 +267,14 @@ def test_a_segment_that_comes_back_is_compared_with_its_last_membership(shop: Sh
     assert shop.state.segments()["big"].retired_run is None
 
 
-EVENT = {"contact_id": [1, 2, 2], "at": [datetime(2026, 1, 1), datetime(2026, 1, 1), datetime(2026, 1, 5)], "event": ["order", "order", "order"]}
+EVENT = {"contact_id": [1, 2, 2], "at": [at("2026-01-01"), at("2026-01-01"), at("2026-01-05")], "event": ["order", "order", "order"]}
 
 
 def test_a_new_event_is_data_and_one_that_only_became_visible_is_time(shop: Shop) -> None:
     shop.event_file("a", {**EVENT, "contact_id": [1, 2, 3]})
     shop.segment("buyers", "did(order)")
     shop.run("2026-01-02")
-    shop.event_file("b", {"contact_id": [4], "at": [datetime(2026, 1, 3)], "event": ["order"]})
+    shop.event_file("b", {"contact_id": [4], "at": [at("2026-01-03")], "event": ["order"]})
     assert brief(shop.run("2026-01-06")) == [("buyers", 3, "time", None), ("buyers", 4, "data", None)]
 
 
@@ -284,13 +282,13 @@ def test_a_rewritten_event_file_changes_only_whose_rows_changed(shop: Shop) -> N
     shop.event_file("a", EVENT)
     shop.segment("recent", "did(order, last => '3 days')")
     assert rows(shop.run("2026-01-02"))[0][:2] == ("recent", 1)
-    shop.event_file("a", {key: [*values, new] for (key, values), new in zip(EVENT.items(), (3, datetime(2026, 1, 6), "order"), strict=True)})
+    shop.event_file("a", {key: [*values, new] for (key, values), new in zip(EVENT.items(), (3, at("2026-01-06"), "order"), strict=True)})
     assert brief(shop.run("2026-01-07")) == [("recent", 1, "time", None), ("recent", 3, "data", None)]
 
 
 def test_an_event_file_that_is_gone_or_moved(shop: Shop) -> None:
     shop.event_file("a", EVENT)
-    shop.event_file("b", {"contact_id": [4], "at": [datetime(2026, 1, 1)], "event": ["order"]})
+    shop.event_file("b", {"contact_id": [4], "at": [at("2026-01-01")], "event": ["order"]})
     shop.segment("recent", "did(order, last => '10 days')")
     shop.run("2026-01-06")
     (shop.root / "events" / "b.parquet").unlink()
@@ -301,11 +299,11 @@ def test_an_event_file_that_is_gone_or_moved(shop: Shop) -> None:
 
 def test_unchanged_event_files_are_not_read_again_for_digests(shop: Shop) -> None:
     shop.event_file("a", EVENT)
-    shop.event_file("b", {"contact_id": [4], "at": [datetime(2026, 1, 1)], "event": ["order"]})
+    shop.event_file("b", {"contact_id": [4], "at": [at("2026-01-01")], "event": ["order"]})
     shop.segment("buyers", "did(order)")
     shop.run("2026-01-06")
     first = shop.state.event_files()
-    shop.event_file("b", {"contact_id": [3], "at": [datetime(2026, 1, 1)], "event": ["order"]})
+    shop.event_file("b", {"contact_id": [3], "at": [at("2026-01-01")], "event": ["order"]})
     shop.run("2026-01-07")
     second = shop.state.event_files()
     assert [(r.file, r.part) for r in first] == [(first[0].file, 0), (first[0].file, 1)]

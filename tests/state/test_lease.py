@@ -38,8 +38,8 @@ def test_a_second_holder_is_told_who_has_it(catalog: Catalog) -> None:
         with pytest.raises(LeaseHeld, match=rf"process {os.getpid()} on .*, since 2") as error, hold(catalog, *WORKSPACE):
             pass
         assert error.value.exit_code == 75
-        assert str(os.getpid()) in (holder(catalog, *WORKSPACE) or "")
-    assert holder(catalog, *WORKSPACE) is None
+        assert str(os.getpid()) in (holder(catalog, *WORKSPACE, datetime.now(UTC)) or "")
+    assert holder(catalog, *WORKSPACE, datetime.now(UTC)) is None
     with hold(catalog, *WORKSPACE) as lease:
         assert lease.number == 2
 
@@ -52,7 +52,7 @@ def test_a_workspace_s_environments_do_not_wait_for_each_other(catalog: Catalog)
 def test_it_is_given_back_when_the_block_fails(catalog: Catalog) -> None:
     with pytest.raises(RuntimeError), hold(catalog, *WORKSPACE):
         raise RuntimeError
-    assert holder(catalog, *WORKSPACE) is None
+    assert holder(catalog, *WORKSPACE, datetime.now(UTC)) is None
 
 
 def test_waiting_ends_when_the_holder_ends(catalog: Catalog) -> None:
@@ -121,9 +121,8 @@ def test_a_holder_of_this_host_before_its_restart_is_dead(catalog: Catalog) -> N
 def test_whoever_slept_past_the_expiry_can_not_commit(catalog: Catalog) -> None:
     with hold(catalog, *WORKSPACE) as sleeper:
         pretend(catalog, heartbeat=(datetime.now(UTC) - timedelta(seconds=EXPIRY_SECONDS + 1)).isoformat())
-        with hold(catalog, *WORKSPACE):
-            with pytest.raises(LeaseLost, match="nothing was committed"), catalog.writing() as connection:
-                sleeper.check(connection)
+        with hold(catalog, *WORKSPACE), pytest.raises(LeaseLost, match="nothing was committed"), catalog.writing() as connection:
+            sleeper.check(connection)
         with pytest.raises(LeaseLost), catalog.writing() as connection:
             sleeper.check(connection)  # also once the other has given it back
 

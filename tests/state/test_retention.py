@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from segmentry.engine.forgetting import forget
 from segmentry.engine.loading import load
 from segmentry.errors import NotFound, SegmentryError
-from tests.state.conftest import Shop, day
+from tests.state.conftest import Shop, at, day
 
 NOW = day("2026-03-01")
 
@@ -21,7 +21,7 @@ def grown(shop: Shop) -> Shop:
     shop.list("staff.csv", 2, 3)
     shop.segment("staff", list="staff.csv")
     shop.contacts({"id": [1, 2, 3], "spend": [5, 50, 500]})
-    shop.event_file("a", {"contact_id": [1, 2], "at": [datetime(2026, 1, 1)] * 2, "event": ["order"] * 2})
+    shop.event_file("a", {"contact_id": [1, 2], "at": [at("2026-01-01")] * 2, "event": ["order"] * 2})
     shop.segment("big", "spend > 10 and not did(refund)")
     shop.segment("gone", "spend > 100")
     shop.run("2026-01-01")

@@ -24,7 +24,23 @@ BUSY_MILLISECONDS = 30_000
 """How long a statement waits for another's write; every write transaction here takes milliseconds."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "9p", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "lustre",
+        "glusterfs",
+        "9p",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+    }
 )
 """File systems on which SQLite's write-ahead log is not safe: its shared memory does not reach other hosts."""
 
@@ -68,14 +84,17 @@ def open_catalog(folder: Path, *, create: bool) -> Catalog:
     path = folder / FILE_NAME
     if not path.exists() and not create:
         raise NoState(
-            f"there is no state in {folder}: the first run must say so (pass --first-run), or the state folder is elsewhere (`state:` in segmentry.yml)"
+            f"there is no state in {folder}: the first run must say so (pass --first-run),"
+            " or the state folder is elsewhere (`state:` in segmentry.yml)"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StateError(f"the state folder {folder} can't be made: {error.strerror}") from error
     refuse_network(folder)
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN")))
     catalog = Catalog(engine)
@@ -150,7 +169,8 @@ def _migrate(catalog: Catalog, path: Path) -> None:
         revision = _revision(connection)
         if revision is not None and revision not in known:
             raise StateError(
-                f"the catalog {path} has schema version {revision}; this version of Segmentry knows {REVISION} and older: use the newer Segmentry that wrote it"
+                f"the catalog {path} has schema version {revision}; this version of Segmentry knows {REVISION} and older:"
+                " use the newer Segmentry that wrote it"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

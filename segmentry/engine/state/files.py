@@ -65,7 +65,7 @@ class Staging:
                 if not folder.exists():
                     folder.mkdir()
                     folders.add(folder.parent)
-            os.replace(self.folder / file.path, target)
+            (self.folder / file.path).replace(target)
             folders.add(target.parent)
         for folder in sorted(folders):
             sync_folder(folder)

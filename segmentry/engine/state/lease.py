@@ -81,11 +81,11 @@ def hold(
         _release(catalog, lease)
 
 
-def holder(catalog: Catalog, workspace: str, environment: str) -> str | None:
-    """Who holds the lease now, in words; None if nobody does."""
+def holder(catalog: Catalog, workspace: str, environment: str, now: datetime) -> str | None:
+    """Who holds the lease, in words; None if nobody does, or only somebody who would lose it to the next who asks."""
     with catalog.reading() as connection:
         row = connection.execute(select(LEASE).where(_key(workspace, environment))).first()
-    return None if row is None or row.host is None else _who(row)
+    return None if row is None or row.host is None or _is_over(row, this_process(), now) else _who(row)
 
 
 def this_process() -> Process:
@@ -134,7 +134,9 @@ def _acquire(catalog: Catalog, workspace: str, environment: str, me: Process, *,
         time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
-def _take(connection: Connection, workspace: str, environment: str, me: Process, row: Row[tuple[object, ...]] | None, now: datetime) -> Lease:
+def _take(
+    connection: Connection, workspace: str, environment: str, me: Process, row: Row[tuple[object, ...]] | None, now: datetime
+) -> Lease:
     stamp = now.isoformat()
     values = {"host": me.host, "machine": me.machine, "pid": me.pid, "process_start": me.start, "acquired": stamp, "heartbeat": stamp}
     if row is None:

@@ -59,7 +59,9 @@ def segment_records(connection: Connection) -> dict[str, SegmentRecord]:
 def contacts_record(connection: Connection, number: int) -> ContactsRecord:
     """One order of contacts."""
     row = connection.execute(select(CONTACTS).where(CONTACTS.c.id == number)).one()
-    return ContactsRecord(row.id, row.lineage, row.key, row.key_kind, row.size, row.gone, tuple(json.loads(row.key_files)), row.present_file)
+    return ContactsRecord(
+        row.id, row.lineage, row.key, row.key_kind, row.size, row.gone, tuple(json.loads(row.key_files)), row.present_file
+    )
 
 
 def event_file_records(connection: Connection) -> list[EventFileRecord]:

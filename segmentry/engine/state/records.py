@@ -16,6 +16,8 @@ LIST_COLUMN = "list:"
 
 
 class Status(StrEnum):
+    """What became of a committed run."""
+
     ACCEPTED = "accepted"
     HISTORICAL = "historical"
     """Its `as_of` is not after that of the run accepted before it: stored and shown, never accepted."""
@@ -38,7 +40,7 @@ class ContactsRecord:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFigures:
-    """One segment in one run. `first`: it had never been computed before, so its members are its entries."""
+    """One segment in one run. `first`: it was never computed before, so its members are its entries."""
 
     size: int
     entered: int
@@ -48,7 +50,7 @@ class SegmentFigures:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One committed run. `erased`: how many contacts were forgotten from it since; `complete`: retention has not removed its memberships."""
+    """One committed run. `complete`: retention has not removed its memberships; `erased`: how many contacts were forgotten since."""
 
     id: int
     status: Status

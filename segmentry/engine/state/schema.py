@@ -60,7 +60,7 @@ CONTACTS = Table(
     Column("key_files", Text, nullable=False),
     Column("present_file", Integer, nullable=False),
 )
-"""A lasting order. Orders of one lineage are prefixes of each other; compaction begins a new one. `key_files`: JSON, a file id per chunk."""
+"""A lasting order. Orders of one lineage are prefixes of each other; compaction begins a new one. `key_files`: JSON, an id per chunk."""
 
 RUNS = Table(
     "runs",

@@ -68,7 +68,8 @@ class State:
                     connection.execute(insert(WORKSPACE).values(row))
         if found is not None and (found.id, found.environment) != (workspace, environment):
             raise StateError(
-                f"the state in {folder} belongs to workspace {found.id}, environment {found.environment}, not to {workspace}, environment {environment}"
+                f"the state in {folder} belongs to workspace {found.id}, environment {found.environment},"
+                f" not to {workspace}, environment {environment}"
             )
         return cls(folder, catalog, workspace, environment, clock)
 
@@ -106,8 +107,8 @@ class State:
             return reading.event_file_records(connection)
 
     def holder(self) -> str | None:
-        """Who holds the lease now, in words."""
-        return holder(self.catalog, self.workspace, self.environment)
+        """Who holds the lease now, in words; None if no run is under way."""
+        return holder(self.catalog, self.workspace, self.environment, self.clock())
 
     def report(self, number: int | None = None) -> dict[str, Any]:
         """A run's report as plain JSON values."""
@@ -254,7 +255,7 @@ class State:
         return {"runs": removed.runs, "files": len(removed.paths), "leftovers": leftovers, "bytes": removed.bytes + freed}
 
     def forget(self, keys: Sequence[object], now: datetime, *, wait: float = 0.0) -> dict[str, Any]:
-        """Erases contacts from everything stored; the certificate, as plain JSON values. Raises LeaseHeld, and SegmentryError for what is no key."""
+        """Erases contacts from everything stored; the certificate, as plain values. Raises LeaseHeld; SegmentryError for what is no key."""
         with self.lease(wait) as held:
             return forget(self.catalog, held, self.staging(held), keys, now)
 
