@@ -6,7 +6,6 @@ It runs the very commands that a user would, each in a process of its own, and s
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import subprocess
 import sys
@@ -77,7 +76,7 @@ class Walk:
             self.run("explain", "vip", str(entered["contact"][0]), "--as-of", instant(second.as_of))
         say("A question of the moment")
         question = "location = 'UK' and count(order_placed, last => '90 days') >= 2"
-        self.run("preview", question, "--as-of", instant(second.as_of))
+        self.run("preview", question, "--limit", "3", "--as-of", instant(second.as_of))
         say("How long it took")
         for step, seconds in self.took:
             print(f"{seconds:7.2f} s  {step}")
@@ -85,7 +84,7 @@ class Walk:
 
     def run(self, *words: str) -> None:
         """One command of the command line, shown as one would type it in the folder."""
-        shown = shlex.join(["segmentry", *words])
+        shown = " ".join(["segmentry", *(f'"{word}"' if " " in word else word for word in words)])
         print(f"\n$ {shown}", flush=True)
         with self.timed(shown):
             subprocess.run([sys.executable, "-m", "segmentry", "--workspace", str(self.folder), *words], check=True)

@@ -123,9 +123,9 @@ def happenings(shop: Shop, start: datetime, end: datetime, rows: int, stream: st
     offsets = ((pl.int_range(0, rows, dtype=pl.Int64, eager=True) + draws.uniform(f"{stream} at", rows)) * (span / rows)).cast(pl.Int64)
     at = _instants(start, offsets)
     age = offsets + _microseconds(start - shop.hour + YEARS)
-    existing = (age * (shop.contacts / _microseconds(YEARS))).clip(1, shop.contacts)
+    existing = (age * (shop.contacts / _microseconds(YEARS))).clip(1, shop.contacts)  # so many were added before
     newness = draws.uniform(f"{stream} contact", rows)
-    number = (existing * (1.0 - newness * newness * newness)).cast(pl.Int64).clip(0, shop.contacts - 1)
+    number = ((existing - 1) * (1.0 - newness * newness * newness)).cast(pl.Int64)
     return at, number + FIRST_CONTACT
 
 
