@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,14 @@ def at(text: str) -> datetime:
 def day(text: str) -> datetime:
     """A date, or a date and time, of UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@cache
+def empty_state() -> Path:
+    """A state as `init` makes it; a copy costs less than another one."""
+    folder = Path(tempfile.mkdtemp(prefix="segmentry-test-"))
+    State.open(folder, ID, create=True).close()
+    return folder
 
 
 @dataclass
@@ -71,11 +82,13 @@ class Shop:
 
     def run(self, as_of: str | datetime, **settings: Any) -> Recomputed:
         """A run whose clock reads its `as_of`, unless it is said otherwise."""
-        settings.setdefault("first_run", not (self.root / ".segmentry").exists())
         self.write_config()
         when = day(as_of) if isinstance(as_of, str) else as_of
         settings.setdefault("now", when)
-        return recompute(load(self.root), as_of=when, **settings)
+        workspace = load(self.root).require()
+        if "first_run" not in settings and not workspace.state.exists():
+            shutil.copytree(empty_state(), workspace.state)
+        return recompute(workspace, as_of=when, **settings)
 
     @property
     def state(self) -> State:

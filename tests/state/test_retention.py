@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -15,9 +17,11 @@ from tests.state.conftest import Shop, at, day
 NOW = day("2026-03-01")
 
 
-@pytest.fixture
-def grown(shop: Shop) -> Shop:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three runs: one old, one older than that, one of today; a segment that went, and one that came."""
+    shop = Shop(tmp_path_factory.mktemp("grown") / "shop")
+    shop.root.mkdir()
     shop.list("staff.csv", 2, 3)
     shop.segment("staff", list="staff.csv")
     shop.contacts({"id": [1, 2, 3], "spend": [5, 50, 500]})
@@ -30,7 +34,13 @@ def grown(shop: Shop) -> Shop:
     shop.run("2026-01-02")
     shop.segment("new", "spend < 10")
     shop.run("2026-03-01")
-    return shop
+    return shop.root
+
+
+@pytest.fixture
+def grown(template: Path, tmp_path: Path) -> Shop:
+    shutil.copytree(template, tmp_path / "shop")
+    return Shop(tmp_path / "shop", events=True)
 
 
 def files(shop: Shop) -> set[str]:

@@ -218,7 +218,7 @@ def test_one_dry_run_changes_nothing_and_shows_all(shop: Shop) -> None:
 def test_an_as_of_later_than_the_clock_is_refused(shop: Shop) -> None:
     shop.contacts({"id": [1], "spend": [5]})
     with pytest.raises(ClockError, match="2026-01-02 00:00:00 UTC is later than the clock"):
-        shop.run("2026-01-02", now=day("2026-01-01"))
+        shop.run("2026-01-02", now=day("2026-01-01"), first_run=True)
     assert not (shop.root / ".segmentry").exists()
 
 
