@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test test-full test-compiled test-wheel lint format types docs bench clean
+.PHONY: help demo test test-full test-compiled test-wheel lint format types docs session bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ types: $(VENV)/.installed-dev  ## strict type checking of the package
 
 docs: $(VENV)/.installed-dev  ## write the generated parts of the documentation anew
 	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+session: $(VENV)/.installed-dev  ## play the README's session and write down what it prints
+	$(BIN)/python docs/session.py
 
 bench: $(VENV)/.installed-dev  ## the `small` workload beside its peers (ARGS="--json OUT")
 	$(BIN)/python -m benchmarks $(ARGS)

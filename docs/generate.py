@@ -5,6 +5,7 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`; a
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,10 +43,30 @@ def commands() -> str:
     return table(("command", "does"), rows)
 
 
+SHARED = {"workspace", "env", "log_format"}
+"""Options that every command has; the text above the table tells of them."""
+
+
+def options() -> str:
+    """Every command's help in full: what it does, and its own options."""
+    sections = []
+    for name, command in sorted(cli.cli.commands.items()):
+        context = click.Context(command, info_name=name)
+        arguments = [word for word in command.collect_usage_pieces(context) if word != "[OPTIONS]"]
+        own = [option for option in command.params if isinstance(option, click.Option) and option.name not in SHARED]
+        rows = [(f"`{record[0]}`", record[1]) for option in own if (record := option.get_help_record(context))]
+        text = re.sub(r"\x08\n(.*?)(\Z|\n\n)", r"```\n\1\n```\2", inspect.cleandoc(command.help or ""), flags=re.DOTALL)
+        sections.append(
+            "\n".join([f"### {' '.join([name, *arguments])}\n", text, *([f"\n{table(('option', 'does'), rows)}"] if rows else [""])])
+        )
+    return "\n".join(sections)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "functions": manual.function_tables,
     "operators": manual.operator_table,
     "commands": commands,
+    "options": options,
     "codes of rules": lambda: codes(rule_codes.CODES),
     "codes of workspaces": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("W")}),
     "codes of sources": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("S")}),

@@ -1,0 +1,22 @@
+"""The README's session is what is really printed: played again, every line that is shown is there, numbers aside."""
+
+from __future__ import annotations
+
+import re
+
+from docs import session
+
+
+def worded(lines: list[str]) -> list[str]:
+    """Lines without what differs from hour to hour: numbers, and the width of columns."""
+    return [re.sub(r"[ ─^]+", " ", re.sub(r"\d[\d,.:TZ-]*", "0", line)).strip() for line in lines]
+
+
+def test_the_session_is_what_is_printed() -> None:
+    (block,) = session.BLOCK.findall(session.README.read_text(encoding="utf-8"))
+    steps = session.split(block)
+    assert len(steps) >= 8
+    for (command, shown), printed in zip(steps, session.play([command for command, _ in steps]), strict=True):
+        rest = iter(worded(printed))
+        missing = [line for line in worded([line for line in shown if line != "..."]) if line not in rest]
+        assert not missing, f"$ {command}\n" + "\n".join(printed)
