@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from segmentry.engine.evaluate import Events, Membership, evaluate
     from segmentry.engine.explain import Explanation
     from segmentry.engine.preview import Preview
-    from segmentry.engine.workspace import Run, Workspace
+    from segmentry.engine.result import Run
+    from segmentry.engine.workspace import Workspace
     from segmentry.errors import (
         ClockError,
         LeaseHeld,
@@ -67,7 +68,7 @@ _HOMES = {
     "Explanation": "segmentry.engine.explain",
     "Membership": "segmentry.engine.evaluate",
     "Preview": "segmentry.engine.preview",
-    "Run": "segmentry.engine.workspace",
+    "Run": "segmentry.engine.result",
     "Workspace": "segmentry.engine.workspace",
     "evaluate": "segmentry.engine.evaluate",
     "parse": "segmentry.rules.rule",

@@ -19,7 +19,10 @@ PREVIEW_ROWS = 10
 @workspace_options()
 @pass_settings
 def init(settings: Settings, folder: Path | None, demo: bool) -> None:
-    """Make a workspace in FOLDER (default: the workspace's folder): segmentry.yml, segments/, and its state."""
+    """Make a workspace in FOLDER.
+
+    That is segmentry.yml, a first segment, and the state that runs are kept in. FOLDER is the workspace's folder where not given.
+    """
     from segmentry.engine.workspace import Workspace
 
     target = folder or settings.workspace
@@ -40,15 +43,15 @@ def init(settings: Settings, folder: Path | None, demo: bool) -> None:
 def new(
     settings: Settings, name: str, fields: tuple[str, ...], operators: tuple[str, ...], values: tuple[str, ...], label: str | None
 ) -> None:
-    r"""Write a new segment's file, checked.
+    """Write a new segment's file, checked.
 
     Each --field has an --operator and a --value; all conditions must hold. Without any, everybody is in it, and the file
     is yours to edit.
 
     \b
-    segmentry new uk_visitors --field location --operator equals --value UK \
+    segmentry new uk_visitors --field location --operator equals --value UK \\
                               --field date_added --operator "in the last" --value "30 days"
-    """
+    """  # noqa: D301 - click reads the escape
     path, warnings = settings.open().new(name, _conditions(fields, operators, values), label=label)
     settings.talk.diagnostics(warnings)
     settings.talk.say(f"wrote {path}")
@@ -79,7 +82,11 @@ def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tup
 @workspace_options()
 @pass_settings
 def check(settings: Settings, audit: bool | None, types: bool, form: str) -> None:
-    """Check segmentry.yml, every segment and the sources, and show every problem at once."""
+    """Check files, rules and sources, all problems at once.
+
+    Warnings tell what is worth a second look: values that no row has, segments with the same rule, windows longer than
+    the data, keys that look like addresses.
+    """
     found = settings.open().check(audit=audit)
     if form == "json":
         print_json(found.to_json())
@@ -99,9 +106,10 @@ def check(settings: Settings, audit: bool | None, types: bool, form: str) -> Non
 @workspace_options()
 @pass_settings
 def fmt(settings: Settings, names: tuple[str, ...], check: bool) -> None:
-    """Rewrite the rules of segment files (default: all) in canonical text, and nothing else in the files.
+    """Rewrite the rules of segment files in canonical text.
 
-    Rules in builder form, lists, and rules with comments are left as they are.
+    All files where no SEGMENT is named; nothing else in them changes. Rules in builder form, lists, and rules with
+    comments are left as they are.
     """
     report = settings.open().format(names, write=not check)
     for path, outcome in report.outcomes:
@@ -117,9 +125,9 @@ def fmt(settings: Settings, names: tuple[str, ...], check: bool) -> None:
 @click.command()
 @click.argument("file", type=click.Choice(["workspace", "segment", "rule"]), default="segment")
 def schema(file: str) -> None:
-    """Print the JSON Schema of segmentry.yml (workspace), of a segment file, or of a rule in builder form.
+    """Print the JSON Schema of a file, or of a rule.
 
-    Editors complete and check files by it.
+    Of segmentry.yml (workspace), of a segment's file, or of a rule in builder form. Editors complete and check files by it.
     """
     from segmentry.engine.json_schemas import segment_schema, workspace_schema
     from segmentry.rules.builder_schema import builder_schema
@@ -136,7 +144,11 @@ def schema(file: str) -> None:
 @workspace_options()
 @pass_settings
 def preview(settings: Settings, rule: str, as_of: datetime | None, limit: int, form: str) -> None:
-    """Try RULE on today's snapshot: how many contacts it finds, a sample, and what each condition does."""
+    """Try RULE: how many contacts, and what each condition does.
+
+    Per condition: for how many contacts it holds, how many had a missing value in it, and how many of those are in.
+    Nothing is stored.
+    """
     found = settings.open().preview(rule, as_of=as_of, sample=limit)
     if form == "json":
         print_json(found.to_json())
@@ -156,7 +168,10 @@ def preview(settings: Settings, rule: str, as_of: datetime | None, limit: int, f
 @workspace_options()
 @pass_settings
 def sql(settings: Settings, segment: str | None, as_of: datetime | None) -> None:
-    """Print the queries that a run executes, for all segments or for SEGMENT, and their algebra as comments."""
+    """Print the queries that a run executes.
+
+    For all segments, or for SEGMENT and those it refers to; their and, or, not stand below as comments.
+    """
     print_text(settings.open().sql(segment, as_of=as_of))
 
 

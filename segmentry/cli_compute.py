@@ -23,7 +23,10 @@ from segmentry.cli_output import print_frame, print_json, print_text
 def recompute(
     settings: Settings, full: bool, as_of: datetime | None, dry_run: bool, explain: bool, wait: timedelta | None, first_run: bool, form: str
 ) -> None:
-    """Compute every segment once and commit the result whole, or not at all."""
+    """Compute every segment, commit whole or not at all.
+
+    Prints each segment's size and who came and went; --format json gives the whole report.
+    """
     workspace = settings.open()
     with settings.talk.progress("recompute") as progress:
         run = workspace.recompute(as_of=as_of, full=full, first_run=first_run, dry_run=dry_run, wait=wait, progress=progress)

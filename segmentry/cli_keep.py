@@ -19,7 +19,10 @@ from segmentry.engine.render import cell
 @workspace_options()
 @pass_settings
 def gc(settings: Settings, wait: timedelta | None, form: str) -> None:
-    """Remove membership files that are past their retention, and what a killed run left behind."""
+    """Remove memberships past their retention.
+
+    Also what killed runs left behind. Changes are kept for good.
+    """
     _tell(settings.open().gc(wait=wait), form)
 
 
@@ -31,9 +34,9 @@ def gc(settings: Settings, wait: timedelta | None, form: str) -> None:
 @workspace_options()
 @pass_settings
 def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, wait: timedelta | None, form: str) -> None:
-    """Erase the contacts with these KEYs from everything that is stored, and write a certificate of it.
+    """Erase contacts from everything that is stored.
 
-    Their rows in your own files are yours to erase; the certificate lists where.
+    Prints a certificate, which lists what only you can erase: their rows in your own files and lists.
     """
     named = [*keys, *(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip())] if file else list(keys)
     if not named:

@@ -77,7 +77,7 @@ def row_options(function: Function) -> Function:
 @workspace_options()
 @pass_settings
 def segments(settings: Settings, form: str | None, output: Path | None) -> None:
-    """List the segments, with their sizes and who came and went in the last run."""
+    """List the segments, their sizes, who came and went."""
     chosen = chosen_format(form, output)
     emit(settings.open().segments(), chosen, output=output, grouped=("size", "entered", "exited"))
 
@@ -88,7 +88,10 @@ def segments(settings: Settings, form: str | None, output: Path | None) -> None:
 @row_options
 @pass_settings
 def members(settings: Settings, /, segment: str, run: str | None, **options: Any) -> None:
-    """Print the contacts who are in SEGMENT, as the last run left it."""
+    """Print the contacts who are in SEGMENT.
+
+    By the accepted run, or by the one that --run names.
+    """
     wanted = Wanted(**options)
     found = settings.open().found_members(segment, run)
     if found.notice:
@@ -102,9 +105,9 @@ def members(settings: Settings, /, segment: str, run: str | None, **options: Any
 @row_options
 @pass_settings
 def contacts(settings: Settings, /, rule: str, as_of: datetime | None, **options: Any) -> None:
-    """Print the contacts for whom RULE holds now, for instance "member('a') and not member('b')".
+    """Print the contacts for whom RULE holds now.
 
-    The rule is evaluated on today's snapshot; nothing is stored.
+    Any rule, for instance "member('a') and not member('b')". It is evaluated on today's snapshot; nothing is stored.
     """
     wanted = Wanted(**options)
     wanted.show(settings.open().contacts(rule, as_of=as_of), settings)
@@ -118,7 +121,10 @@ def contacts(settings: Settings, /, rule: str, as_of: datetime | None, **options
 @workspace_options()
 @pass_settings
 def explain(settings: Settings, segment: str, contact: str, as_of: datetime | None, form: str) -> None:
-    """Say why CONTACT (its key) is in SEGMENT or not: every condition, with the contact's values."""
+    """Say why CONTACT is in SEGMENT, or is not.
+
+    Every condition with the values of the contact, whose key is CONTACT, on today's snapshot.
+    """
     explanation = settings.open().explain(segment, contact, as_of=as_of)
     if form == "json":
         print_json(explanation.to_json())
@@ -138,7 +144,10 @@ def explain(settings: Settings, segment: str, contact: str, as_of: datetime | No
 def diff(
     settings: Settings, former: str | None, latter: str | None, segment: str | None, form: str | None, output: Path | None, safe: bool
 ) -> None:
-    """Show who entered and who left: in the last run, in one RUN, or between two."""
+    """Show who entered and who left, and why.
+
+    In the accepted run, in one RUN, or between two.
+    """
     chosen = chosen_format(form, output, safe=safe)
     emit(settings.open().diff(former, latter, segment=segment), chosen, output=output, safe=safe)
 
@@ -150,7 +159,7 @@ def diff(
 @workspace_options()
 @pass_settings
 def history(settings: Settings, segment: str, contacts: bool, form: str | None, output: Path | None) -> None:
-    """Show SEGMENT's size run by run, and how many came and went."""
+    """Show SEGMENT run by run: size, entered, exited."""
     chosen = chosen_format(form, output)
     emit(settings.open().history(segment, contacts=contacts), chosen, output=output, grouped=("size", "entered", "exited"))
 
@@ -170,7 +179,10 @@ def runs(settings: Settings, form: str | None, output: Path | None) -> None:
 @workspace_options()
 @pass_settings
 def status(settings: Settings, form: str) -> None:
-    """Say how the workspace stands: the accepted run, who holds the lease, how large the state is."""
+    """Say how the workspace stands.
+
+    The accepted run, who holds the lease, how large the state is.
+    """
     found = settings.open().status()
     if form == "json":
         print_json(found)

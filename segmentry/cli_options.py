@@ -39,10 +39,10 @@ class Settings:
         return Talk(self.log_format)
 
     def open(self) -> Workspace:
-        """The workspace that was named; its files are read and checked by whatever needs them."""
+        """The workspace that was named; its files are read by whatever needs them, once."""
         from segmentry.engine.workspace import Workspace
 
-        return Workspace.open(self.workspace, env=self.env)
+        return Workspace(self.workspace, self.env)
 
 
 pass_settings = click.make_pass_decorator(Settings, ensure=True)

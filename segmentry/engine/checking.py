@@ -29,8 +29,8 @@ from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order
 from segmentry.rules.types import Kind
 
-SMALL_BYTES = 8 << 20
-"""Sources of at most so many bytes are audited by `check` without being asked: it is done before anybody notices."""
+SMALL_BYTES, FEW_SEGMENTS = 8 << 20, 25
+"""`check` audits sources and workspaces of at most this size without being asked: it is done, and read, at once."""
 
 COLUMNS = {"source": pl.String, "column": pl.String, "type": pl.String, "stored": pl.String, "told_by": pl.String}
 
@@ -100,7 +100,8 @@ def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = No
     if kinds:
         raise kinds[0]([*problems, *wrong, *bad_lists])
     warnings += found + _data_warnings(loaded, moment, {name: condition for name, condition in checked.items() if condition is not None})
-    small = sum(file.size for relation in _relations(moment.snapshot).values() for file in relation.files) <= SMALL_BYTES
+    few = len(checked) <= FEW_SEGMENTS
+    small = few and sum(file.size for relation in _relations(moment.snapshot).values() for file in relation.files) <= SMALL_BYTES
     counts = _audit(loaded, moment) if (small if audited is None else audited) else None
     return Check(loaded.name, len(checked), as_of, _columns(loaded, moment.snapshot), tuple(warnings), counts)
 

@@ -19,18 +19,22 @@ from segmentry.engine.state import RunRecord, State
 from segmentry.errors import NotFound
 
 INSTANT = pl.Datetime("us", "UTC")
-RUNS = {
-    "run": pl.Int64,
-    "status": pl.String,
-    "as_of": INSTANT,
-    "started": INSTANT,
-    "contacts": pl.Int64,
-    "segments": pl.Int64,
-    "entered": pl.Int64,
-    "exited": pl.Int64,
-}
-HISTORY = {"run": pl.Int64, "as_of": INSTANT, "size": pl.Int64, "entered": pl.Int64, "exited": pl.Int64}
-SEGMENTS = {"segment": pl.String, "label": pl.String, "size": pl.Int64, "entered": pl.Int64, "exited": pl.Int64, "run": pl.Int64}
+RUNS = pl.Schema(
+    {
+        "run": pl.Int64(),
+        "status": pl.String(),
+        "as_of": INSTANT,
+        "started": INSTANT,
+        "contacts": pl.Int64(),
+        "segments": pl.Int64(),
+        "entered": pl.Int64(),
+        "exited": pl.Int64(),
+    }
+)
+HISTORY = pl.Schema({"run": pl.Int64(), "as_of": INSTANT, "size": pl.Int64(), "entered": pl.Int64(), "exited": pl.Int64()})
+SEGMENTS = pl.Schema(
+    {"segment": pl.String(), "label": pl.String(), "size": pl.Int64(), "entered": pl.Int64(), "exited": pl.Int64(), "run": pl.Int64()}
+)
 
 
 def runs(state: State) -> pl.DataFrame:

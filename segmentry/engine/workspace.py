@@ -6,33 +6,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import polars as pl
 
-from segmentry.engine import checking, looking
+from segmentry.engine import checking
 from segmentry.engine.config import parse_length
 from segmentry.engine.explain import Explanation, explain
-from segmentry.engine.forgetting import forget
 from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.instants import instant
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load
 from segmentry.engine.moment import Moment, Written
 from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
-from segmentry.engine.report import Progress, unseen
-from segmentry.engine.result import Run
 from segmentry.engine.rows import rows_of
-from segmentry.engine.run import recompute
 from segmentry.engine.showing import plan_text
-from segmentry.engine.snapshot import ContactSource
-from segmentry.engine.state import State
 from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 
-__all__ = ["Run", "Workspace"]
+if TYPE_CHECKING:
+    from segmentry.engine.looking import Members
+    from segmentry.engine.report import Progress
+    from segmentry.engine.result import Run
+    from segmentry.engine.snapshot import ContactSource
+    from segmentry.engine.state import State
+
+# What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
+# `check` of a hundred segments takes less time than that import.
 
 When = datetime | str | None
 """An aware datetime, a naive one (UTC), ISO text, or None for now."""
@@ -64,6 +66,8 @@ class Workspace:
 
         Raises WorkspaceError, nothing written, if one is there.
         """
+        from segmentry.engine.state import State
+
         root = Path(path)
         written = _lay_out_demo(root) if demo else write_new(root, init_files(root.absolute().name))
         loaded = load(root, env)
@@ -96,7 +100,8 @@ class Workspace:
 
     def explain(self, name: str, key: object, as_of: When = None) -> Explanation:
         """Why a contact is in a segment or not, on the snapshot as it is. Raises NotFound for an unknown segment or key."""
-        return explain(self.moment(as_of), name, key, lambda known: self._was_accepted(name, known))
+        moment = self.moment(as_of)
+        return explain(moment, name, key, lambda known: self._was_accepted(moment.loaded, name, known))
 
     def plan(self, name: str | None = None, as_of: When = None) -> Plan:
         """The plan of a run: for one segment with what it refers to, or for all."""
@@ -133,13 +138,17 @@ class Workspace:
         *,
         dry_run: bool = False,
         wait: timedelta | None = None,
-        progress: Progress = unseen,
+        progress: Progress | None = None,
     ) -> Run:
         """Computes every segment and commits the result whole, or not at all.
 
         `full` computes every contact; `first_run` makes the state where there is none; `dry_run` stores nothing. `wait` is
         how long to wait for another run to end: without it LeaseHeld is raised at once.
         """
+        from segmentry.engine.report import unseen
+        from segmentry.engine.result import Run
+        from segmentry.engine.run import recompute
+
         loaded = self.load()
         done = recompute(
             loaded,
@@ -148,12 +157,14 @@ class Workspace:
             first_run=first_run,
             dry_run=dry_run,
             wait=_seconds(wait),
-            progress=progress,
+            progress=progress or unseen,
         )
         return Run(done, {name: segment.label for name, segment in loaded.segments.items()})
 
     def runs(self) -> pl.DataFrame:
         """Every run, the newest first: `run`, `status`, `as_of`, `started`, `contacts`, `segments`, `entered`, `exited`."""
+        from segmentry.engine import looking
+
         with self._state() as state:
             return looking.runs(state)
 
@@ -162,6 +173,8 @@ class Workspace:
 
         Between two, cause and via are those of a contact's last change.
         """
+        from segmentry.engine import looking
+
         with self._state() as state:
             return looking.diff(state, _run_number(former), _run_number(latter), segment)
 
@@ -170,6 +183,8 @@ class Workspace:
 
         With `contacts`, every single change: `run`, `as_of` and the columns of `Run.changes`.
         """
+        from segmentry.engine import looking
+
         with self._state() as state:
             figures = looking.history(state, name)
             return state.history(name) if contacts else figures
@@ -178,9 +193,11 @@ class Workspace:
 
     def segments(self) -> pl.DataFrame:
         """Every segment: `segment`, `label`, and in the accepted run `size`, `entered`, `exited`, `run`; missing if not computed yet."""
+        from segmentry.engine import looking
+
         loaded = self.load()
         try:
-            with self._state() as state:
+            with self._state(loaded) as state:
                 return looking.segments(loaded, state.accepted())
         except NoState:
             return looking.segments(loaded, None)
@@ -189,16 +206,20 @@ class Workspace:
         """The contacts, all their columns, who are in a segment by the accepted run, or by another. Raises NotFound."""
         return self.found_members(name, run).rows
 
-    def found_members(self, name: str, run: int | str | None = None) -> looking.Members:
+    def found_members(self, name: str, run: int | str | None = None) -> Members:
         """As `members`, with a notice where the run's own files are no more and columns come from the newest snapshot."""
+        from segmentry.engine import looking
+
         with self._state() as state:
             return looking.members(state, name, _run_number(run), self._newest_contacts)
 
     def status(self) -> dict[str, Any]:
         """How the workspace stands, as plain values: the accepted run, who holds the lease, how large the state is."""
+        from segmentry.engine import looking
+
         loaded = self.load()
         try:
-            with self._state() as state:
+            with self._state(loaded) as state:
                 return looking.status(loaded, state, _now())
         except NoState:
             return looking.status(loaded, None, _now())
@@ -210,8 +231,9 @@ class Workspace:
 
         Changes are kept. Raises LeaseHeld.
         """
-        keep = parse_length(self.load().config.retention.memberships)
-        with self._state() as state:
+        loaded = self.load()
+        keep = parse_length(loaded.config.retention.memberships)
+        with self._state(loaded) as state:
             return state.gc(keep, _now(), wait=_seconds(wait))
 
     def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
@@ -219,8 +241,11 @@ class Workspace:
 
         Raises LeaseHeld, and SegmentryError for what can't be a key.
         """
-        with self._state() as state:
-            return forget(self.load(), state, keys, _now(), wait=_seconds(wait))
+        from segmentry.engine.forgetting import forget
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return forget(loaded, state, keys, _now(), wait=_seconds(wait))
 
     # ------------------------------------------------------------ within
 
@@ -229,8 +254,10 @@ class Workspace:
         return Moment.at(self.load(), _now() if as_of is None else _instant(as_of))
 
     @contextmanager
-    def _state(self) -> Iterator[State]:
-        loaded = self.load()
+    def _state(self, loaded: LoadedWorkspace | None = None) -> Iterator[State]:
+        from segmentry.engine.state import State
+
+        loaded = loaded or self.load()
         state = State.open(loaded.state, loaded.config.id, self.env)
         try:
             yield state
@@ -240,10 +267,10 @@ class Workspace:
     def _newest_contacts(self) -> ContactSource:
         return self.moment().contacts
 
-    def _was_accepted(self, name: str, key: int | str) -> bool | None:
+    def _was_accepted(self, loaded: LoadedWorkspace, name: str, key: int | str) -> bool | None:
         """Whether the accepted run has a contact in a segment; None where no run can tell."""
         try:
-            with self._state() as state:
+            with self._state(loaded) as state:
                 return bool((state.members(name) == key).any())
         except (NoState, NotFound, WorkspaceError):
             return None
@@ -275,7 +302,7 @@ def _run_number(given: int | str | None) -> int | None:
 
 def _lay_out_demo(root: Path) -> list[Path]:
     """The demo's files; heavy, so imported only here."""
-    from segmentry.demo.layout import lay_out  # noqa: PLC0415
+    from segmentry.demo.layout import lay_out
 
     if (root / WORKSPACE_FILE).exists():
         raise WorkspaceError([Diagnostic("W304", f"{WORKSPACE_FILE} exists already", help="nothing was written")])
