@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -62,7 +62,7 @@ class Line:
         told = []
         for reading in self.readings:
             name = reading.expression if len(reading.expression) <= LONG else "it"
-            told.append(f"{name} is {'missing' if reading.value is None else cell(reading.value)}")
+            told.append(f"{name} is {'missing' if reading.value is None else cell(_plain(reading.value))}")
         return "; ".join([*told, *([self.note] if self.note else [])])
 
     def to_json(self) -> dict[str, object]:
@@ -202,7 +202,9 @@ class _Reader:
 
     def value(self, grounded: Value) -> Any:
         """A value of the contact's, or a constant."""
-        return grounded.value if isinstance(grounded, nodes.Constant) else self.answer.value(grounded)[0]
+        found = grounded.value if isinstance(grounded, nodes.Constant) else self.answer.value(grounded).to_list()[0]
+        # the engine's instants are UTC without saying so
+        return found.replace(tzinfo=UTC) if isinstance(found, datetime) and found.tzinfo is None else found
 
 
 def _is_leaf(line: Outline) -> bool:
@@ -216,7 +218,7 @@ def _positive(condition: Condition) -> Condition:
 def _clock_note(condition: Condition, compared: tuple[object, ...]) -> str:
     """What the clock's part of a condition came to, where its words alone don't say."""
     reads_clock = any(isinstance(node, (nodes.AsOf, nodes.Day, nodes.InWindow)) for node in _outside_events(condition))
-    instants = [cell(value) for value in compared if isinstance(value, date)]
+    instants = [second(value) if isinstance(value, datetime) else cell(value) for value in compared if isinstance(value, date)]
     return f"compared with {' and '.join(instants)}" if reads_clock and instants else ""
 
 

@@ -76,10 +76,12 @@ def outline(condition: Condition, rule: str, *, within_not: bool = False) -> Out
         words = _with_not(words, rule[: condition.place.start])
     shape = SHAPES.get(type(condition), Shape.CONDITION)
     parts: tuple[Condition, ...] = ()
-    if isinstance(condition, (nodes.And, nodes.Or, nodes.AtLeast)):
-        parts = condition.items
-    elif isinstance(condition, nodes.Not) and isinstance(condition.item, nodes.COMBINATIONS):
+    if isinstance(condition, nodes.Not) and isinstance(condition.item, nodes.COMBINATIONS) and not _is_one(condition.item):
         shape, parts = Shape.NOT, (condition.item,)
+    elif _is_one(condition):
+        shape = Shape.CONDITION
+    elif isinstance(condition, (nodes.And, nodes.Or, nodes.AtLeast)):
+        parts = condition.items
     return Outline(shape, words, condition, tuple(outline(part, rule, within_not=shape is Shape.NOT) for part in parts), rule)
 
 
@@ -90,10 +92,17 @@ def _with_not(words: str, before: str) -> str:
     return f"not ({words})" if before.endswith("not (") else words
 
 
+def _is_one(condition: Condition) -> bool:
+    """Whether a combination was written as one condition: `between` is two comparisons, both with its own place."""
+    return isinstance(condition, (nodes.And, nodes.Or)) and all(item.place == condition.place for item in condition.items)
+
+
 def operands(condition: Condition) -> list[Value]:
     """The values that decide a leaf, as far as contacts differ in them; for `did`, how many such events there are."""
     if isinstance(condition, nodes.Not):
         return operands(condition.item)
+    if isinstance(condition, (nodes.And, nodes.Or)):
+        return list(dict.fromkeys(value for item in condition.items for value in operands(item)))
     if isinstance(condition, nodes.Did):
         return [nodes.Aggregate(COUNT, "count", condition.events)]
     return [value for value in _values(condition) if _varies(value)]

@@ -11,6 +11,7 @@ from segmentry.engine.snapshot import Snapshot
 
 TITLES = {
     "contacts": "the contacts' columns that rules read, in memory for the run",
+    "contacts by position": "the contacts in their lasting order",
     "conditions": "every condition of every contact, a chunk of contacts at a time",
 }
 

@@ -393,3 +393,39 @@ def test_forget_erases_and_certifies(shop_after_a_run):
     assert 3 not in {row["contact"] for row in rows(shop_after_a_run.run("diff", "--format", "json"))}
     assert [row["contact_id"] for row in rows(shop_after_a_run.run("members", "uk", "--format", "json"))] == [6, 9]
     assert "integer" in shop_after_a_run.run("forget", "x", code=1).stderr
+
+
+def test_a_condition_stays_in_one_piece_as_it_was_written(settled):
+    rule = "score not between 20 and 60 and not (location = 'UK' or score between 80 and 99) and not did(order_placed)"
+    found = json.loads(settled.run("preview", rule, "--format", "json").stdout)
+    assert [row["condition"] for row in found["conditions"]] == [
+        "score not between 20 and 60",
+        "location = 'UK'",
+        "score between 80 and 99",
+        "not did(order_placed)",
+    ]
+    assert [row["missing_in"] for row in found["conditions"]] == [1, 0, 0, 0]
+
+
+def test_explain_reads_uuids_lists_and_instants(tmp_path):
+    import duckdb
+
+    from tests.cli.conftest import WORKSPACE, Shop
+
+    shop = Shop(tmp_path)
+    shop.write("segmentry.yml", WORKSPACE.split("events:")[0].replace("contact_id", "id").replace("  email: email\n", ""))
+    shop.write(
+        "segments/x.yml",
+        "where: \"tags contains 'b' and seen in the last '2 days' and amount >= 1 and next_anniversary(born) > today()\"\n",
+    )
+    (tmp_path / "data").mkdir()
+    duckdb.sql(
+        "copy (select 'A53E84FF-D0AB-4E06-A069-EFE4D613CF1F'::uuid as id, ['a', 'b'] as tags, timestamp '2026-02-28 09:00' as seen,"
+        f" 1.50::decimal(9, 2) as amount, date '1990-05-05' as born) to '{tmp_path}/data/contacts.parquet'"
+    )
+    told = shop.run("explain", "x", "a53e84ffd0ab4e06a069efe4d613cf1f", "--as-of", "2026-03-01T12:00Z").stdout
+    assert "contact a53e84ff-d0ab-4e06-a069-efe4d613cf1f is in x" in told
+    assert "tags is [a, b]" in told
+    assert "seen is 2026-02-28 09:00:00Z; compared with 2026-02-27 12:00:00Z and 2026-03-01 12:00:00Z" in told
+    assert "amount is 1.5" in told
+    assert "next_anniversary(born) is 2026-05-05; compared with 2026-03-01" in told
