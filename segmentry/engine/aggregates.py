@@ -184,20 +184,12 @@ class Assembly:
             pieces = [joined.made(self.ops("attempt", joined.expr))]
         total = pieces[0]
         if decimal_of(total.held) is None:
-            total = self.numbers.cast(total, f"DECIMAL({MAX_DIGITS},0)", attempt=True)
-            places = max(part.places for part in parts.values())
-            if places:
-                total = self._moved_point(total, places)
+            total = self.numbers.with_point(total, max(part.places for part in parts.values()))
         if "unfit" in parts:
             unfit = parts["unfit"].value
             fit = sql.negation(sql.call("coalesce", unfit.expr, sql.boolean(False)))
             total = made_of((total, unfit), sql.when(fit, total.expr), total.type, total.held)
         return self.numbers.converted(total, exact(MAX_DIGITS, scale))
-
-    def _moved_point(self, total: Sql, places: int) -> Sql:
-        unit = self.ops("cast", sql.text(f"0.{'1'.rjust(places, '0')}"), f"DECIMAL({places + 1},{places})")
-        held = f"DECIMAL({MAX_DIGITS},{places})"
-        return total.made(sql.infix(exp.Mul, total.expr, unit), exact(MAX_DIGITS, places), held)
 
     def _rejoined(self, high: Sql, low: Sql) -> Sql:
         """Two half sums as one; NULL where it does not fit."""

@@ -18,20 +18,30 @@ from sqlglot import exp
 
 from segmentry.engine import algebra
 from segmentry.engine.backends.duckdb import DuckDB
-from segmentry.engine.footers import bytes_of
+from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
 from segmentry.engine.relations import scan
-from segmentry.engine.scans import CONTACTS, KEY, POSITION, ROWS, EventScan, contact_rows, events_table
-from segmentry.engine.snapshot import PinnedFile, Relation, Snapshot
+from segmentry.engine.scans import (
+    CONTACTS,
+    KEY,
+    POSITION,
+    ROWS,
+    SNAPSHOT,
+    EventScan,
+    contact_columns,
+    contact_rows,
+    contacts_in_order,
+    events_table,
+)
+from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
 
-SNAPSHOT = sql.internal("snapshot")
 POSITIONS = sql.internal("positions")
 ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
@@ -123,8 +133,8 @@ class Evaluation:
         with self._timed("contacts"):
             query = contact_rows(DUCKDB, self.snapshot.contacts, sorted(wanted))
             if self._restricted:
-                names = [KEY, *(sql.user(name) for name in sorted(wanted))]
-                query = sql.select({name: sql.column(name) for name in names}, sql.subquery(query, "c"), _among(sql.column(KEY), CHOSEN))
+                key = self.snapshot.contacts.relation.columns[self.snapshot.contacts.key]
+                query = sql.select(contact_columns(sorted(wanted)), sql.subquery(query, "c"), _among(sql.column(KEY), CHOSEN, key.stored))
             self._create(SNAPSHOT, query)
         self._count(self.snapshot.contacts.relation, {*wanted, self.snapshot.contacts.key})
         self._columns = wanted
@@ -138,22 +148,21 @@ class Evaluation:
             return
         with self._timed("positions"):
             assert self._columns is not None
-            fields = {KEY: sql.column(KEY), **{sql.user(name): sql.column(sql.user(name)) for name in sorted(self._columns)}}
-            self._place(alignment, fields)
+            self._place(alignment, sorted(self._columns))
         self._aligned = True
 
-    def _place(self, alignment: Alignment, fields: Mapping[str, sql.Expr]) -> None:
+    def _place(self, alignment: Alignment, columns: Sequence[str]) -> None:
+        if alignment.position_of_row is None:
+            self._database.view(CONTACTS, contacts_in_order(columns))
+            return
         row = exp.Column(this=exp.Identifier(this="rowid"), table=sql.identifier("s"))
         snapshot = exp.alias_(sql.table(SNAPSHOT), sql.identifier("s"), table=True)
-        if alignment.position_of_row is None:
-            self._database.view(CONTACTS, sql.select({POSITION: row, **fields}, snapshot))
-            return
         rows = pl.repeat(None, alignment.size, dtype=pl.UInt32(), eager=True)
         numbers = pl.int_range(len(alignment.position_of_row), dtype=pl.UInt32, eager=True)
         rows = rows.scatter(alignment.position_of_row, numbers)
         self._database.register(POSITIONS, pl.DataFrame({ROW: rows}).with_row_index(POSITION))
         positions = exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True)
-        query = sql.select({POSITION: sql.column(POSITION, "p"), **fields}, positions)
+        query = sql.select({POSITION: sql.column(POSITION, "p"), **contact_columns(columns)}, positions)
         on = exp.EQ(this=row, expression=sql.column(ROW, "p"))
         query.set("joins", [exp.Join(this=snapshot, on=on, side="LEFT")])
         query.set("order", exp.Order(expressions=[exp.Ordered(this=sql.column(POSITION, "p"))]))
@@ -206,20 +215,20 @@ class Evaluation:
     def _group(self, events: EventScan) -> None:
         source = self.snapshot.events[events.source]
         name = events_table(events.source)
-        query = events.query
-        if self._restricted:
-            query = query.copy()
-            query.args["where"].set("this", sql.all_of([query.args["where"].this, _among(sql.column(KEY), CONTACTS)]))
         with self._timed("events"):
-            joined = exp.Select(expressions=[sql.column(POSITION, "c"), exp.Column(this=exp.Star(), table=sql.identifier("g"))])
-            joined.set("from_", exp.From(this=sql.subquery(query, "g")))
-            contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
-            on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g"))
-            joined.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
-            self._create(name, joined)
+            self._create(name, events.query(_among(sql.column(KEY), CONTACTS) if self._restricted else None))
             unknown = sql.select({"rows": sql.call("sum", sql.column(ROWS))}, sql.table(name), sql.is_null(sql.column(POSITION)))
             self.counters.unknown_events[events.source] = int(self._fetch(unknown)["rows"][0] or 0)
+            self.counters.timeless_events[events.source] = self._timeless(source)
         self._count(source.relation, events.columns)
+
+    def _timeless(self, source: EventSource) -> int:
+        """How many events have no time; footers tell it, where they are complete."""
+        told = [nulls_of(file, source.at) for file in source.relation.files]
+        if told and None not in told:
+            return sum(number for number in told if number)
+        query = sql.select({"rows": sql.call("count", exp.Star())}, scan(source.relation), sql.is_null(sql.column(source.at)))
+        return int(self._fetch(query)["rows"][0])
 
     def _chunks(self, plan: Plan) -> Iterator[tuple[int, int, pl.DataFrame]]:
         size = self.alignment.size
@@ -330,9 +339,10 @@ def _paths(snapshot: Snapshot) -> Iterator[str]:
         yield from (file.path for file in relation.files)
 
 
-def _among(column: sql.Expr, table: str) -> sql.Expr:
-    """Whether a key is one of a table's."""
-    return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: sql.column(KEY)}, sql.table(table))))
+def _among(column: sql.Expr, table: str, stored: str | None = None) -> sql.Expr:
+    """Whether a key is one of a table's; `stored` is how keys are held, where the table came from Python (which has UUIDs as text)."""
+    key = sql.cast(sql.column(KEY), stored) if stored == "UUID" else sql.column(KEY)
+    return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: key}, sql.table(table))))
 
 
 def _check_keys(keys: pl.Series) -> None:

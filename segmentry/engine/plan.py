@@ -25,10 +25,12 @@ from segmentry.engine.scans import (
     CONTACTS,
     KEY,
     POSITION,
+    SNAPSHOT,
     EventScan,
     EventScans,
     contact_fields,
     contact_rows,
+    contacts_in_order,
     events_table,
     fields_below,
     mask_name,
@@ -81,11 +83,12 @@ class Plan:
         read.update({scan.source: set(scan.columns) for scan in self.scans})
         return read
 
-    def queries(self) -> Iterator[tuple[str, exp.Select]]:
-        """The queries as they run, each with what it is for."""
-        yield "contacts", self.contacts_query
+    def queries(self) -> Iterator[tuple[str, exp.Expr]]:
+        """The statements as they run (contacts standing in their snapshot's order), each with what it is for."""
+        yield "contacts", sql.temporary("TABLE", SNAPSHOT, self.contacts_query)
+        yield "contacts by position", sql.temporary("VIEW", CONTACTS, contacts_in_order(self.contact_columns))
         for scan in self.scans:
-            yield f"events {scan.source}", scan.query
+            yield f"events {scan.source}", sql.temporary("TABLE", events_table(scan.source), scan.query())
         yield "conditions", self.leaves_query
 
 

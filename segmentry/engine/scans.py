@@ -25,6 +25,7 @@ from segmentry.engine.snapshot import Column, ContactSource, EventSource
 from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
 from segmentry.rules.types import TIMESTAMP, Kind
 
+SNAPSHOT = sql.internal("snapshot")
 CONTACTS = sql.internal("contacts")
 POSITION = sql.internal("position")
 KEY = sql.internal("key")
@@ -54,6 +55,17 @@ def contact_rows(ops: Operations, source: ContactSource, columns: Iterable[str])
     for name in columns:
         selected[sql.user(name)] = read(ops, relation.columns[name], sql.column(name)).expr
     return sql.select(selected, scan(relation))
+
+
+def contacts_in_order(columns: Iterable[str]) -> exp.Select:
+    """The snapshot's rows by position, where that is simply their order."""
+    row = exp.Column(this=exp.Identifier(this="rowid"))
+    return sql.select({POSITION: row, **contact_columns(columns)}, sql.table(SNAPSHOT))
+
+
+def contact_columns(columns: Iterable[str]) -> dict[str, sql.Expr]:
+    """The key and these fields, as the tables of contacts have them."""
+    return {name: sql.column(name) for name in (KEY, *(sql.user(column) for column in columns))}
 
 
 def contact_fields(ops: Operations, source: ContactSource, columns: Iterable[str]) -> Fields:
@@ -104,12 +116,12 @@ class Bit:
 class EventScan:
     """One event table, read once: rows within `first` and `final` (UTC, both included), grouped by contact.
 
-    `query` gives one row for each contact key among the events: `$key`, `$rows` (how many rows were read) and an
+    `grouped` gives one row for each contact key among the events: `$key`, `$rows` (how many rows were read) and an
     aggregate a column. `columns` are the table's columns that it reads, `contact_columns` the contacts'.
     """
 
     source: int
-    query: exp.Select
+    grouped: exp.Select
     columns: tuple[str, ...]
     contact_columns: tuple[str, ...]
     first: datetime | None
@@ -119,6 +131,19 @@ class EventScan:
     parts: Mapping[int, Mapping[str, Joined]]
     """Of each `Aggregate` (by its number): its parts as columns, by role."""
     words: int
+
+    def query(self, among: sql.Expr | None = None) -> exp.Select:
+        """The aggregates beside the contacts' positions, NULL for the events of no known contact. `among` restricts the keys."""
+        grouped = self.grouped
+        if among is not None:
+            grouped = grouped.copy()
+            grouped.args["where"].set("this", sql.all_of([grouped.args["where"].this, among]))
+        query = exp.Select(expressions=[sql.column(POSITION, "c"), exp.Column(this=exp.Star(), table=sql.identifier("g"))])
+        query.set("from_", exp.From(this=sql.subquery(grouped, "g")))
+        contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+        on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g"))
+        query.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
+        return query
 
 
 @dataclass

@@ -87,8 +87,7 @@ class DuckDB:
         if former is not None:  # `or replace` does not put a view in a table's place
             self._connection.execute(sql.render(exp.Drop(this=sql.table(name), kind=former)))
         self._made[name] = kind
-        temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
-        self._connection.execute(sql.render(exp.Create(this=sql.table(name), kind=kind, properties=temporary, expression=query)))
+        self._connection.execute(sql.render(sql.temporary(kind, name, query)))
 
     def fetch(self, query: exp.Query) -> pl.DataFrame:
         """The query's rows as a frame."""

@@ -172,14 +172,67 @@ class Numbers:
         (whole_1, scale_1), (whole_2, scale_2) = digits_of(left), digits_of(right)
         scale = max(scale_1, scale_2)
         digits = max(whole_1, whole_2) + scale + (op != "%")
+        if digits > MAX_DIGITS and scale_1 != scale_2:
+            return self._remainder_far(left, right, type) if op == "%" else self._sum_far(op, left, right, type)
         held = held_as(exact(digits, scale))
-        attempt = digits > MAX_DIGITS and scale > 0
-        parts = [self.cast(left, held, attempt), self.cast(right, held, attempt)]
-        expr = self.ops("remainder", parts[0].expr, parts[1].expr) if op == "%" else sql.infix(_INFIX[op], parts[0].expr, parts[1].expr)
-        value = made_of(parts, expr, type, held)
+        parts = [self.cast(left, held), self.cast(right, held)]
         if op == "%":  # by zero it raises
-            return value.made(self.ops("attempt", value.expr))
-        return self._guarded(value, digits)
+            return made_of(parts, self.ops("attempt", self.ops("remainder", parts[0].expr, parts[1].expr)), type, held)
+        return self._guarded(made_of(parts, sql.infix(_INFIX[op], parts[0].expr, parts[1].expr), type, held), digits)
+
+    def _sum_far(self, op: str, left: Sql, right: Sql, type: Type) -> Sql:
+        """A sum or difference whose coarser side may need more than 38 digits on the finer scale, though the result does not.
+
+        Such a side is less than twice what 38 digits hold, or the result does not fit either; so it is added in halves.
+        """
+        scale_1, scale_2 = digits_of(left)[1], digits_of(right)[1]
+        scale, sign = max(scale_1, scale_2), _INFIX[op]
+        first, second = (self.named(self.unscaled(side)) for side in (left, right))
+        coarse = first if scale_1 < scale else second
+        moved = literal(10 ** (scale - min(scale_1, scale_2)), 0)
+        half = sql.infix(exp.IntDiv, coarse.expr, sql.integer(2))
+        rest = sql.infix(exp.Sub, coarse.expr.copy(), half.copy())
+        halves = [sql.infix(exp.Mul, part, moved.copy()) for part in (half, rest)]
+        # the finer side comes before the second half, so that no step is larger than the result or what came before it
+        if coarse is first:
+            made = sql.infix(exp.Add, sql.infix(sign, halves[0], second.expr), halves[1])
+        else:
+            made = sql.infix(sign, sql.infix(sign, first.expr, halves[0]), halves[1])
+        return self.with_point(made_of((first, second), self.ops("attempt", made), type, "HUGEINT"), scale)
+
+    def _remainder_far(self, left: Sql, right: Sql, type: Type) -> Sql:
+        """A remainder whose coarser side may need more than 38 digits on the finer scale."""
+        scale_1, scale_2 = digits_of(left)[1], digits_of(right)[1]
+        if scale_2 < scale_1:  # a divisor beyond 38 digits is larger than any dividend
+            held = f"DECIMAL({MAX_DIGITS},{scale_1})"
+            dividend, wide = self.named(self.cast(left, held)), self.named(right)
+            moved = self.named(self.cast(wide, held, attempt=True))
+            beyond = sql.all_of([sql.is_null(moved.expr.copy()), sql.is_set(wide.expr.copy())])
+            remainder = self.ops("attempt", self.ops("remainder", dividend.expr.copy(), moved.expr.copy()))
+            return made_of((dividend, moved), sql.when(beyond, dividend.expr.copy(), remainder), type, held)
+        sides = [self.named(self.unscaled(side)) for side in (left, right)]
+        size = self.named(made_of(sides, self.ops("cast", self.ops("abs", sides[0].expr), "UHUGEINT"), type, "UHUGEINT"))
+        divisor = self.ops("cast", sql.call("nullif", self.ops("abs", sides[1].expr), sql.integer(0)), "UHUGEINT")
+        by = self.named(made_of(sides, divisor, type, "UHUGEINT"))
+        rest = self.named(made_of((size, by), self.ops("remainder", size.expr.copy(), by.expr.copy()), type, "UHUGEINT"))
+        for _ in range(scale_2 - scale_1):  # ten times the rest, as 3 x 3 + 1, of which no step leaves 128 bits
+            nine = rest.expr.copy()
+            for _ in range(2):
+                nine = self.ops("remainder", sql.infix(exp.Mul, nine, sql.integer(3)), by.expr.copy())
+            ten = self.ops("remainder", sql.infix(exp.Add, nine, rest.expr.copy()), by.expr.copy())
+            rest = self.named(made_of((rest, by), ten, type, "UHUGEINT"))
+        size_of_rest = self.ops("cast", rest.expr, "HUGEINT")
+        negative = sql.infix(exp.LT, sides[0].expr.copy(), sql.integer(0))
+        signed = sql.when(negative, exp.Neg(this=size_of_rest.copy()), size_of_rest)
+        return self.with_point(made_of((rest, *sides), signed, type, "HUGEINT"), scale_2)
+
+    def with_point(self, whole: Sql, places: int) -> Sql:
+        """An integer as the decimal with so many places that it stands for; missing where that needs more than 38 digits."""
+        whole = self.cast(whole, f"DECIMAL({MAX_DIGITS},0)", attempt=True)
+        if not places:
+            return whole
+        unit = self.ops("cast", sql.text(f"0.{'1'.rjust(places, '0')}"), f"DECIMAL({places},{places})")
+        return whole.made(sql.infix(exp.Mul, whole.expr, unit), exact(MAX_DIGITS, places), f"DECIMAL({MAX_DIGITS},{places})")
 
     def _guarded(self, value: Sql, digits: int) -> Sql:
         """An exact result that may need more than 38 digits: missing where it does."""
@@ -200,7 +253,8 @@ class Numbers:
         if isinstance(value.constant, Decimal):
             return constant(-value.constant)
         value = self._signed(value)
-        return value.made(exp.Neg(this=sql.paren(value.expr)), type)
+        negative = exp.Neg(this=sql.paren(value.expr))
+        return made_of((value,), negative, type, value.held, finite=not value.type.is_float)
 
     def rounded(self, function: str, value: Sql, type: Type) -> Sql:
         """`abs round floor ceil`."""

@@ -160,6 +160,12 @@ def subquery(query: exp.Query, name: str) -> exp.Subquery:
     return exp.Subquery(this=query, alias=exp.TableAlias(this=identifier(name)))
 
 
+def temporary(kind: str, name: str, query: exp.Query) -> exp.Create:
+    """`create temporary table name as query`, or the like of a view."""
+    properties = exp.Properties(expressions=[exp.TemporaryProperty()])
+    return exp.Create(this=table(name), kind=kind, properties=properties, expression=query)
+
+
 @contextmanager
 def deep() -> Iterator[None]:
     """Room for deep trees: sqlglot's generator recurses several frames for each level."""

@@ -16,7 +16,7 @@ from sqlglot import exp
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
-from segmentry.engine.lowering.numbers import COMPARISONS, Numbers, constant
+from segmentry.engine.lowering.numbers import COMPARISONS, HELD_BY_A_DOUBLE, Numbers, constant
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, held_as, is_integer, made_of, missing, verdict
 from segmentry.rules import nodes
@@ -256,21 +256,36 @@ class Lowering:
         return verdict((value, *parts), join(part.expr for part in parts))
 
     def _has_element(self, value: Sql, element: Type, option: Sql) -> Sql:
-        if element.kind is Kind.NUMBER:
-            if element.is_float:
-                option = self.numbers.to_float(self.numbers.settled(option), element.width)
-            else:
-                option = self._on_elements_scale(value, option)
-        return verdict((value, option), self.ops("list contains", value.expr.copy(), option.expr))
-
-    def _on_elements_scale(self, value: Sql, option: Sql) -> Sql:
-        """The option held as the list's elements; NULL, which no list contains, where it can't be one of them."""
+        if element.kind is not Kind.NUMBER:
+            return self._contains(value, option)
+        option = self.numbers.settled(option)
+        if element.is_float or option.type.is_float:
+            width = max(element.width, option.type.width)
+            return self._contains(self._float_elements(value, width), self.numbers.to_float(option, width))
         held = value.held.removesuffix("[]")
         if isinstance(option.constant, Decimal):
-            probe = Sql(sql.null(), value.type.element or option.type, held)
+            probe = Sql(sql.null(), element, held)
             if isinstance(self.numbers.compared("=", probe, option).expr, exp.Boolean):
-                return missing(self.ops, option.type, held)
-        return self.numbers.cast(option, held, attempt=True)
+                return Sql(sql.boolean(False), BOOLEAN, "BOOLEAN")  # between two of the elements' values, or beyond them all
+            return self._contains(value, self.numbers.cast(option, held))
+        option = self.named(option)
+        moved = self.named(self.numbers.cast(option, held, attempt=True))
+        same = self.numbers.compared("=", replace(moved, expr=moved.expr.copy()), replace(option, expr=option.expr.copy()))
+        found = self._contains(value, moved)
+        return verdict((found, same), sql.all_of([found.expr, same.expr]))
+
+    def _contains(self, value: Sql, option: Sql) -> Sql:
+        return verdict((value, option), self.ops("list contains", value.expr.copy(), option.expr))
+
+    def _float_elements(self, value: Sql, width: int) -> Sql:
+        """The list with its numbers as the nearest floats of that width."""
+        element = value.type.element or TEXT
+        held = f"{'FLOAT' if width == 32 else 'DOUBLE'}[]"
+        if value.held == held:
+            return value
+        through_text = element.is_exact and (element.precision > HELD_BY_A_DOUBLE and value.held not in ("BIGINT[]", "UBIGINT[]"))
+        source = self.ops("cast", value.expr.copy(), "VARCHAR[]") if through_text else value.expr.copy()
+        return value.made(self.ops("cast", source, held), held=held)
 
     def _sample(self, node: nodes.Sample) -> Sql:
         if node.threshold is None:
