@@ -27,8 +27,8 @@ from segmentry.rules.schema import Schema
 LANGUAGE = 1
 """The version of the rule language. It changes when a rule's meaning does; a rule of another version can't run any more."""
 
-NOT_READ = {"contacts": {"email", "phone"}, "events": set[str]()}
-"""Keys of a source that say nothing of what is in a segment."""
+NOT_READ = {"email", "phone"}
+"""Keys of `contacts:` that say nothing of who is in a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,6 @@ def _definition(segment: Segment) -> SegmentDefinition:
 
 def _sources(config: WorkspaceConfig) -> dict[str, Any]:
     return {
-        "contacts": config.contacts.model_dump(mode="json", exclude=NOT_READ["contacts"]),
-        "events": [table.model_dump(mode="json", exclude=NOT_READ["events"]) for table in config.events],
+        "contacts": config.contacts.model_dump(mode="json", exclude=NOT_READ),
+        "events": [table.model_dump(mode="json") for table in config.events],
     }

@@ -461,9 +461,8 @@ def _record(draft: RunDraft) -> RunRecord:
         complete=False,
         changes_file=0,
         digests_file=None,
-        snapshot=draft.snapshot,
-        definitions=draft.definitions,
         report=draft.report,
         erased=0,
         segments=draft.segments,
+        detail={"snapshot": draft.snapshot, "definitions": draft.definitions}.__getitem__,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,10 +38,9 @@ def killed_at(root: Path, as_of: str, moment: str) -> None:
     recompute(load(root), as_of=day(as_of), now=day(as_of), progress=progress)
 
 
-def killed_after(root: Path, as_of: str, seconds: float, began: Any) -> None:
+def killed_after(root: Path, as_of: str, began: Any) -> None:
     """A run that somebody else kills; `began` is set when it starts."""
     began.set()
-    del seconds
     recompute(load(root), as_of=day(as_of), now=day(as_of))
 
 
@@ -54,7 +52,7 @@ def forgetting_killed(root: Path, keys: list[object], moment: str) -> None:
     if moment == "published":
         _after(Staging, "publish")
     elif moment == "written":
-        _before(Staging, "publish")
+        Staging.publish = kill_self
     else:
         erasure.remove_files = kill_self
     State.open(root / ".segmentry" / "default", ID).forget(keys, day("2026-03-01"))
@@ -83,8 +81,3 @@ def _after(owner: type, name: str) -> None:
         kill_self()
 
     setattr(owner, name, method)
-
-
-def _before(owner: type, name: str) -> None:
-    setattr(owner, name, kill_self)
-    time.sleep(0)

@@ -117,7 +117,7 @@ def test_killed_at_every_stage(shop: Shop, expected: list[tuple[object, ...]], m
 
 def killed_at_random(shop: Shop, expected: list[tuple[object, ...]], draw: random.Random) -> None:
     began = SERVER.Event()
-    process = SERVER.Process(target=killed_after, args=(shop.root, "2026-01-03", 0.0, began))
+    process = SERVER.Process(target=killed_after, args=(shop.root, "2026-01-03", began))
     process.start()
     began.wait(60)
     time.sleep(draw.uniform(0, 0.4))

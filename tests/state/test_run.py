@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -173,6 +174,21 @@ def test_more_contacts_than_a_chunk_holds(shop: Shop) -> None:
     assert len(state.members("big")) == run.record.counts["big"]
     assert run.record.members[0] == state.run(1).members[0]  # the first chunk is still the first run's
     assert state.order().record.key_files[0] == state.order(1).record.key_files[0]
+
+
+def test_any_duckdb_reads_a_run_as_one_table(shop: Shop) -> None:
+    shop.list("staff.csv", 1)
+    shop.contacts({"id": [1, 2, 3], "spend": [5, 50, 60]})
+    shop.segment("big", "spend > 10")
+    shop.segment("staff", list="staff.csv")
+    shop.run("2026-01-01")
+    shop.contacts({"id": [4, 2, 1], "spend": [5, 50, 60]})
+    shop.run("2026-01-02")
+    for run in (1, 2):
+        rows = duckdb.sql(shop.state.view(run)).fetchall()
+        assert rows == shop.state.memberships(run).rows()
+    shop.state.gc(timedelta(0), day("2026-02-01"))
+    assert len(duckdb.sql(shop.state.view()).fetchall()) == 3
 
 
 def test_an_order_that_is_mostly_gone_is_compacted_and_nothing_is_lost(shop: Shop) -> None:

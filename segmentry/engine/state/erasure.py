@@ -68,7 +68,7 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
     """Erases the contacts from the state and gives the certificate: plain JSON values, with hashes in place of keys."""
     with catalog.reading() as connection:
         work = Rewriting(staging.root, staging)
-        found, runs = _rewrite_all(connection, work, keys)
+        found, runs = _rewrite_all(catalog, connection, work, keys)
         secret = str(connection.execute(select(WORKSPACE.c.hash_key)).scalar_one())
     hashes = sorted(keyed_hash(secret, key) for key in found)
     certificate = {
@@ -100,7 +100,9 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
     return certificate
 
 
-def _rewrite_all(connection: Connection, work: Rewriting, keys: Sequence[object]) -> tuple[dict[str, bool], dict[int, int]]:
+def _rewrite_all(
+    catalog: Catalog, connection: Connection, work: Rewriting, keys: Sequence[object]
+) -> tuple[dict[str, bool], dict[int, int]]:
     """Stages every file that names one of the contacts. Which keys there are and were found; how many contacts each run loses."""
     orders = [reading.contacts_record(connection, row.id) for row in connection.execute(select(CONTACTS.c.id).order_by(CONTACTS.c.id))]
     kind = orders[-1].kind if orders else "text"
@@ -113,7 +115,7 @@ def _rewrite_all(connection: Connection, work: Rewriting, keys: Sequence[object]
             for run in connection.execute(select(RUNS.c.id, RUNS.c.digests_file).where(RUNS.c.contacts == order.id)):
                 runs[run.id] = len(positions)
                 _erase_digests(connection, work, run.digests_file, positions)
-    _erase_events(connection, work, orders, wanted)
+    _erase_events(catalog, connection, work, orders, wanted)
     for run in connection.execute(select(RUNS.c.id, RUNS.c.changes_file)):
         dropped = _erase_changes(connection, work, run.changes_file, wanted)
         if dropped:
@@ -149,9 +151,9 @@ def _erase_digests(connection: Connection, work: Rewriting, number: int | None, 
     work.write(number, path, "digests", pl.DataFrame([digests.scatter(inside, 0)]), len(inside))
 
 
-def _erase_events(connection: Connection, work: Rewriting, orders: Sequence[ContactsRecord], wanted: pl.Series) -> None:
+def _erase_events(catalog: Catalog, connection: Connection, work: Rewriting, orders: Sequence[ContactsRecord], wanted: pl.Series) -> None:
     """Event digests go by the positions of the accepted run's order."""
-    accepted = reading.accepted_run(connection)
+    accepted = reading.accepted_run(catalog, connection)
     numbers = set(connection.execute(select(EVENT_FILES.c.file)).scalars())
     if accepted is None or not numbers:
         return

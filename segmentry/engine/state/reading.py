@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, Row, select
 
 from segmentry.engine.state import files
+from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.records import (
     ChunkFiles,
     ContactsRecord,
@@ -23,31 +26,42 @@ from segmentry.engine.state.records import (
 from segmentry.engine.state.schema import CONTACTS, EVENT_FILES, FILES, RUN_SEGMENTS, RUNS, SEGMENTS
 from segmentry.errors import NotFound
 
+LARGE = ("snapshot", "definitions")
+"""Columns of a run that are read only when somebody asks: the files of a year of runs are too many to read by the way."""
 
-def run_records(connection: Connection, ids: Sequence[int] | None = None) -> list[RunRecord]:
+
+def run_records(catalog: Catalog, connection: Connection, ids: Sequence[int] | None = None) -> list[RunRecord]:
     """Committed runs by id, all of them or some."""
-    runs = select(RUNS).order_by(RUNS.c.id)
+    runs = select(*(column for column in RUNS.c if column.name not in LARGE)).order_by(RUNS.c.id)
     figures = select(RUN_SEGMENTS).order_by(RUN_SEGMENTS.c.segment)
     if ids is not None:
         runs, figures = runs.where(RUNS.c.id.in_(ids)), figures.where(RUN_SEGMENTS.c.run.in_(ids))
     by_run: dict[int, dict[str, SegmentFigures]] = {}
     for row in connection.execute(figures):
         by_run.setdefault(row.run, {})[row.segment] = SegmentFigures(row.size, row.entered, row.exited, row.first)
-    return [_run(row, by_run.get(row.id, {})) for row in connection.execute(runs)]
+    return [_run(catalog, row, by_run.get(row.id, {})) for row in connection.execute(runs)]
 
 
-def run_record(connection: Connection, number: int) -> RunRecord:
+def run_record(catalog: Catalog, connection: Connection, number: int) -> RunRecord:
     """One committed run; raises NotFound."""
-    found = run_records(connection, [number])
+    found = run_records(catalog, connection, [number])
     if not found:
         raise NotFound(f"there is no run {number}")
     return found[0]
 
 
-def accepted_run(connection: Connection) -> RunRecord | None:
+def accepted_run(catalog: Catalog, connection: Connection) -> RunRecord | None:
     """The newest accepted run."""
     number = connection.execute(select(RUNS.c.id).where(RUNS.c.status == str(Status.ACCEPTED)).order_by(RUNS.c.id.desc()).limit(1)).scalar()
-    return None if number is None else run_record(connection, number)
+    return None if number is None else run_record(catalog, connection, number)
+
+
+def runs_that_changed(connection: Connection, segment: str) -> list[tuple[int, datetime]]:
+    """The accepted runs in which a segment changed, oldest first, and their `as_of`."""
+    changed = (RUN_SEGMENTS.c.segment == segment) & (RUN_SEGMENTS.c.entered + RUN_SEGMENTS.c.exited > 0)
+    joined = select(RUNS.c.id, RUNS.c.as_of).join(RUN_SEGMENTS, RUN_SEGMENTS.c.run == RUNS.c.id)
+    rows = connection.execute(joined.where(changed, RUNS.c.status == str(Status.ACCEPTED)).order_by(RUNS.c.id))
+    return [(row.id, datetime.fromisoformat(row.as_of)) for row in rows]
 
 
 def segment_records(connection: Connection) -> dict[str, SegmentRecord]:
@@ -107,7 +121,7 @@ def chunk_columns(root: Path, chunk: ChunkFiles, where: Mapping[int, str], names
     return pl.concat(frames, how="horizontal").select(names) if frames else pl.DataFrame()
 
 
-def _run(row: Row[tuple[object, ...]], segments: Mapping[str, SegmentFigures]) -> RunRecord:
+def _run(catalog: Catalog, row: Row[tuple[object, ...]], segments: Mapping[str, SegmentFigures]) -> RunRecord:
     members = tuple(tuple((number, tuple(columns)) for number, columns in chunk) for chunk in json.loads(row.members))
     return RunRecord(
         id=row.id,
@@ -120,9 +134,13 @@ def _run(row: Row[tuple[object, ...]], segments: Mapping[str, SegmentFigures]) -
         complete=row.complete,
         changes_file=row.changes_file,
         digests_file=row.digests_file,
-        snapshot=json.loads(row.snapshot),
-        definitions=json.loads(row.definitions),
         report=json.loads(row.report),
         erased=row.erased,
         segments=segments,
+        detail=partial(_detail, catalog, row.id),
     )
+
+
+def _detail(catalog: Catalog, run: int, column: str) -> Any:
+    with catalog.reading() as connection:
+        return json.loads(connection.execute(select(RUNS.c[column]).where(RUNS.c.id == run)).scalar_one())

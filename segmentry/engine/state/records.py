@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 ChunkFiles = tuple[tuple[int, tuple[str, ...]], ...]
@@ -48,7 +49,7 @@ class SegmentFigures:
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunRecord:
     """One committed run. `complete`: retention has not removed its memberships; `erased`: how many contacts were forgotten since."""
 
@@ -62,11 +63,23 @@ class RunRecord:
     complete: bool
     changes_file: int
     digests_file: int | None
-    snapshot: Mapping[str, Any]
-    definitions: Mapping[str, Any]
     report: Mapping[str, Any]
     erased: int
     segments: Mapping[str, SegmentFigures]
+    detail: Callable[[str], Any] = field(repr=False, compare=False)
+    """Reads one of the large parts, `snapshot` or `definitions`, when somebody asks for it."""
+
+    @cached_property
+    def snapshot(self) -> Mapping[str, Any]:
+        """What it read, as `pinned.snapshot_from_json` takes it."""
+        found: Mapping[str, Any] = self.detail("snapshot")
+        return found
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Any]:
+        """What it computed: `definitions`, `reads`, `versions`."""
+        found: Mapping[str, Any] = self.detail("definitions")
+        return found
 
     @property
     def accepted(self) -> bool:

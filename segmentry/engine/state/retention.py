@@ -29,11 +29,11 @@ def unlist_old(catalog: Catalog, lease: Lease, before: datetime) -> Removed:
     """Unlists the memberships of runs committed before an instant, in one transaction."""
     with catalog.writing() as connection:
         lease.check(connection)
-        newest = reading.accepted_run(connection)
+        newest = reading.accepted_run(catalog, connection)
         segments = reading.segment_records(connection)
         old = [
             record
-            for record in reading.run_records(connection)
+            for record in reading.run_records(catalog, connection)
             if record.complete and record.committed < before and (newest is None or record.id != newest.id)
         ]
         for record in old:

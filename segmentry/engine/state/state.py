@@ -22,6 +22,7 @@ from segmentry.engine.state.lease import Lease, hold, holder
 from segmentry.engine.state.records import LIST_COLUMN, ContactsRecord, EventFileRecord, RunRecord, SegmentRecord
 from segmentry.engine.state.retention import unlist_old
 from segmentry.engine.state.schema import WORKSPACE
+from segmentry.engine.state.view import view_sql
 from segmentry.errors import NotFound, StateError
 
 T = TypeVar("T")
@@ -81,17 +82,19 @@ class State:
     def accepted(self) -> RunRecord | None:
         """The newest accepted run; None before the first."""
         with self.catalog.reading() as connection:
-            return reading.accepted_run(connection)
+            return reading.accepted_run(self.catalog, connection)
 
     def runs(self) -> list[RunRecord]:
         """Every committed run, oldest first."""
         with self.catalog.reading() as connection:
-            return reading.run_records(connection)
+            return reading.run_records(self.catalog, connection)
 
     def run(self, number: int | None = None) -> RunRecord:
         """One run, or the newest accepted one; raises NotFound."""
         with self.catalog.reading() as connection:
-            found = reading.accepted_run(connection) if number is None else reading.run_record(connection, number)
+            found = (
+                reading.accepted_run(self.catalog, connection) if number is None else reading.run_record(self.catalog, connection, number)
+            )
         if found is None:
             raise NotFound("there is no accepted run yet")
         return found
@@ -173,6 +176,18 @@ class State:
         frame = self.columns(list(record.segments), record.id)
         return pl.DataFrame([order.keys]).hstack(frame.get_columns()).filter(order.present & order.keys.is_not_null())
 
+    def view(self, run: int | None = None) -> str:
+        """SQL by which DuckDB reads a run's memberships as one table; raises NotFound where retention has removed them."""
+        record = self.run(run)
+        missing = [name for name in record.segments if name not in held_columns(record)]
+        if missing:
+            raise NotFound(_no_column(record, missing[0]))
+        with self.catalog.reading() as connection:
+            contacts = reading.contacts_record(connection, record.contacts)
+            numbers = [number for chunk in record.members for number, _ in chunk]
+            where = reading.paths(connection, [*numbers, *contacts.key_files, contacts.present_file])
+        return view_sql(self.folder, record, contacts, where)
+
     def members(self, segment: str, run: int | None = None) -> pl.Series:
         """The keys of a segment's members, in the lasting order; raises NotFound."""
         record = self.run(run)
@@ -204,11 +219,11 @@ class State:
         if segment not in self.segments():
             raise NotFound(f"there is no segment `{segment}` in any run")
         frames = []
-        for record in self.runs():
-            figures = record.segments.get(segment)
-            if record.accepted and figures is not None and (figures.entered or figures.exited):
-                when = [pl.lit(record.id, pl.Int64).alias("run"), pl.lit(record.as_of).cast(pl.Datetime("us", "UTC")).alias("as_of")]
-                frames.append(self.changes(record.id, segment).select(*when, pl.all()))
+        with self.catalog.reading() as connection:
+            runs = reading.runs_that_changed(connection, segment)
+        for number, as_of in runs:
+            when = [pl.lit(number, pl.Int64).alias("run"), pl.lit(as_of).cast(pl.Datetime("us", "UTC")).alias("as_of")]
+            frames.append(self.changes(number, segment).select(*when, pl.all()))
         if not frames:
             dates = pl.DataFrame([pl.Series("run", [], pl.Int64()), pl.Series("as_of", [], pl.Datetime("us", "UTC"))])
             return dates.hstack(self.changes(segment=segment).clear().get_columns())
