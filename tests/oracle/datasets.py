@@ -450,9 +450,12 @@ def draw_keys(draw: random.Random, number: int) -> tuple[Column, list[Any]]:
 EVENT_NAMES = ("order_placed", "form_submitted", "signup", "Signup", "Order Placed", "invoice.paid", "all", "last", "sum")
 
 
+AMOUNTS = ("decimal12", "decimal38", "double", "float", "int64")
+
+
 def draw_event_columns(draw: random.Random) -> tuple[Column, ...]:
     return (
-        Column("amount", draw.choice(["decimal12", "decimal38", "double", "float", "int64"])),
+        Column("amount", draw.choice(AMOUNTS)),
         Column("qty", draw.choice(["int32", "int8", "uint64"])),
         Column("coupon", draw.choice(["string", "dictionary"])),
         Column(draw.choice(["Form Id", "form_id"]), "string"),
@@ -470,6 +473,8 @@ def draw_table(
     contact = replace(key, name=draw.choice(["contact_id", "customer"]))
     at = draw_timestamp_column(draw, draw.choice(["at", "created_at"])) if draw.random() < 0.8 else Column("at", "date32")
     columns = [contact, at, *(c for c in shared if draw.random() < 0.8)]
+    if draw.random() < 0.3:
+        columns = [replace(c, kind=draw.choice(AMOUNTS)) if c.name == "amount" else c for c in columns]
     name = None
     if event is None:
         name = draw.choice(["event", "type"])

@@ -97,6 +97,11 @@ def convert(value: Number, target: Type) -> Number:
     return to_float(value, target.width) if target.kind == "float" else value
 
 
+def as_type(value: Any, target: Type) -> Any:
+    """A property of several tables has one type, which may be wider than that of this row's table."""
+    return to_float(value, target.width) if target.kind == "float" and value is not None else value
+
+
 def finite(value: float, width: int) -> float | None:
     """A result that is infinite or NaN is missing; a 32-bit result is rounded to its width first."""
     if math.isnan(value) or math.isinf(value):
@@ -245,9 +250,9 @@ def value(node: lang.Value, scope: Scope) -> Any:
     """The node's value, None where it is missing."""
     clock = scope.clock
     match node:
-        case lang.Field(name, _, outer):
+        case lang.Field(name, type_, outer):
             fields = scope.contact.fields if scope.row is None or outer else scope.row.fields
-            return fields.get(name)
+            return as_type(fields.get(name), type_)
         case lang.Number(digits):
             return Fraction(digits.replace("_", ""))
         case lang.Text(text):
@@ -382,8 +387,8 @@ def aggregate(node: lang.Aggregate, scope: Scope) -> Any:
                 return None
             pick = min if node.function == "earliest" else max
             edge = pick(row.at for row in rows)
-            return max((v for row in rows if row.at == edge and (v := row.fields.get(node.measured)) is not None), default=None)
-    values = [v for row in rows if (v := row.fields.get(node.measured)) is not None]
+            return max(measures(node, [row for row in rows if row.at == edge]), default=None)
+    values = measures(node, rows)
     match node.function:
         case "distinct":
             return len(set(values))
@@ -397,6 +402,13 @@ def aggregate(node: lang.Aggregate, scope: Scope) -> Any:
             total = exact_sum(values, node.scale)
             return None if not values or total is None else float(total) / len(values)
     raise ValueError(node.function)
+
+
+def measures(node: lang.Aggregate, rows: list[EventRow]) -> list[Any]:
+    """The property where it is set."""
+    assert node.measured is not None
+    assert node.property_type is not None
+    return [as_type(v, node.property_type) for row in rows if (v := row.fields.get(node.measured)) is not None]
 
 
 def exact_sum(values: list[Number], scale: int) -> int | Fraction | None:

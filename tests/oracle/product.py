@@ -16,11 +16,11 @@ FORMS = ("arrow", "chunked", "polars")
 
 
 def frame(table: pa.Table, form: str, folder: Path | None = None) -> Any:
-    """The table as it is, in chunks of seven rows, as a polars frame or as a Parquet file. Polars has no UUIDs."""
+    """The table as it is, in chunks of seven rows, as a polars frame or as a Parquet file. Polars has no UUIDs and no `+05:30`."""
     match form:
         case "chunked":
             return pa.Table.from_batches(table.to_batches(max_chunksize=7), table.schema)
-        case "polars" if not any(pa.types.is_date64(t) or isinstance(t, pa.UuidType) for t in table.schema.types):
+        case "polars" if not any(pa.types.is_date64(t) or isinstance(t, pa.UuidType) or "+05:30" in str(t) for t in table.schema.types):
             return pl.from_arrow(table)
         case "parquet":
             assert folder is not None

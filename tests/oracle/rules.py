@@ -21,7 +21,8 @@ SALTS = ("exp-7", "x", "ü", "it's", "a:b")
 
 
 def number(value: Any) -> lang.Value:
-    """A literal for a finite number: at most 38 digits and 12 places, no exponent. A float is written as its shortest text."""
+    """A literal for a number: at most 38 digits and 12 places, no exponent. A float is written as its shortest text."""
+    value = 10**30 if value == math.inf else -(10**30) if value == -math.inf else value
     scaled = round(Fraction(Decimal(repr(value)) if isinstance(value, float) else value) * 10**12)
     digits = str(abs(scaled)).rjust(13, "0")
     whole, places = digits[:-12][:38], digits[-12:].rstrip("0")[: max(0, 38 - len(digits[:-12]))]
@@ -48,18 +49,19 @@ class Rules:
         return inner * 3 + outer[:: max(1, len(outer) // 2)] if inner else outer
 
     def event_columns(self, tables: list[Table], *kinds: str) -> list[lang.Field]:
-        """Columns of the tables that mean the same type wherever they are; the contact's key is left out."""
+        """Columns of the tables that have one sort of type wherever they are; the contact's key is left out."""
         types: dict[str, set[lang.Type]] = {}
         for table in tables:
             for column in table.columns:
                 if column.name != table.contact:
                     types.setdefault(column.name, set()).add(column.type)
         keys = {table.contact for table in tables}
-        return [
-            lang.Field(name, *found)
-            for name, found in types.items()
-            if len(found) == 1 and name not in keys and next(iter(found)).kind in kinds
-        ]
+        found = []
+        for name, seen in types.items():
+            kind = lang.common_number(list(seen)) if all(t.is_number for t in seen) else next(iter(seen))
+            if (len(seen) == 1 or kind.is_number) and name not in keys and kind.kind in kinds:
+                found.append(lang.Field(name, kind))
+        return found
 
     def samples(self, field: lang.Field) -> list[Any]:
         """The values the field has."""

@@ -78,6 +78,17 @@ def test_how_the_rows_are_held_does_not_matter(worlds: list[Batch], form: str, t
         assert not changed(ask(one.data, rules), ask(one.data, rules, form, tmp_path), rules)
 
 
+def test_the_chunks_of_contacts_do_not_matter(worlds: list[Batch], monkeypatch: pytest.MonkeyPatch):
+    from segmentry.engine import membership
+
+    for one in worlds:
+        rules = plain(one)
+        before = ask(one.data, rules)
+        with monkeypatch.context() as patch:
+            patch.setattr(membership, "CHUNK_ROWS", 7)
+            assert not changed(before, ask(one.data, rules), rules)
+
+
 def test_a_rule_alone_is_the_rule_among_others(worlds: list[Batch]):
     for one in worlds:
         rules = plain(one)
