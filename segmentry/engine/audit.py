@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from segmentry.engine.backends.failures import told
 from segmentry.engine.rows import scan
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
 from segmentry.engine.textfiles import connect, identifier, literal
@@ -108,7 +109,7 @@ def look(snapshot: Snapshot, asked: Iterable[ComparedValue], *, windows: bool) -
     queries += [_first_query(-1 - index, snapshot.events[index]) for index in tables]
     if not queries:
         return Facts(snapshot, {}, {})
-    with connect() as connection:
+    with connect() as connection, told(file.path for relation in relations.values() for file in relation.files):
         rows = connection.execute(" union all ".join(queries)).fetchall()
     present: dict[Column, set[Literal]] = {place: set() for place in places}
     begins: dict[int, datetime] = {}

@@ -21,7 +21,7 @@ from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.schemas import schema_of
 from segmentry.engine.snapshot import ContactSource, Snapshot
-from segmentry.engine.sources import pin
+from segmentry.engine.sources import pin, verify_unchanged
 from segmentry.errors import NotFound, RuleError, WorkspaceError
 from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
@@ -164,14 +164,18 @@ class Moment:
         lists = self.lists(plan.listed.values())
         engine = self.loaded.config.engine
         restricted = None if only is None else pl.Series([only])
-        with Evaluation(
-            self.snapshot, memory=engine.memory, threads=engine.threads, temp=self.loaded.temp, clock=self.clock, only=restricted
-        ) as session:
-            session.prepare(plan)
-            keys = session.keys()
-            if only is not None and not len(keys):
-                raise NotFound(f"there is no contact {only} in the snapshot")
-            leaves = session.leaves(plan, lists, missing=missing)
+        try:
+            with Evaluation(
+                self.snapshot, memory=engine.memory, threads=engine.threads, temp=self.loaded.temp, clock=self.clock, only=restricted
+            ) as session:
+                session.prepare(plan)
+                keys = session.keys()
+                leaves = session.leaves(plan, lists, missing=missing) if len(keys) else None
+        except Exception:
+            verify_unchanged(self.snapshot)  # a file that changed under the reader explains whatever else went wrong
+            raise
+        if leaves is None:
+            raise NotFound(f"there is no contact {only} in the snapshot")
         bitmaps = {column: leaves[column] for column in (*plan.leaf_columns, *plan.listed)}
         return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves)
 

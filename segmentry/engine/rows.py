@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from segmentry.engine.backends.failures import told
 from segmentry.engine.scanning import reader
 from segmentry.engine.snapshot import PinnedFile, Relation
 from segmentry.engine.textfiles import connect, identifier, scan_text
@@ -61,7 +62,7 @@ class _Reading:
         chosen = _selected(self.relation, columns)
         # A limit in SQL only where no filter of polars comes after it
         end = f" limit {limit}" if limit is not None and predicate is None else ""
-        with connect() as connection:
+        with connect() as connection, told(file.path for file in self.relation.files):
             if columns == []:
                 yield from self._bare(connection, limit)
                 return

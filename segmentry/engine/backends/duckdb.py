@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 from sqlglot import exp
 
+from segmentry.engine.backends.failures import told
 from segmentry.engine.lowering import sql
 
 SETTINGS: dict[str, str | int | bool] = {
@@ -44,11 +45,14 @@ class DuckDB:
     ) -> None:
         self.queries = 0
         self._made: dict[str, str] = {}
+        self._paths = tuple(paths)
         self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-") if temp is None else None
-        folder = Path(self._own_temp.name) if self._own_temp else temp
+        folder = Path(self._own_temp.name) if self._own_temp is not None else temp
+        assert folder is not None
+        folder.mkdir(parents=True, exist_ok=True)
         self._connection = duckdb.connect(":memory:")
         try:
-            self._lock_down(paths, memory, threads, str(folder))
+            self._lock_down(self._paths, memory, threads, str(folder))
             for name, frame in (frames or {}).items():
                 self._connection.register(name, frame)
         except BaseException:
@@ -87,13 +91,15 @@ class DuckDB:
         if former is not None:  # `or replace` does not put a view in a table's place
             self._connection.execute(sql.render(exp.Drop(this=sql.table(name), kind=former)))
         self._made[name] = kind
-        self._connection.execute(sql.render(sql.temporary(kind, name, query)))
+        with told(self._paths):
+            self._connection.execute(sql.render(sql.temporary(kind, name, query)))
 
     def fetch(self, query: exp.Query) -> pl.DataFrame:
         """The query's rows as a frame."""
         self.queries += 1
         # through `sql`, not `execute`: the latter copies the result once more
-        frame: pl.DataFrame = self._connection.sql(sql.render(query)).pl()
+        with told(self._paths):
+            frame: pl.DataFrame = self._connection.sql(sql.render(query)).pl()
         return frame
 
     def register(self, name: str, frame: object) -> None:
