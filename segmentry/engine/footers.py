@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import pyarrow.parquet as pq
 
-from segmentry.engine.snapshot import PinnedFile
+from segmentry.engine.snapshot import PinnedFile, Relation
 
 
 @lru_cache(maxsize=4096)
@@ -40,6 +42,64 @@ def nulls_of(file: PinnedFile, column: str) -> int | None:
             return None
         total += found.statistics.null_count
     return total
+
+
+Span = tuple[datetime, datetime]
+"""The smallest and the largest instant of a column (naive UTC; a date is its midnight)."""
+
+
+def span_of(relation: Relation, column: str) -> Span | None:
+    """Within which every instant or date of a column lies; None where the footers don't tell."""
+    found = [_span(file, column) for file in relation.files]
+    if not found or None in found:
+        return None
+    spans = [span for span in found if span]
+    if not spans:
+        return EPOCH, EPOCH
+    return min(span[0] for span in spans), max(span[1] for span in spans)
+
+
+@lru_cache(maxsize=4096)
+def _span(file: PinnedFile, column: str) -> Span | tuple[()] | None:
+    """As `span_of`, of one file; () where it has no such values."""
+    if file.rows is None:
+        return None
+    metadata = pq.read_metadata(file.path)
+    low: list[datetime] = []
+    for group in range(metadata.num_row_groups):
+        found = _column(metadata.row_group(group), column)
+        if found is None:
+            continue
+        if not found.is_stats_set:
+            return None
+        if found.statistics.has_min_max:
+            bounds = [_instant(found.statistics, raw) for raw in (found.statistics.min_raw, found.statistics.max_raw)]
+            low.extend(bound for bound in bounds if bound is not None)
+            if None in bounds:
+                return None
+        elif not found.statistics.has_null_count or found.statistics.null_count < found.num_values:
+            return None
+    return (min(low), max(low)) if low else ()
+
+
+_TICKS = {"milliseconds": 1_000, "microseconds": 1, "nanoseconds": -1_000}
+
+
+def _instant(statistics: pq.Statistics, raw: object) -> datetime | None:
+    """A bound as an instant; None for what is none, or beyond the calendar."""
+    logical = json.loads(statistics.logical_type.to_json())
+    if not isinstance(raw, int):
+        return None
+    try:
+        if logical["Type"] == "Date":
+            return EPOCH + timedelta(days=raw)
+        ticks = _TICKS[logical["timeUnit"]]
+        return EPOCH + timedelta(microseconds=raw * ticks if ticks > 0 else raw // -ticks)
+    except (KeyError, OverflowError):
+        return None
+
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- UTC throughout
 
 
 def _column(group: pq.RowGroupMetaData, name: str) -> pq.ColumnChunkMetaData | None:

@@ -232,7 +232,7 @@ class _LeavesQuery:
         self.lowering = Lowering(
             ops,
             planner.canon,
-            contact_fields(ops, contacts, columns),
+            contact_fields(contacts, columns),
             planner.calendar,
             key_text=key_text(ops, key, sql.column(KEY)),
             aggregate=self._aggregate,

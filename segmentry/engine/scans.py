@@ -13,15 +13,16 @@ from datetime import datetime
 from sqlglot import exp
 
 from segmentry.engine.aggregates import Joined, Part, Parts
+from segmentry.engine.footers import span_of
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar, midnight_bounds
 from segmentry.engine.lowering.canon import Canon
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, verdict
-from segmentry.engine.lowering.stored import read, read_key
+from segmentry.engine.lowering.stored import held_when_read, read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.relations import scan
-from segmentry.engine.snapshot import Column, ContactSource, EventSource
+from segmentry.engine.snapshot import ContactSource, EventSource, Relation
 from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
 from segmentry.rules.types import TIMESTAMP, Kind
 
@@ -68,14 +69,17 @@ def contact_columns(columns: Iterable[str]) -> dict[str, sql.Expr]:
     return {name: sql.column(name) for name in (KEY, *(sql.user(column) for column in columns))}
 
 
-def contact_fields(ops: Operations, source: ContactSource, columns: Iterable[str]) -> Fields:
+def contact_fields(source: ContactSource, columns: Iterable[str]) -> Fields:
     """The contacts' fields as columns of the temporary table that `contact_rows` fills."""
-    return {(Scope.CONTACT, name): _as_column(ops, source.relation.columns[name], sql.user(name)) for name in columns}
+    return {(Scope.CONTACT, name): _as_column(source.relation, name, sql.user(name)) for name in columns}
 
 
-def _as_column(ops: Operations, stored: Column, name: str) -> Sql:
-    held = read(ops, stored, sql.column(name))
-    return Sql(sql.column(name), held.type, held.held)
+def _as_column(relation: Relation, name: str, called: str) -> Sql:
+    """A stored column as it is once it is read, under the name it is then called by."""
+    column = relation.columns[name]
+    assert column.type is not None
+    span = span_of(relation, name) if column.type.kind in (Kind.TIMESTAMP, Kind.DATE) else None
+    return Sql(sql.column(called), column.type, held_when_read(column.type, column.stored), span=span)
 
 
 def fields_below(nodes: Iterable[Node]) -> dict[Scope, set[str]]:
@@ -212,18 +216,17 @@ class _EventRows:
     ) -> None:
         self.scans, self.source, self.own, self.of_contact = scans, source, own, of_contact
         self.first, self.final = first, final
-        ops, columns = scans.ops, source.relation.columns
-        fields: Fields = {(Scope.EVENT, name): _as_column(ops, columns[name], sql.user(name)) for name in own}
+        fields: Fields = {(Scope.EVENT, name): _as_column(source.relation, name, sql.user(name)) for name in own}
         for name in of_contact:
-            fields[Scope.CONTACT, name] = _as_column(ops, scans.contacts.relation.columns[name], contact_field(name))
-        self.lowering = Lowering(ops, scans.canon, fields, scans.calendar, prefix="e")
+            fields[Scope.CONTACT, name] = _as_column(scans.contacts.relation, name, contact_field(name))
+        self.lowering = Lowering(scans.ops, scans.canon, fields, scans.calendar, prefix="e")
         self._at_stage = self._instant()
 
     def _instant(self) -> Sql:
         """The events' instant. A date's is its first in the timezone."""
         column = self.source.relation.columns[self.source.at]
         if column.type is not None and column.type.kind is Kind.DATE:
-            day = Sql(sql.column(AT), column.type, "DATE")
+            day = Sql(sql.column(AT), column.type, "DATE", span=span_of(self.source.relation, self.source.at))
             return self.lowering.named(self.scans.calendar.first_instant(self.lowering, day))
         return Sql(sql.column(AT), TIMESTAMP, "TIMESTAMP")
 

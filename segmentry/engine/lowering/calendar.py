@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlglot import exp
 
@@ -43,7 +43,7 @@ class Calendar:
 
     def local(self, lowering: Lowering, value: Sql) -> Sql:
         """An instant as local time; a date as it is."""
-        steps = transitions(self.zone)
+        steps = _within(value, transitions(self.zone))
         if value.type.kind is Kind.DATE or (len(steps) == 1 and steps[0][1] == 0):
             return value
         value = lowering.named(value)
@@ -54,7 +54,7 @@ class Calendar:
         """A date's first instant, UTC; an instant as it is."""
         if value.type.kind is Kind.TIMESTAMP:
             return value
-        steps = day_offsets(self.zone)
+        steps = _within(value, day_offsets(self.zone))
         if len(steps) == 1 and steps[0][1] == 0:
             return value.made(self.ops("midnight", value.expr), TIMESTAMP, "TIMESTAMP")
         value = lowering.named(value)
@@ -78,6 +78,23 @@ class Calendar:
 
     def _day(self, value: date) -> sql.Expr:
         return self.ops("cast", sql.text(value.isoformat()), "DATE")
+
+
+Step = TypeVar("Step", date, datetime)
+
+
+def _within(value: Sql, steps: Sequence[tuple[Step, int]]) -> Sequence[tuple[Step, int]]:
+    """The steps that some value of the column is at or after, without those that all values are past."""
+    if value.span is None:
+        return steps
+    low, high = value.span
+    reached = [step for step in steps if _naive(step[0]) <= high]
+    past = sum(1 for step in reached if _naive(step[0]) <= low)
+    return reached[max(past - 1, 0) :] or steps[:1]
+
+
+def _naive(start: date) -> datetime:
+    return start.replace(tzinfo=None) if isinstance(start, datetime) else datetime.combine(start, time.min)
 
 
 def _stepwise(value: sql.Expr, steps: list[tuple[sql.Expr, int]]) -> sql.Expr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
@@ -35,6 +36,8 @@ class Sql:
     finite: bool = True
     constant: object = None
     """The Python value of a literal."""
+    span: tuple[datetime, datetime] | None = None
+    """Within which a column's instants or dates lie, where that is known (naive UTC)."""
 
     def made(self, expr: sql.Expr, type: Type | None = None, held: str | None = None) -> Sql:
         """Another expression over the same columns."""

@@ -52,7 +52,7 @@ def _instant(ops: Operations, stored: str, expr: sql.Expr) -> sql.Expr:
     if stored in FINE_TIMESTAMPS:
         return ops("micros of nanos", ops("nanos of", expr))
     if stored in COARSE_TIMESTAMPS:
-        return ops("attempt", ops("timestamp of", expr))
+        return ops("attempt", ops("timestamp of coarse", expr))
     return expr if stored == "TIMESTAMP" else ops("timestamp of", expr)
 
 

@@ -46,7 +46,7 @@ class Lowering:
         self.ops = ops
         self.canon = canon
         self.stages: list[dict[str, sql.Expr]] = []
-        self.numbers = Numbers(ops, self.named)
+        self.numbers = (ops.numbers or Numbers)(ops, self.named)
         self._fields = fields
         self._calendar = calendar
         self._key_text = key_text
@@ -68,7 +68,11 @@ class Lowering:
         self._count += 1
         name = sql.internal(f"{self._prefix}{self._count}")
         self.stages[value.level][name] = value.expr
-        return Sql(sql.column(name), value.type, value.held, value.level + 1, 1, value.finite)
+        return Sql(sql.column(name), value.type, value.held, value.level + 1, 1, value.finite, span=value.span)
+
+    def _shallow(self, value: Sql) -> Sql:
+        """The value, as a column if its tree has grown deep."""
+        return self.named(value) if value.depth > DEEPEST else value
 
     # ---------------------------------------------------------------- values
 
@@ -87,7 +91,7 @@ class Lowering:
                 continue
             made = self._value(current, [self._again(arg) for arg in args])
             shared = isinstance(current, nodes.Call) and (self.canon.uses[number] > 1 or current.function == "lower")
-            self._done[number] = self.named(made) if shared or made.depth > DEEPEST else made
+            self._done[number] = self.named(made) if shared else self._shallow(made)
         return self._again(node)
 
     def _again(self, node: nodes.Value) -> Sql:
@@ -136,7 +140,7 @@ class Lowering:
         if function in ("+", "-", "*", "/", "%"):
             made = args[0]
             for arg in args[1:]:
-                made = numbers.arithmetic(function, made, arg, node.type)
+                made = numbers.arithmetic(function, self._shallow(made), arg, node.type)
             return made
         if function == "negate":
             return numbers.negated(args[0], node.type)
@@ -186,7 +190,7 @@ class Lowering:
         number = self.canon.number(node)
         if number not in self._lowered:
             made = self._condition(node)
-            self._lowered[number] = self.named(made) if made.depth > DEEPEST else made
+            self._lowered[number] = self._shallow(made)
         made = self._lowered[number]
         return replace(made, expr=made.expr.copy())
 
