@@ -74,7 +74,7 @@ class Parts:
         return Part(self.ops(operation, _of(rows, value.expr)), value.type, value.held)
 
     def _total(self, rows: sql.Expr, whole: sql.Expr, places: int) -> Part:
-        return Part(self.ops("sum", _of(rows, whole)), exact(MAX_DIGITS), "HUGEINT", places)
+        return Part(self.ops("sum", _of(rows, whole), "HUGEINT"), exact(MAX_DIGITS), "HUGEINT", places)
 
     def _sum(self, value: Sql, rows: sql.Expr) -> dict[str, Part]:
         if value.type.is_float:
@@ -83,7 +83,7 @@ class Parts:
         if whole + places > SUMMED_SAFELY:
             return self._halves(rows, self.numbers.named(self.numbers.unscaled(value)), places)
         held = f"DECIMAL({MAX_DIGITS},{places})" if decimal_of(value.held) else "HUGEINT"
-        return {"sum": Part(self.ops("sum", _of(rows, value.expr)), exact(MAX_DIGITS, places), held)}
+        return {"sum": Part(self.ops("sum", _of(rows, value.expr), held), exact(MAX_DIGITS, places), held)}
 
     def _float_sum(self, value: Sql, rows: sql.Expr) -> dict[str, Part]:
         scaled = self.numbers.named(self.numbers.scaled(value, self.scale))
@@ -92,7 +92,7 @@ class Parts:
         inside = sql.infix(exp.LTE, size.copy(), self.ops("cast", sql.text(f"1e{MAX_DIGITS}"), "DOUBLE"))
         whole = scaled.made(sql.when(near, self.ops("cast", scaled.expr.copy(), "BIGINT")), exact(19), "BIGINT")
         far_rows = sql.all_of([sql.negation(near.copy()), inside.copy()])
-        far = scaled.made(sql.when(far_rows, self.ops("cast", scaled.expr.copy(), "HUGEINT")), exact(MAX_DIGITS), "HUGEINT")
+        far = scaled.made(sql.when(far_rows, self.ops("whole of float", scaled.expr.copy())), exact(MAX_DIGITS), "HUGEINT")
         return {
             "sum": self._total(rows, self.numbers.named(whole).expr, self.scale),
             **self._halves(rows, self.numbers.named(far), self.scale),
@@ -100,7 +100,7 @@ class Parts:
         }
 
     def _halves(self, rows: sql.Expr, whole: Sql, places: int) -> dict[str, Part]:
-        high = sql.infix(exp.IntDiv, whole.expr.copy(), literal(HALF, 0))
+        high = self.ops("quotient", whole.expr.copy(), literal(HALF, 0))
         low = sql.infix(exp.Mod, whole.expr.copy(), literal(HALF, 0))
         return {"high": self._total(rows, high, places), "low": self._total(rows, low, places)}
 

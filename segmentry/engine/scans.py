@@ -21,7 +21,6 @@ from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, verdict
 from segmentry.engine.lowering.stored import held_when_read, read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
-from segmentry.engine.relations import scan
 from segmentry.engine.snapshot import ContactSource, EventSource, Relation
 from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
 from segmentry.rules.types import TIMESTAMP, Kind
@@ -55,7 +54,7 @@ def contact_rows(ops: Operations, source: ContactSource, columns: Iterable[str])
     selected = {KEY: read_key(ops, relation.columns[source.key], sql.column(source.key))}
     for name in columns:
         selected[sql.user(name)] = read(ops, relation.columns[name], sql.column(name)).expr
-    return sql.select(selected, scan(relation))
+    return sql.select(selected, ops("scan", relation))
 
 
 def contacts_in_order(columns: Iterable[str]) -> exp.Select:
@@ -262,7 +261,7 @@ class _EventRows:
             selected[EVENT] = read(ops, columns[source.name], sql.column(source.name)).expr
         for name in self.own:
             selected[sql.user(name)] = read(ops, columns[name], sql.column(name)).expr
-        rows = sql.select(selected, scan(source.relation), self._stored_bounds(columns[source.at].stored))
+        rows = sql.select(selected, ops("scan", source.relation), self._stored_bounds(columns[source.at].stored))
         if self.of_contact:
             rows = self._beside_contacts(rows)
         return staged(self.lowering, rows)

@@ -7,6 +7,7 @@ from sqlglot import exp
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Build, Operations
 from segmentry.engine.lowering.sql import Expr, call, cast, integer, null, text, try_cast, when
+from segmentry.engine.relations import scan
 
 TRIMMED = " \t\r\n"
 """What `trim` takes away; DuckDB's own default is the space alone."""
@@ -86,6 +87,7 @@ def _lists_joined(*lists: Expr) -> Expr:
 
 
 TABLE: dict[str, Build] = {
+    "scan": scan,
     # ------------------------------------------------------------ types and guards
     "attempt": _attempt,
     "is finite": lambda x: call("isfinite", x),
@@ -97,6 +99,7 @@ TABLE: dict[str, Build] = {
     "text of": lambda x: cast(x, "VARCHAR"),
     "without point": lambda x: call("replace", x, text("."), text("")),
     "timestamp of": lambda x: cast(x, "TIMESTAMP"),
+    "timestamp of coarse": lambda x: cast(x, "TIMESTAMP"),
     "nanos of": lambda x: call("epoch_ns", cast(x, "TIMESTAMP_NS")),
     "micros of nanos": _micros_of_nanos,
     # ------------------------------------------------------------ text
@@ -118,6 +121,8 @@ TABLE: dict[str, Build] = {
     "round": lambda x: call("round", x),
     "floor": lambda x: call("floor", x),
     "ceil": lambda x: call("ceil", x),
+    "whole of float": lambda x: cast(x, "HUGEINT"),
+    "quotient": lambda x, y: sql.infix(exp.IntDiv, x, y),
     "remainder": lambda x, y: sql.infix(exp.Mod, x, y),
     "distance_km": _distance_km,
     # ------------------------------------------------------------ time
@@ -134,7 +139,7 @@ TABLE: dict[str, Build] = {
     "count": lambda x: call("count", x),
     "count distinct": lambda x: exp.Count(this=exp.Distinct(expressions=[x])),
     "distinct values": lambda x: call("list", exp.Distinct(expressions=[x])),
-    "sum": lambda x: call("sum", x),
+    "sum": lambda x, held: call("sum", x),
     "min": lambda x: call("min", x),
     "max": lambda x: call("max", x),
     "any": lambda x: call("bool_or", x),

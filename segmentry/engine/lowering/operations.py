@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segmentry.engine.lowering import sql
+
+if TYPE_CHECKING:
+    from segmentry.engine.lowering.numbers import Numbers
 
 Build = Callable[..., sql.Expr]
 
@@ -20,10 +24,11 @@ class NotExpressible(Exception):  # noqa: N818 -- says what is so, as the other 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """One engine's words. `dialect` is sqlglot's name for it."""
+    """One engine's words. `dialect` is sqlglot's name for it; `numbers` its arithmetic, where that differs from DuckDB's."""
 
     dialect: str
     table: Mapping[str, Build]
+    numbers: type[Numbers] | None = None
 
     def __call__(self, operation: str, *args: object) -> sql.Expr:
         build = self.table.get(operation)
