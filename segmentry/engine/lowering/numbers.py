@@ -117,10 +117,10 @@ class Numbers:
         if value.type.is_float:
             return self.cast(value, held_as(type), attempt=True)
         whole, scale = digits_of(value)
-        if scale == type.scale:
+        wider = whole > type.precision - type.scale or scale > type.scale
+        if scale == type.scale and not wider:
             return value
-        held = f"DECIMAL({MAX_DIGITS},{type.scale})" if type.scale else held_as(type)
-        return self.cast(value, held, attempt=whole + type.scale > MAX_DIGITS)
+        return self.cast(value, held_as(type), attempt=wider)
 
     # ---------------------------------------------------------------- arithmetic
 
@@ -158,6 +158,9 @@ class Numbers:
         else:
             held = f"DECIMAL({min(digits, MAX_DIGITS)},{scale})"
             parts = [self._as_decimal(left), self._as_decimal(right)]
+            if digits > HELD_IN_64_BITS >= max(whole_1 + scale_1, whole_2 + scale_2):
+                # of two factors in 64 bits the engine makes a product in 64 bits
+                parts[0] = self.cast(parts[0], f"DECIMAL({HELD_IN_64_BITS + 1},{scale_1})")
         return self._guarded(made_of(parts, sql.infix(exp.Mul, parts[0].expr, parts[1].expr), type, held), digits)
 
     def unscaled(self, value: Sql) -> Sql:
