@@ -22,13 +22,13 @@ demo: $(VENV)/.installed  ## one million contacts, a dozen segments, an hour lat
 	$(BIN)/python -m segmentry.demo $(ARGS)
 
 test: $(VENV)/.installed-dev  ## the tests, in about five minutes (ARGS="tests/rules -k text")
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-full: $(VENV)/.installed-full  ## all tests: the long ones and Spark's too
-	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "" $(ARGS)
 
 test-compiled: .make/compiled/.installed-dev  ## the tests of the rules under sqlglot's compiled build, in an environment of its own
-	.make/compiled/bin/python -m pytest -n $(WORKERS) $(or $(ARGS),tests/rules)
+	.make/compiled/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/rules)
 
 test-wheel: $(VENV)/.installed-dev  ## build the wheel, install it with its run-time dependencies only, run the demo
 	$(BIN)/python -m pytest -m "" tests/project/test_wheel.py $(ARGS)

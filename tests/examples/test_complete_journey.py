@@ -13,6 +13,8 @@ import pytest
 
 from examples.complete_journey import build
 
+pytestmark = pytest.mark.xdist_group("complete_journey")  # the data are built once
+
 SQL = Path(__file__).with_name("complete_journey.sql").read_text(encoding="utf-8")
 PARTS = dict(re.findall(r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", SQL, re.MULTILINE | re.DOTALL))
 SEGMENTS = [name for name in PARTS if name not in ("prepare", "at")]

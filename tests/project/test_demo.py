@@ -12,6 +12,8 @@ from segmentry import Run, Workspace
 from segmentry.demo import lay_out, next_hour
 from segmentry.demo.draws import Draws
 
+pytestmark = pytest.mark.xdist_group("demo")  # the shop is built once
+
 NOW = datetime(2026, 3, 1, 9, 40, tzinfo=UTC)
 IDENTITY = "11111111-2222-4333-8444-555555555555"
 
