@@ -21,6 +21,9 @@ from segmentry.rules.types import BOOLEAN, COUNT, FLOAT64, MAX_DIGITS, TIMESTAMP
 SUMMED_SAFELY = 27
 """Values of so many digits can't overflow a 128-bit sum, however many there are."""
 
+MOST_ROWS = 10
+"""How many digits the number of one contact's events has at most."""
+
 HALF = 10**19
 """Wider values are summed in two halves."""
 
@@ -83,7 +86,7 @@ class Parts:
         if whole + places > SUMMED_SAFELY:
             return self._halves(rows, self.numbers.named(self.numbers.unscaled(value)), places)
         held = f"DECIMAL({MAX_DIGITS},{places})" if decimal_of(value.held) else "HUGEINT"
-        return {"sum": Part(self.ops("sum", _of(rows, value.expr), held), exact(MAX_DIGITS, places), held)}
+        return {"sum": Part(self.ops("sum", _of(rows, value.expr), held), exact(whole + places + MOST_ROWS, places), held)}
 
     def _float_sum(self, value: Sql, rows: sql.Expr) -> dict[str, Part]:
         scaled = self.numbers.named(self.numbers.scaled(value, self.scale))
@@ -166,38 +169,52 @@ class Assembly:
     def _total(self, node: Aggregate, tables: Sequence[Table]) -> Sql:
         """The exact sum; missing where it does not fit, or a value of it did not."""
         scale = node.type.scale if node.function == "sum" else max((_places(parts) for parts in tables), default=0)
-        sums = [self._table_total(parts, scale) for parts in tables]
-        if not sums:
-            zero = self.ops("cast", sql.integer(0), f"DECIMAL({MAX_DIGITS},{scale})")
-            return Sql(zero, exact(MAX_DIGITS, scale), f"DECIMAL({MAX_DIGITS},{scale})")
-        made = sums[0]
-        for other in sums[1:]:
-            made = self.numbers.arithmetic("+", made, other, exact(MAX_DIGITS, scale))
-        return made
+        if not tables:
+            held = f"DECIMAL({MAX_DIGITS},{scale})"
+            return Sql(self.ops("cast", sql.integer(0), held), exact(MAX_DIGITS, scale), held)
+        total = self._narrow_total(tables, scale) if _is_narrow(tables, scale) else self._wide_total(tables, scale)
+        unfit = [parts["unfit"].value for parts in tables if "unfit" in parts]
+        if not unfit:
+            return total
+        fit = sql.negation(sql.any_of(sql.call("coalesce", flag.expr, sql.boolean(False)) for flag in unfit))
+        return made_of((total, *unfit), sql.when(fit, total.expr), total.type, total.held)
 
-    def _table_total(self, parts: Table, scale: int) -> Sql:
-        pieces = [self._or_zero(parts["sum"].value)] if "sum" in parts else []
-        if "high" in parts:
-            pieces.append(self._rejoined(parts["high"].value, parts["low"].value))
-        if len(pieces) == 2:
-            joined = made_of(pieces, sql.infix(exp.Add, pieces[0].expr, pieces[1].expr), exact(MAX_DIGITS), "HUGEINT")
-            pieces = [joined.made(self.ops("attempt", joined.expr))]
-        total = pieces[0]
-        if decimal_of(total.held) is None:
-            total = self.numbers.with_point(total, max(part.places for part in parts.values()))
-        if "unfit" in parts:
-            unfit = parts["unfit"].value
-            fit = sql.negation(sql.call("coalesce", unfit.expr, sql.boolean(False)))
-            total = made_of((total, unfit), sql.when(fit, total.expr), total.type, total.held)
-        return self.numbers.converted(total, exact(MAX_DIGITS, scale))
+    def _narrow_total(self, tables: Sequence[Table], scale: int) -> Sql:
+        """Sums that fit, each and all together."""
+        sums = [self._or_zero(parts["sum"].value) for parts in tables]
+        if len(sums) == 1:
+            return sums[0]
+        held = f"DECIMAL({MAX_DIGITS},{scale})" if scale else "HUGEINT"
+        sums = [self.numbers.cast(part, held) for part in sums]
+        return made_of(sums, sql.total([part.expr for part in sums]), exact(MAX_DIGITS, scale), held)
 
-    def _rejoined(self, high: Sql, low: Sql) -> Sql:
-        """Two half sums as one; NULL where it does not fit."""
-        high, low = self.numbers.named(self._or_zero(high)), self.numbers.named(self._or_zero(low))
+    def _wide_total(self, tables: Sequence[Table], scale: int) -> Sql:
+        """All tables' sums as integers on one scale, added in halves, so that only the result must fit."""
+        highs: list[Sql] = []
+        lows: list[Sql] = []
+        for parts in tables:
+            moved = 10 ** (scale - _places(parts))
+            if "high" in parts:
+                highs.append(self._times(self._or_zero(parts["high"].value), moved))
+                lows.append(self._times(self._or_zero(parts["low"].value), moved))
+            if "sum" in parts:
+                whole = self.numbers.named(self.numbers.unscaled(self._or_zero(parts["sum"].value)))
+                for operator, halves in ((exp.IntDiv, highs), (exp.Mod, lows)):
+                    half = sql.infix(operator, whole.expr.copy(), literal(HALF, 0))
+                    halves.append(self._times(whole.made(half, exact(MAX_DIGITS), "HUGEINT"), moved))
+        high, low = (self.numbers.named(self._added(halves)) for halves in (highs, lows))
         carried = sql.infix(exp.Add, high.expr, sql.infix(exp.IntDiv, low.expr, literal(HALF, 0)))
         rest = sql.infix(exp.Mod, low.expr.copy(), literal(HALF, 0))
         joined = sql.infix(exp.Add, sql.infix(exp.Mul, carried, literal(HALF, 0)), rest)
-        return made_of((high, low), self.ops("attempt", joined), exact(MAX_DIGITS), "HUGEINT")
+        return self.numbers.with_point(made_of((high, low), self.ops("attempt", joined), exact(MAX_DIGITS), "HUGEINT"), scale)
+
+    def _times(self, value: Sql, factor: int) -> Sql:
+        if factor == 1:
+            return value
+        return value.made(self.ops("attempt", sql.infix(exp.Mul, value.expr, literal(factor, 0))))
+
+    def _added(self, values: Sequence[Sql]) -> Sql:
+        return made_of(list(values), sql.total([value.expr for value in values]), exact(MAX_DIGITS), "HUGEINT")
 
     def _average(self, total: Sql, count: Sql) -> Sql:
         dividend = self.numbers.to_float(total, 64)
@@ -231,3 +248,11 @@ def _places(parts: Table) -> int:
     """The decimal places of a table's sum."""
     total = parts["sum"] if "sum" in parts else parts["high"]
     return total.places or total.value.type.scale
+
+
+def _is_narrow(tables: Sequence[Table], scale: int) -> bool:
+    """Whether no sum of these tables, nor that of all of them, can need more than 38 digits."""
+    if any("high" in parts for parts in tables):
+        return False
+    whole = max(parts["sum"].value.type.precision - parts["sum"].value.type.scale for parts in tables)
+    return len(tables) == 1 or whole + scale < MAX_DIGITS
