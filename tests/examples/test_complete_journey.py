@@ -28,6 +28,11 @@ class Instant:
     snapshot: str
     month: str
 
+    @property
+    def file(self) -> str:
+        """The snapshot's name: its day in New York, on which it began in the small hours of UTC."""
+        return self.snapshot[:10]
+
 
 INSTANTS = [
     Instant("2017-03-15 12:00:00", "2017-03-01 05:00:00", "2017-03-01 05:00:00"),
@@ -84,6 +89,7 @@ def test_members_and_changes_are_those_of_the_sql(root: Path, by_hand: list[dict
 
     workspace = Workspace.open(root)
     former: dict[str, set[int]] = {segment: set() for segment in SEGMENTS}
+    known: set[int] = set()
     for number, (instant, expected) in enumerate(zip(INSTANTS, by_hand, strict=True)):
         run = workspace.recompute(as_of=datetime.fromisoformat(instant.as_of), first_run=number == 0)
         assert run.counts == {segment: len(expected[segment]) for segment in sorted(SEGMENTS)}, instant
@@ -97,7 +103,12 @@ def test_members_and_changes_are_those_of_the_sql(root: Path, by_hand: list[dict
             for change, keys in (("entered", expected[segment] - former[segment]), ("exited", former[segment] - expected[segment]))
             for key in keys
         }, instant
-        former = expected
+        present = set(pl.read_parquet(root / "data" / "households" / f"{instant.file}.parquet")["household_id"])
+        causes = dict(run.changes.group_by("cause").agg(pl.col("contact")).iter_rows())
+        assert set(causes) <= ({"rule"} if number == 0 else {"source", "data", "time"})  # lists and rules stay as they are
+        assert set(causes.get("source", ())) <= present - known
+        assert not (set(causes.get("data", ())) | set(causes.get("time", ()))) & (present - known)
+        former, known = expected, present
 
 
 def changes(frame: pl.DataFrame) -> set[tuple[str, int, str]]:
