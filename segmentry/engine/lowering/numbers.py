@@ -82,7 +82,8 @@ class Numbers:
         if value.held == held:
             return value
         if value.type.is_float:
-            return made_of((value,), self.ops("cast", value.expr, held), type, held, value.finite)
+            operation = "cast" if value.type.width <= width else "try cast"
+            return made_of((value,), self.ops(operation, value.expr, held), type, held, value.finite)
         decimal = decimal_of(value.held)
         if value.held == "HUGEINT" or (decimal is not None and decimal[0] > HELD_BY_A_DOUBLE):
             return self._wide_to_float(value, type, held)
