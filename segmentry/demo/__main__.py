@@ -35,7 +35,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.next_hour:
         later = next_hour(options.folder, seed=options.seed)
-        say(f"{options.folder} is at {instant(later.as_of)} now: {later.events:,} events and {later.orders:,} orders more")
+        print(f"an hour later, {instant(later.as_of)}: {later.events:,} events and {later.orders:,} orders more")
         return 0
     walk = Walk(options.folder)
     try:

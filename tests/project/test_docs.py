@@ -18,7 +18,12 @@ from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.types import DATE, TEXT, TIMESTAMP, exact
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+]
 TEXTS = dict.fromkeys(("location", "status", "source", "email"), TEXT)
 SHOP = Schema(
     fields={**TEXTS, "activity_count": exact(10), "date_added": TIMESTAMP, "birthday": DATE},
