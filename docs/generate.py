@@ -70,6 +70,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "codes of rules": lambda: codes(rule_codes.CODES),
     "codes of workspaces": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("W")}),
     "codes of sources": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("S")}),
+    "codes of statements": lambda: codes({code: text for code, text in engine_codes.CODES.items() if code.startswith("X")}),
 }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from segmentry.engine.workspace import Workspace
     from segmentry.errors import (
         ClockError,
+        DialectError,
         LeaseHeld,
         LeaseLost,
         NoState,
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ClockError",
     "Diagnostic",
+    "DialectError",
     "Events",
     "Explanation",
     "LeaseHeld",

@@ -1,17 +1,18 @@
 """Every error Segmentry raises, as one tree.
 
-    SegmentryError                anything a caller may want to catch; `exit_code` is what the command line ends with
-    ├── RuleError                 a rule can't be understood or checked; `.diagnostics` has every problem at once
-    ├── WorkspaceError            segmentry.yml or a segment file is wrong; `.diagnostics` has every problem at once
-    ├── SourceError               a snapshot, event file or list can't be used; `.diagnostics` has every problem at once
-    │   └── SourceChanged         a file changed while it was read; trying again may help
-    ├── NotFound                  an unknown segment, run or contact was asked for
-    ├── ClockError                `as_of` is later than the clock, or the clock is behind the accepted run
-    ├── StateError                the state folder or its catalog can't be used
-    │   ├── NoState               there is no state folder yet (`init` or `--first-run` makes one)
-    │   ├── LeaseHeld             another run holds the lease (exit 75)
-    │   └── LeaseLost             this run's lease passed to somebody else before it could commit
-    └── NotInThisVersion          a known feature that this version doesn't have
+SegmentryError                anything a caller may want to catch; `exit_code` is what the command line ends with
+├── RuleError                 a rule can't be understood or checked; `.diagnostics` has every problem at once
+├── WorkspaceError            segmentry.yml or a segment file is wrong; `.diagnostics` has every problem at once
+├── SourceError               a snapshot, event file or list can't be used; `.diagnostics` has every problem at once
+│   └── SourceChanged         a file changed while it was read; trying again may help
+├── DialectError              a rule can't be said in another SQL dialect with the same meaning; `.diagnostics` has what
+├── NotFound                  an unknown segment, run or contact was asked for
+├── ClockError                `as_of` is later than the clock, or the clock is behind the accepted run
+├── StateError                the state folder or its catalog can't be used
+│   ├── NoState               there is no state folder yet (`init` or `--first-run` makes one)
+│   ├── LeaseHeld             another run holds the lease (exit 75)
+│   └── LeaseLost             this run's lease passed to somebody else before it could commit
+└── NotInThisVersion          a known feature that this version doesn't have
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class SourceError(DiagnosedError):
 
 class SourceChanged(SourceError):
     """A source's file is not what it was when the run began; the run's answer would be of neither."""
+
+
+class DialectError(DiagnosedError):
+    """A rule can't be said in another SQL dialect with the same meaning; `.diagnostics` holds every such condition."""
 
 
 class NotFound(SegmentryError):

@@ -184,9 +184,7 @@ class Assembly:
         sums = [self._or_zero(parts["sum"].value) for parts in tables]
         if len(sums) == 1:
             return sums[0]
-        held = f"DECIMAL({MAX_DIGITS},{scale})" if scale else "HUGEINT"
-        sums = [self.numbers.cast(part, held) for part in sums]
-        return made_of(sums, sql.total([part.expr for part in sums]), exact(MAX_DIGITS, scale), held)
+        return self.numbers.total(sums, scale)
 
     def _wide_total(self, tables: Sequence[Table], scale: int) -> Sql:
         """All tables' sums as integers on one scale, added in halves, so that only the result must fit."""
@@ -199,8 +197,8 @@ class Assembly:
                 lows.append(self._times(self._or_zero(parts["low"].value), moved))
             if "sum" in parts:
                 whole = self.numbers.named(self.numbers.unscaled(self._or_zero(parts["sum"].value)))
-                for operator, halves in ((exp.IntDiv, highs), (exp.Mod, lows)):
-                    half = sql.infix(operator, whole.expr.copy(), literal(HALF, 0))
+                for operation, halves in (("quotient", highs), ("remainder", lows)):
+                    half = self.ops(operation, whole.expr.copy(), literal(HALF, 0))
                     halves.append(self._times(whole.made(half, exact(MAX_DIGITS), "HUGEINT"), moved))
         high, low = (self.numbers.named(self._added(halves)) for halves in (highs, lows))
         carried = sql.infix(exp.Add, high.expr, sql.infix(exp.IntDiv, low.expr, literal(HALF, 0)))
@@ -214,7 +212,8 @@ class Assembly:
         return value.made(self.ops("attempt", sql.infix(exp.Mul, value.expr, literal(factor, 0))))
 
     def _added(self, values: Sequence[Sql]) -> Sql:
-        return made_of(list(values), sql.total([value.expr for value in values]), exact(MAX_DIGITS), "HUGEINT")
+        total = sql.total([value.expr for value in values])
+        return made_of(list(values), self.ops("attempt", total) if len(values) > 1 else total, exact(MAX_DIGITS), "HUGEINT")
 
     def _average(self, total: Sql, count: Sql) -> Sql:
         dividend = self.numbers.to_float(total, 64)

@@ -1,4 +1,4 @@
-"""The codes of problems in workspace files (W...) and in sources (S...). A code never changes its meaning."""
+"""The codes of problems in workspace files (W...), in sources (S...) and in rendering SQL (X...). A code never changes its meaning."""
 
 from __future__ import annotations
 
@@ -59,4 +59,10 @@ CODES: dict[str, str] = {
     "S501": "a list that can't be read",
     "S502": "a list without a column named as the key",
     "S503": "a line of a list that is no key",
+    # one statement in an SQL dialect
+    "X101": "something that the dialect has no words for",
+    "X102": "a pattern that comes from the data, which can't be translated beforehand",
+    "X103": "exact arithmetic beyond what the dialect computes exactly",
+    "X104": "a static list too long to be written into a statement",
+    "X105": "a regular expression with no translation of the same meaning",
 }

@@ -139,7 +139,7 @@ TABLE: dict[str, Build] = {
     "count": lambda x: call("count", x),
     "count distinct": lambda x: exp.Count(this=exp.Distinct(expressions=[x])),
     "distinct values": lambda x: call("list", exp.Distinct(expressions=[x])),
-    "sum": lambda x, held: call("sum", x),
+    "sum": lambda x, _held: call("sum", x),
     "min": lambda x: call("min", x),
     "max": lambda x: call("max", x),
     "any": lambda x: call("bool_or", x),

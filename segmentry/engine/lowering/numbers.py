@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
 
@@ -229,6 +229,12 @@ class Numbers:
         negative = sql.infix(exp.LT, sides[0].expr.copy(), sql.integer(0))
         signed = sql.when(negative, exp.Neg(this=size_of_rest.copy()), size_of_rest)
         return self.with_point(made_of((rest, *sides), signed, type, "HUGEINT"), scale_2)
+
+    def total(self, values: Sequence[Sql], scale: int) -> Sql:
+        """The sum of several values that is known to fit."""
+        held = f"DECIMAL({MAX_DIGITS},{scale})" if scale else "HUGEINT"
+        parts = [self.cast(value, held) for value in values]
+        return made_of(parts, sql.total([part.expr for part in parts]), exact(MAX_DIGITS, scale), held)
 
     def with_point(self, whole: Sql, places: int) -> Sql:
         """An integer as the decimal with so many places that it stands for; missing where that needs more than 38 digits."""

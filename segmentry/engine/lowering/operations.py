@@ -19,7 +19,11 @@ Build = Callable[..., sql.Expr]
 
 
 class NotExpressible(Exception):  # noqa: N818 -- says what is so, as the other errors of ours
-    """This engine has no way to say that operation with the same meaning."""
+    """This engine has no way to say something with the same meaning; the text is what, `code` why."""
+
+    def __init__(self, what: str, code: str = "X101") -> None:
+        super().__init__(what)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
