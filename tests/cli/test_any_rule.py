@@ -30,11 +30,11 @@ def laid_out(one: Batch, folder: Path) -> Workspace:
     (folder / "segmentry.yml").write_text(json.dumps(workspace), encoding="utf-8")
     for name, rule in one.texts.items():
         written = {"where": rule} if isinstance(rule, str) else {"rules": [rule]}
-        (folder / "segments" / f"{name}.yml").write_text(json.dumps(written), encoding="utf-8")
+        (folder / "segments" / f"{name}.yml").write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
     return Workspace.open(folder)
 
 
-@pytest.mark.parametrize("seed", [1, 2, pytest.param(range(3, 60), marks=pytest.mark.full)], ids=["1", "2", "many"])
+@pytest.mark.parametrize("seed", [1, 2, pytest.param(range(3, 20), marks=pytest.mark.full)], ids=["1", "2", "many"])
 def test_every_answer_agrees(seed, tmp_path):
     for number in [seed] if isinstance(seed, int) else seed:
         one = batch(f"cli:{number}", rules=12)

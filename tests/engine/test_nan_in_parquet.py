@@ -13,7 +13,7 @@ import segmentry
 
 CONTACTS = pa.table({"id": [1, 2, 3], "score": [1.0, float("nan"), 3.0], "small": pa.array([1.0, float("nan"), 3.0], pa.float32())})
 EVENTS = pa.table(
-    {"contact_id": [1, 2, 3], "amount": [1.0, float("nan"), 3.0], "at": pa.array([0, 0, 0], pa.timestamp("us")), "name": ["a"] * 3}
+    {"contact_id": [1, 2, 3], "amount": [1.0, float("nan"), 3.0], "at": pa.array([0, 0, 0], pa.timestamp("us")), "event": ["a"] * 3}
 )
 
 RULES = {
