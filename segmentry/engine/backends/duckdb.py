@@ -90,7 +90,7 @@ class DuckDB:
     def _make(self, kind: str, name: str, query: exp.Query) -> None:
         former = self._made.get(name)
         if former is not None:  # `or replace` does not put a view in a table's place
-            self._connection.execute(sql.render(exp.Drop(this=sql.table(name), kind=former)))
+            self._connection.execute(sql.render(exp.Drop(tables=[sql.table(name)], kind=former)))
         self._made[name] = kind
         with told(self._paths):
             self._connection.execute(sql.render(sql.temporary(kind, name, query)))
