@@ -135,8 +135,8 @@ def _stored_types(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> tup
     seen = table
     for name in table.column_names:
         alone = table.select([name])
-        connection.register("probe", alone)
         try:
+            connection.register("probe", alone)
             stored.update(_described(connection, "probe"))
         except duckdb.Error:
             stored[name] = str(table.schema.field(name).type)
