@@ -14,7 +14,7 @@ from sqlglot import exp
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.numbers import Numbers, literal
 from segmentry.engine.lowering.operations import Operations
-from segmentry.engine.lowering.shapes import Sql, decimal_of, digits_of, made_of, missing
+from segmentry.engine.lowering.shapes import Sql, decimal_of, digits_of, held_as, made_of, missing
 from segmentry.rules.nodes import Aggregate
 from segmentry.rules.types import BOOLEAN, COUNT, FLOAT64, MAX_DIGITS, TIMESTAMP, Type, exact, list_of
 
@@ -147,7 +147,7 @@ class Assembly:
             return missing(self.ops, node.type)
         if function in ("earliest", "latest"):
             return self._outermost(node, tables)
-        values = [parts["value"].value for parts in tables]
+        values = self._held_alike([parts["value"].value for parts in tables], node.type)
         if len(values) == 1:
             return values[0]
         pick = "least" if function in ("min", "first") else "greatest"
@@ -222,14 +222,20 @@ class Assembly:
         return made_of((dividend, count), sql.infix(exp.Div, dividend.expr, divisor), FLOAT64, "DOUBLE")
 
     def _outermost(self, node: Aggregate, tables: Sequence[Table]) -> Sql:
-        value = tables[0]["value"].value
-        if len(tables) == 1:
-            return value
-        at = tables[0]["at"].value
+        values = self._held_alike([parts["value"].value for parts in tables], node.type)
+        if len(values) == 1:
+            return values[0]
+        value, at = values[0], tables[0]["at"].value
         order = exp.GT if node.function == "latest" else exp.LT
-        for parts in tables[1:]:
-            value, at = self._outer(order, (value, at), (parts["value"].value, parts["at"].value))
+        for other, parts in zip(values[1:], tables[1:], strict=True):
+            value, at = self._outer(order, (value, at), (other, parts["at"].value))
         return value
+
+    def _held_alike(self, values: list[Sql], type: Type) -> list[Sql]:
+        """The tables' values, all held as the type that has room for each where their columns differ."""
+        if not type.is_exact or len({value.held for value in values}) == 1:
+            return values
+        return [self.numbers.cast(value, held_as(type)) for value in values]
 
     def _outer(self, order: type[exp.Binary], first: tuple[Sql, Sql], second: tuple[Sql, Sql]) -> tuple[Sql, Sql]:
         (value_1, at_1), (value_2, at_2) = (tuple(self.numbers.named(part) for part in pair) for pair in (first, second))

@@ -20,6 +20,7 @@ from segmentry.engine.lowering.numbers import COMPARISONS, HELD_BY_A_DOUBLE, Num
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, held_as, is_integer, made_of, missing, verdict
 from segmentry.rules import nodes
+from segmentry.rules.arithmetic import result_type
 from segmentry.rules.nodes import Scope
 from segmentry.rules.types import BOOLEAN, DATE, TEXT, TIMESTAMP, Kind, Type
 
@@ -139,8 +140,10 @@ class Lowering:
         function, numbers = node.function, self.numbers
         if function in ("+", "-", "*", "/", "%"):
             made = args[0]
-            for arg in args[1:]:
-                made = numbers.arithmetic(function, self._shallow(made), arg, node.type)
+            for number, arg in enumerate(args[1:], 2):
+                # each step of a chain has its own type: a product of integers is exact, also before a float
+                step = node.type if number == len(args) else result_type(function, made.type, arg.type) or node.type
+                made = numbers.arithmetic(function, self._shallow(made), arg, step)
             return made
         if function == "negate":
             return numbers.negated(args[0], node.type)
