@@ -14,6 +14,7 @@ import polars as pl
 
 from segmentry.engine.config import WorkspaceConfig
 from segmentry.engine.loading import LoadedWorkspace, Segment
+from segmentry.engine.state.catalog import dumps
 from segmentry.errors import RuleError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
@@ -96,7 +97,7 @@ def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -
 def digest_of_keys(keys: pl.Series) -> str:
     """Tells lists with different keys apart, in whatever order they stand."""
     ordered = keys.cast(pl.String()).unique().sort().to_list()
-    return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+    return hashlib.sha256(dumps(ordered).encode()).hexdigest()
 
 
 def check_segments(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], list[Diagnostic]]:

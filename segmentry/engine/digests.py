@@ -15,7 +15,7 @@ import duckdb
 import polars as pl
 
 from segmentry.engine.positions import Placement
-from segmentry.engine.snapshot import ContactSource, EventSource, PinnedFile, Snapshot
+from segmentry.engine.snapshot import ContactSource, PinnedFile, Snapshot
 from segmentry.engine.state.catalog import dumps
 from segmentry.engine.state.commit import EventFileDraft, FileRef
 from segmentry.engine.state.files import Staging
@@ -31,12 +31,14 @@ class Digester(Protocol):
 
     def contact_digests(self, columns: Sequence[str]) -> pl.Series: ...
 
-    def event_digests(self, source: int, file: PinnedFile | None, columns: Sequence[str]) -> pl.DataFrame: ...
+    def event_digests(
+        self, source: int, files: Sequence[PinnedFile], columns: Sequence[str], only: pl.Series | None = None
+    ) -> list[pl.DataFrame]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The columns that rules read, per source: what digests are made over. `events` goes by `source_key`."""
+    """The columns that rules read, per source: what digests are made over. `events` goes by `source_keys`."""
 
     contacts: tuple[str, ...]
     events: Mapping[str, tuple[str, ...]]
@@ -54,17 +56,18 @@ class Reads:
         return cls(tuple(value["contacts"]), {key: tuple(columns) for key, columns in value["events"].items()}, value["engine"])
 
 
-def source_key(source: EventSource) -> str:
-    """What tells an event table from another, whatever files it has at the moment."""
-    return dumps([source.contact, source.at, source.name, source.event])
+def source_keys(snapshot: Snapshot) -> list[str]:
+    """What tells each event table from the others, whatever files it has: its columns' roles, and a number where another has the same."""
+    roles = [[source.contact, source.at, source.name, source.event] for source in snapshot.events]
+    return [dumps([*role, number] if (number := roles[:index].count(role)) else role) for index, role in enumerate(roles)]
 
 
 def reads_of(snapshot: Snapshot, columns: Mapping[str | int, Iterable[str]]) -> Reads:
     """The columns to digest, from those a plan reads (`contacts`, and event sources by number)."""
     events: dict[str, tuple[str, ...]] = {}
-    for index, source in enumerate(snapshot.events):
+    for index, (key, source) in enumerate(zip(source_keys(snapshot), snapshot.events, strict=True)):
         named = {*columns.get(index, ()), source.at} | ({source.name} if source.name else set())
-        events[source_key(source)] = tuple(sorted((named | set(events.get(source_key(source), ()))) - {source.contact}))
+        events[key] = tuple(sorted(named - {source.contact}))
     return Reads(tuple(sorted(set(columns.get("contacts", ())))), events)
 
 
@@ -78,61 +81,83 @@ class DigestedFile:
     """An event file digested in this run: `frame` has `position`, `digest`, `rows`. `changed`: it is new or rewritten."""
 
     source: int
+    key: str
     file: PinnedFile
     frame: pl.DataFrame
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """An event file that is as it was. `new`: what it has of contacts that the former snapshot did not have, and its digests lack."""
+
+    record: EventFileRecord
+    new: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
 class EventDigests:
     """The event files of this run: those kept from the former run, those digested now; and those of the former run that are no more."""
 
-    kept: tuple[EventFileRecord, ...]
+    kept: tuple[KeptFile, ...]
     made: tuple[DigestedFile, ...]
     gone: tuple[EventFileRecord, ...]
     """Rewritten or gone since the former run."""
+    new: pl.Series
+    """The positions of contacts that the former snapshot did not have."""
 
 
-def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: Sequence[EventFileRecord]) -> EventDigests:
-    """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now."""
+def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: Sequence[EventFileRecord], new: pl.Series) -> EventDigests:
+    """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now.
+
+    A digest knows only contacts that were in the snapshot when it was made; so the other files are looked through for `new` ones.
+    """
     known = {(record.source, record.path): record for record in former}
-    kept: list[EventFileRecord] = []
+    kept: list[KeptFile] = []
     made: list[DigestedFile] = []
-    for index, source in enumerate(snapshot.events):
-        key = source_key(source)
+    for index, (key, source) in enumerate(zip(source_keys(snapshot), snapshot.events, strict=True)):
+        columns = reads.events[key]
+        same: dict[PinnedFile, EventFileRecord] = {}
         for file in source.relation.files:
             record = known.get((key, file.path))
-            same = record is not None and (record.size, record.modified, record.digest) == (file.size, file.modified, file.digest)
-            if record is not None and same:
-                del known[(key, file.path)]
-            if record is not None and same and (record.columns, record.engine) == (reads.events[key], reads.engine):
-                kept.append(record)
-            else:
-                made.append(DigestedFile(index, file, digester.event_digests(index, file, reads.events[key]), changed=not same))
-    return EventDigests(tuple(kept), tuple(made), tuple(known.values()))
+            if record is not None and (record.size, record.modified, record.digest) == (file.size, file.modified, file.digest):
+                same[file] = known.pop((key, file.path))
+        current = {file: record for file, record in same.items() if (record.columns, record.engine) == (columns, reads.engine)}
+        others = [file for file in source.relation.files if file not in current]
+        if others:
+            frames = digester.event_digests(index, others, columns)
+            made += [DigestedFile(index, key, file, frame, file not in same) for file, frame in zip(others, frames, strict=True)]
+        if current and len(new):
+            frames = digester.event_digests(index, list(current), columns, new)
+            kept += [KeptFile(record, frame if frame.height else None) for record, frame in zip(current.values(), frames, strict=True)]
+        else:
+            kept += [KeptFile(record) for record in current.values()]
+    return EventDigests(tuple(kept), tuple(made), tuple(known.values()), new)
 
 
 def keep_event_digests(
-    state: State, staging: Staging, run: int, snapshot: Snapshot, digests: EventDigests, reads: Reads, placement: Placement
+    state: State, staging: Staging, run: int, digests: EventDigests, reads: Reads, placement: Placement
 ) -> list[EventFileDraft]:
-    """Writes what was digested now as one file; after a compaction also what was kept, by the new positions."""
+    """Writes what was digested now as one file; with new contacts, and after a compaction, also what was kept."""
     path = f"runs/{run}/events.parquet"
     frames: list[pl.DataFrame] = []
     drafts: list[EventFileDraft] = []
     for made in digests.made:
-        file, key = made.file, source_key(snapshot.events[made.source])
+        file, key = made.file, made.key
         drafts.append(
             EventFileDraft(key, file.path, file.size, file.modified, file.digest, reads.events[key], reads.engine, path, len(frames))
         )
         frames.append(made.frame)
-    for record in digests.kept:
-        moved = placement.former_positions is not None
-        home: tuple[FileRef, int] = (path, len(frames)) if moved else (record.file, record.part)
+    for kept in digests.kept:
+        record = kept.record
+        anew = placement.former_positions is not None or kept.new is not None
+        home: tuple[FileRef, int] = (path, len(frames)) if anew else (record.file, record.part)
         drafts.append(
             EventFileDraft(record.source, record.path, record.size, record.modified, record.digest, record.columns, record.engine, *home)
         )
-        if moved:
-            frames.append(_moved(state.event_digests(record), placement))
+        if anew:
+            frame = _moved(state.event_digests(record), placement).filter(~pl.col("position").is_in(digests.new.implode()))
+            frames.append(frame if kept.new is None else pl.concat([frame, kept.new]))
     if frames:
         parts = [
             frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows") for number, frame in enumerate(frames)
@@ -177,12 +202,11 @@ def events_differ(
     before = [_moved(state.event_digests(record), placement) for record in digests.gone]
     now = []
     for made in changed:
-        source = snapshot.events[made.source]
-        columns = former.events.get(source_key(source))
-        if columns is None or columns == reads.events[source_key(source)]:
+        columns = former.events.get(made.key)
+        if columns is None or columns == reads.events[made.key]:
             now.append(made.frame)
-        elif set(columns) <= set(source.relation.columns):
-            now.append(digester.event_digests(made.source, made.file, columns))
+        elif set(columns) <= set(snapshot.events[made.source].relation.columns):
+            now += digester.event_digests(made.source, [made.file], columns)
         else:
             return True
     return _differing(before, now, placement.alignment.size)

@@ -18,13 +18,14 @@ from sqlglot import exp
 
 from segmentry.engine import algebra
 from segmentry.engine.backends.duckdb import DuckDB
+from segmentry.engine.columns import INTEGERS
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
-from segmentry.engine.relations import scan
+from segmentry.engine.relations import scan, scan_files
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
@@ -37,7 +38,7 @@ from segmentry.engine.scans import (
     contacts_in_order,
     events_table,
 )
-from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
+from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation, Snapshot
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
@@ -45,6 +46,9 @@ from segmentry.rules.ground import Clock
 POSITIONS = sql.internal("positions")
 ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
+CHOSEN_POSITIONS = sql.internal("chosen positions")
+FILE = sql.internal("file")
+NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
 EXAMPLES = 5
 
 
@@ -263,41 +267,58 @@ class Evaluation:
         """A digest of each position's row in these columns (UInt64; 0 where the contact is gone). Missing is missing, however stored."""
         self._load(frozenset(columns))
         with self._timed("digests"):
-            digest = sql.call("hash", *(sql.column(sql.user(name)) for name in sorted(columns))) if columns else sql.integer(0)
+            stored = self.snapshot.contacts.relation.columns
+            values = [_hashable(stored[name], sql.column(sql.user(name))) for name in sorted(columns)]
+            digest = sql.call("hash", *values) if columns else sql.integer(0)
             query = sql.select({POSITION: sql.column(POSITION), "digest": sql.cast(digest, "UBIGINT")}, sql.table(CONTACTS))
             found = self._fetch(query)
         digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))["digest"]
         present = self.alignment.present
         return digests if bool(present.all()) else digests.zip_with(present, pl.Series([0], dtype=pl.UInt64()))
 
-    def event_digests(self, source: int, file: PinnedFile | None, columns: Sequence[str]) -> pl.DataFrame:
-        """Per contact with events in that file (None: in the whole table): `position` UInt32, `digest` UInt64, `rows` UInt32.
+    def event_digests(
+        self, source: int, files: Sequence[PinnedFile], columns: Sequence[str], only: pl.Series | None = None
+    ) -> list[pl.DataFrame]:
+        """Of each of these files, per contact with events in it: `position` UInt32, `digest` UInt64, `rows` UInt32, sorted by position.
 
         A digest is the sum, modulo 2^64, of the digests of all its rows in these columns, past and future; so those of
-        several files add up. Sorted by position.
+        several files add up. `only` has the positions to look for.
         """
         self._load(frozenset())
         events = self.snapshot.events[source]
         relation = events.relation
         with self._timed("digests"):
-            values = [read(DUCKDB, relation.columns[name], sql.column(name)).expr for name in sorted(columns)]
+            values = [_hashable(column := relation.columns[name], read(DUCKDB, column, sql.column(name)).expr) for name in sorted(columns)]
             row = sql.call("hash", *values) if values else sql.cast(sql.integer(0), "UBIGINT")
             key = read_key(DUCKDB, relation.columns[events.contact], sql.column(events.contact))
-            rows = sql.select({KEY: key, "digest": row}, scan(relation, file))
+            wanted = None if only is None else self._keys_at(key, only)
+            rows = sql.select({KEY: key, FILE: sql.column(FILE), "digest": row}, scan_files(relation, files, FILE), wanted)
             total = exp.Mod(this=sql.call("sum", sql.column("digest")), expression=sql.cast(sql.text(str(1 << 64)), "HUGEINT"))
-            grouped = sql.select(
-                {KEY: sql.column(KEY), "digest": sql.cast(total, "UBIGINT"), "rows": sql.cast(sql.call("count", exp.Star()), "UINTEGER")},
-                sql.subquery(rows, "e"),
-            )
-            grouped.set("group", exp.Group(expressions=[sql.column(KEY)]))
+            sums = {"digest": sql.cast(total, "UBIGINT"), "rows": sql.cast(sql.call("count", exp.Star()), "UINTEGER")}
+            grouped = sql.select({KEY: sql.column(KEY), FILE: sql.column(FILE), **sums}, sql.subquery(rows, "e"))
+            grouped.set("group", exp.Group(expressions=[sql.column(KEY), sql.column(FILE)]))
             position = sql.cast(sql.column(POSITION, "c"), "UINTEGER")
-            columns_out = {"position": position, "digest": sql.column("digest", "g"), "rows": sql.column("rows", "g")}
+            columns_out = {
+                FILE: sql.column(FILE, "g"),
+                "position": position,
+                "digest": sql.column("digest", "g"),
+                "rows": sql.column("rows", "g"),
+            }
             query = sql.select(columns_out, sql.subquery(grouped, "g"))
             contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
             query.set("joins", [exp.Join(this=contacts, on=exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g")))])
-            found = self._fetch(query).sort("position")
-        self._count(relation, {*columns, events.contact}, file)
-        return found
+            found = self._fetch(query).sort("position").partition_by(FILE, as_dict=True, include_key=False)
+        for file in files:
+            self._count(relation, {*columns, events.contact}, file)
+        return [found.get((file.path,), NO_DIGESTS) for file in files]
+
+    def _keys_at(self, key: sql.Expr, positions: pl.Series) -> sql.Expr:
+        """Whether a key is that of a contact at one of these positions."""
+        self._database.register(CHOSEN_POSITIONS, pl.DataFrame({POSITION: positions}))
+        among = exp.In(
+            this=sql.column(POSITION), query=exp.Subquery(this=sql.select({POSITION: sql.column(POSITION)}, sql.table(CHOSEN_POSITIONS)))
+        )
+        return exp.In(this=key, query=exp.Subquery(this=sql.select({KEY: sql.column(KEY)}, sql.table(CONTACTS), among)))
 
     # ---------------------------------------------------------------- the session
 
@@ -343,6 +364,11 @@ def _among(column: sql.Expr, table: str, stored: str | None = None) -> sql.Expr:
     """Whether a key is one of a table's; `stored` is how keys are held, where the table came from Python (which has UUIDs as text)."""
     key = sql.cast(sql.column(KEY), stored) if stored == "UUID" else sql.column(KEY)
     return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: key}, sql.table(table))))
+
+
+def _hashable(column: Column, value: sql.Expr) -> sql.Expr:
+    """A value as digests are made of it: integers in the widest type, so that a column that was widened has the same digests."""
+    return sql.cast(value, "HUGEINT") if column.stored in INTEGERS else value
 
 
 def _check_keys(keys: pl.Series) -> None:

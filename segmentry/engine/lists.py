@@ -78,6 +78,7 @@ def _text_keys(path: Path, key: Column, name: str) -> tuple[list[str], Sequence[
         raise SourceError([problem]) from None
     reader = csv.reader(io.StringIO(text, newline=""))
     column: int | None = None
+    width = 0
     keys: list[str] = []
     lines: list[int] = []
     try:
@@ -85,9 +86,12 @@ def _text_keys(path: Path, key: Column, name: str) -> tuple[list[str], Sequence[
             if not any(cell.strip() for cell in row):
                 continue
             if column is None:
+                width = len(row)
                 column, is_header = _column(row, key, name)
                 if is_header:
                     continue
+            if width == 1 and any(cell.strip() for cell in row[1:]):  # half a key would be another contact
+                raise SourceError([_too_wide(name, reader.line_num, row)])
             cell = row[column].strip() if column < len(row) else ""
             if cell:
                 keys.append(cell)
@@ -113,6 +117,12 @@ def _column(row: Sequence[str], key: Column, name: str) -> tuple[int, bool]:
     location = Location(name, 1, 1, ",".join(row))
     problem = Diagnostic("S502", f"{name} has no column `{key.name}`", location=location, help=help_, notes=(hint,))
     raise SourceError([problem])
+
+
+def _too_wide(name: str, line: int, row: Sequence[str]) -> Diagnostic:
+    shown = ",".join(row)[:200]
+    hint = "a key with a comma stands in double quotes"
+    return Diagnostic("S503", f"{name} has one key a line, and more in this one", location=Location(name, line, 1, shown), help=hint)
 
 
 def _parquet_keys(path: Path, key: Column, name: str) -> tuple[list[str], Sequence[int]]:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
 from segmentry.engine.lowering import sql
 from segmentry.engine.scanning import Option, reader
-from segmentry.engine.snapshot import PinnedFile, Relation
+from segmentry.engine.snapshot import Format, PinnedFile, Relation
 
 
-def scan(relation: Relation, file: PinnedFile | None = None) -> sql.Expr:
-    """The relation's rows, or only those of one of its files."""
+def scan(relation: Relation) -> sql.Expr:
+    """The relation's rows."""
     if relation.frame is not None:
         return sql.table(relation.frame)
-    function, options = reader(relation)
-    files = [file] if file is not None else relation.files
+    return _read(relation, relation.files, reader(relation)[1])
+
+
+def scan_files(relation: Relation, files: Sequence[PinnedFile], path: str) -> sql.Expr:
+    """The rows of some of a relation's files: all the relation's columns, and in a column of that name the path of the file."""
+    rows = _read(relation, files, {**reader(relation)[1], "filename": path})
+    if relation.format is not Format.PARQUET:  # a text file's columns are declared
+        return rows
+    columns = {c.name: sql.cast(sql.null(), c.stored) for c in relation.columns.values() if c.type is not None}
+    nothing = exp.Select(expressions=[sql.named(value, name) for name, value in columns.items()]).where(sql.boolean(False))
+    every = exp.Select(expressions=[exp.Star()])
+    every.set("from_", exp.From(this=rows))
+    return sql.subquery(exp.Union(this=every, expression=nothing, distinct=False, by_name=True), "f")
+
+
+def _read(relation: Relation, files: Sequence[PinnedFile], options: Mapping[str, Option]) -> sql.Expr:
     paths = exp.Array(expressions=[sql.text(f.path) for f in files])
     named = [exp.EQ(this=exp.Var(this=name), expression=_option(value)) for name, value in options.items()]
-    return sql.call(function, paths, *named)
+    return sql.call(reader(relation)[0], paths, *named)
 
 
 def _option(value: Option) -> sql.Expr:

@@ -25,7 +25,7 @@ from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.otherwise import Scenario
 from segmentry.engine.plan import Plan, make_plan
-from segmentry.engine.positions import Placement, aligned, first_placement, place
+from segmentry.engine.positions import Placement, aligned, carried, first_placement, place
 from segmentry.engine.prepared import Prepared, columns_used, prepare
 from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
 from segmentry.engine.snapshot import Snapshot
@@ -282,7 +282,9 @@ class _Run:
         snapshot, former = prepared.snapshot, self.former
         own = make_plan(prepared.rules.whole(), snapshot, prepared.clock) if former is not None else plan
         reads = digesting.reads_of(snapshot, own.columns_read())
-        events = digesting.digest_events(evaluation, snapshot, reads, former.event_files if former is not None else ())
+        files, before = (former.event_files, carried(former.order.present, placement)) if former is not None else ((), None)
+        new = pl.Series(dtype=pl.UInt32()) if before is None else (placement.alignment.present & ~before).arg_true()
+        events = digesting.digest_events(evaluation, snapshot, reads, files, new)
         if not reads.contacts:
             return Kept(reads, None, events)
         if former is not None and self._same_rows(snapshot, reads, placement) and former.record.digests_file is not None:
@@ -365,7 +367,7 @@ class _Run:
         state, key = self.place.state, prepared.snapshot.contacts.key
         sizes = {name: size for name, size in answers.memberships.counts().items() if name in prepared.rules.conditions}
         order, contacts = store_contacts(state, self.staging, placement, key, self.former, accepted=not self.historical)
-        digests_file, event_files = self._write_digests(prepared, kept, order, placement)
+        digests_file, event_files = self._write_digests(kept, order, placement)
         draft = RunDraft(
             id=self.number,
             status=Status.HISTORICAL if self.historical else Status.ACCEPTED,
@@ -389,9 +391,7 @@ class _Run:
         all_changes = _all_changes(changes, answers.memberships, placement, firsts)
         return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes)
 
-    def _write_digests(
-        self, prepared: Prepared, kept: Kept | None, order: int, placement: Placement
-    ) -> tuple[FileRef | None, list[EventFileDraft]]:
+    def _write_digests(self, kept: Kept | None, order: int, placement: Placement) -> tuple[FileRef | None, list[EventFileDraft]]:
         if kept is None:
             return None, []
         rows: FileRef | None
@@ -400,9 +400,7 @@ class _Run:
             rows = self.staging.write(f"contacts/{order}/digests-{self.number}.parquet", "digests", frame)
         else:
             rows = kept.rows
-        events = digesting.keep_event_digests(
-            self.place.state, self.staging, self.number, prepared.snapshot, kept.events, kept.reads, placement
-        )
+        events = digesting.keep_event_digests(self.place.state, self.staging, self.number, kept.events, kept.reads, placement)
         return rows, events
 
     def _report(self, prepared: Prepared, computed: _Computed) -> dict[str, Any]:

@@ -51,6 +51,14 @@ def test_text_keys_are_kept_as_they_are(listed):
     assert listed('00123\nÄ b\n"x,y"\n1\n', WORD).keys.to_list() == ["00123", "Ä b", "x,y", "1"]
 
 
+@pytest.mark.parametrize("text", ["ann\nbo,b\n", "contact_id\nann\nbo,b\n"])
+def test_half_a_key_is_none(listed, text):
+    with pytest.raises(SourceError, match="one key a line, and more in this one") as caught:
+        listed(text, WORD)
+    assert caught.value.diagnostics[0].location.line == text.count("\n")
+    assert "double quotes" in caught.value.diagnostics[0].help
+
+
 def test_uuids_are_lower_case_with_hyphens(listed):
     plain = "7D0A1C52-6A0B-4C55-9D0E-0B8F5C3F9A11\n7d0a1c526a0b4c559d0e0b8f5c3f9a12\n"
     assert listed(plain, UUID).keys.to_list() == ["7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11", "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a12"]

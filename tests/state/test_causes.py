@@ -320,3 +320,12 @@ def test_a_rule_that_reads_another_event_column_compares_in_the_former_ones(shop
     assert [row for row in brief(shop.run("2026-01-06")) if row[0] == "recent"] == [("recent", 1, "time", None)]
     shop.event_file("a", {**EVENT, "amount": [60, 5, 5]})
     assert brief(shop.run("2026-01-06T01:00")) == [("spent", 1, "data", None)]
+
+
+def test_lists_whose_keys_only_look_alike_on_lines_are_different(shop: Shop) -> None:
+    shop.contacts({"id": ["a", "b", "a\nb"], "joined": [at("2026-01-01")] * 3})
+    shop.list("chosen.csv", "a", "b")
+    shop.segment("recent", "joined in the last '3 days'", include="chosen.csv")
+    shop.run("2026-01-02")
+    shop.list("chosen.csv", '"a\nb"')
+    assert brief(shop.run("2026-01-05")) == [("recent", "a", "list", None), ("recent", "b", "list", None)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -64,6 +65,17 @@ def test_the_layout_is_what_the_catalog_lists(grown: Shop) -> None:
         "runs/3/changes.parquet",
     }
     assert pl.read_parquet(grown.root / ".segmentry/default/runs/3/members-0.parquet").columns == ["new"]
+
+
+def test_a_run_whose_order_of_contacts_is_gone_says_so(grown: Shop) -> None:
+    grown.contacts({"id": [1, 2, 4, 5], "spend": [15, 5, 40, 3]})
+    grown.run("2026-03-02")
+    grown.contacts({"id": [1, 2, 4, 5, 6], "spend": [15, 5, 40, 3, 2]})
+    grown.run("2026-06-01")
+    grown.state.gc(timedelta(days=30), day("2026-06-01"))
+    for read in (grown.state.memberships, grown.state.order, partial(grown.state.members, "big")):
+        with pytest.raises(NotFound, match=r"of run 4 were removed \(retention\)"):
+            read(4)
 
 
 def test_old_memberships_go_and_changes_stay(grown: Shop) -> None:

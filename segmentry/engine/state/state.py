@@ -118,10 +118,12 @@ class State:
         return dict(self.run(number).report)
 
     def order(self, run: int | None = None) -> Order:
-        """The contacts of a run, in their lasting order."""
+        """The contacts of a run, in their lasting order; raises NotFound where retention has removed them."""
 
         def read() -> Order:
             record = self.run(run)
+            if not record.complete and not record.members:
+                raise NotFound(_no_longer(record))
             with self.catalog.reading() as connection:
                 contacts = reading.contacts_record(connection, record.contacts)
                 keys = reading.order_keys(self.folder, connection, contacts)
@@ -282,9 +284,13 @@ def held_columns(record: RunRecord) -> set[str]:
 
 def _no_column(record: RunRecord, name: str) -> str:
     if name in record.segments:
-        return f"the memberships of run {record.id} were removed (retention)"
+        return _no_longer(record)
     what = f"list {name.removeprefix(LIST_COLUMN)}" if name.startswith(LIST_COLUMN) else f"segment `{name}`"
     return f"run {record.id} has no {what}"
+
+
+def _no_longer(record: RunRecord) -> str:
+    return f"the memberships of run {record.id} were removed (retention)"
 
 
 def _again_if_moved(read: Callable[[], T]) -> T:
