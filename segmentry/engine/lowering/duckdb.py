@@ -15,6 +15,9 @@ TRIMMED = " \t\r\n"
 NUMBER = r"^ *[+-]?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)? *$"
 """What `number(text)` reads; DuckDB's cast takes more (`1_000`, `inf`, `.5`)."""
 
+FIRST_INSTANT, LAST_INSTANT = -9223372022400000000, 2**63 - 2
+"""Microseconds of the first and last instant that a timestamp holds; what lies beyond them in a file is missing."""
+
 EARTH_RADIUS_KM = "6371.0088"
 
 
@@ -25,6 +28,13 @@ def _attempt(value: Expr) -> Expr:
 
 def _not_empty(value: Expr) -> Expr:
     return call("nullif", value, text(""))
+
+
+def _timestamp_of_zoned(zoned: Expr) -> Expr:
+    """The instant in UTC. DuckDB's cast asks a calendar row by row (twelve times as slow) and raises beyond its range."""
+    micros = call("epoch_us", zoned)
+    within = exp.Between(this=micros, low=integer(FIRST_INSTANT), high=integer(LAST_INSTANT))
+    return when(within, call("make_timestamp", micros.copy()))
 
 
 def _micros_of_nanos(nanos: Expr) -> Expr:
@@ -98,7 +108,7 @@ TABLE: dict[str, Build] = {
     # ------------------------------------------------------------ reading stored columns
     "text of": lambda x: cast(x, "VARCHAR"),
     "without point": lambda x: call("replace", x, text("."), text("")),
-    "timestamp of": lambda x: cast(x, "TIMESTAMP"),
+    "timestamp of": _timestamp_of_zoned,
     "timestamp of coarse": lambda x: cast(x, "TIMESTAMP"),
     "nanos of": lambda x: call("epoch_ns", cast(x, "TIMESTAMP_NS")),
     "micros of nanos": _micros_of_nanos,
