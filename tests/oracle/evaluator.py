@@ -397,9 +397,9 @@ def aggregate(node: lang.Aggregate, scope: Scope) -> Any:
         case "max":
             return max(values, default=None)
         case "sum":
-            return exact_sum(values, node.scale)
+            return exact_sum(values, node)
         case "avg":
-            total = exact_sum(values, node.scale)
+            total = exact_sum(values, node)
             return None if not values or total is None else float(total) / len(values)
     raise ValueError(node.function)
 
@@ -411,18 +411,18 @@ def measures(node: lang.Aggregate, rows: list[EventRow]) -> list[Any]:
     return [as_type(v, node.property_type) for row in rows if (v := row.fields.get(node.measured)) is not None]
 
 
-def exact_sum(values: list[Number], scale: int) -> int | Fraction | None:
-    """Floats as whole numbers of millionths; a sum of more than 38 digits is missing, as is one with a value of more."""
+def exact_sum(values: list[Number], node: lang.Aggregate) -> int | Fraction | None:
+    """Floats as whole numbers of millionths (or as `scale` says); missing if it, or a value of it, has more than 38 digits."""
     total: int | Fraction = 0
     for number in values:
         if isinstance(number, float):
-            scaled = number * 1e6
+            scaled = number * float(10**node.places)
             if not math.isfinite(scaled) or abs(half_away(scaled)) >= LIMIT:
                 return None
-            total += Fraction(half_away(scaled), 10**6)
+            total += Fraction(half_away(scaled), 10**node.places)
         else:
             total += number
-    return fits(total, scale)
+    return fits(total, node.scale)
 
 
 # --- conditions

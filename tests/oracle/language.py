@@ -191,11 +191,14 @@ class Aggregate(Value):
     property_type: Type | None
     """None for count, first, last; an event's instants need no property."""
 
+    places: int = 6
+    """The source's `scale`: how many places of a float a sum keeps."""
+
     @property
     def scale(self) -> int:
         """Places that a sum of the property has."""
         assert self.property_type is not None
-        return 6 if self.property_type.kind == "float" else self.property_type.scale
+        return self.places if self.property_type.kind == "float" else self.property_type.scale
 
     @property
     def type(self) -> Type:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.oracle.datasets import Dataset, arrow_table
+from tests.oracle.datasets import PER_SECOND, Dataset, arrow_table
 
 FORMS = ("arrow", "chunked", "polars")
 
@@ -30,21 +31,52 @@ def frame(table: pa.Table, form: str, folder: Path | None = None) -> Any:
     return table
 
 
-def ask(data: Dataset, rules: Mapping[str, Any], form: str = "arrow", folder: Path | None = None) -> dict[str, list[bool]]:
-    """Per rule one answer per contact, in row order. `rules` are texts or builder mappings."""
+FARTHEST = (2**63 - 1, -(2**63), 2**63 - 2, -(2**63) + 1, -(2**62), 2**62)
+YEARS_1_TO_10000 = (-62135596801, -62135596800, 253402300799, 253402300800)
+FARTHEST_DAYS = (2**31 - 1, -(2**31), 2**31 - 2, -(2**31) + 1, -719163, 2932897)
+
+
+def with_extremes(table: pa.Table, draw: random.Random) -> pa.Table:
+    """The table with half its instants and dates replaced by the farthest; seconds and milliseconds stay within microseconds' range."""
+    columns = []
+    for field in table.schema:
+        column = table[field.name].combine_chunks()
+        if pa.types.is_timestamp(field.type):
+            unit = field.type.unit
+            far = [y * PER_SECOND[unit] for y in YEARS_1_TO_10000 if unit != "ns"] + (list(FARTHEST) if unit in ("us", "ns") else [])
+            column = replaced(column, pa.int64(), far, draw)
+        elif pa.types.is_date32(field.type):
+            column = replaced(column, pa.int32(), list(FARTHEST_DAYS), draw)
+        columns.append(column)
+    return pa.table(columns, schema=table.schema)
+
+
+def replaced(column: pa.Array, integers: pa.DataType, far: list[int], draw: random.Random) -> pa.Array:
+    values = [draw.choice(far) if draw.random() < 0.5 else value for value in column.view(integers).to_pylist()]
+    return pa.array(values, integers).view(column.type)
+
+
+def ask(
+    data: Dataset,
+    rules: Mapping[str, Any],
+    form: str = "arrow",
+    folder: Path | None = None,
+    change: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> dict[str, list[bool]]:
+    """Per rule one answer per contact, in row order. `rules` are texts or builder mappings; `change` alters the tables handed over."""
     import segmentry
 
     made = []
     for table in data.tables:
-        rows = frame(arrow_table(table.columns, table.rows), form, folder)
+        rows = frame(change(arrow_table(table.columns, table.rows)), form, folder)
         named = {"name": table.name} if table.name else {}
-        made.append(segmentry.Events(rows, contact=table.contact, at=table.at, **named))
+        made.append(segmentry.Events(rows, contact=table.contact, at=table.at, scale=data.scale, **named))
     events: Any = None
     if made and all(table.event for table in data.tables):
         events = {str(table.event): one for table, one in zip(data.tables, made, strict=True)}
     elif made:
         events = made if len(made) > 1 else made[0]
-    contacts = frame(data.arrow(), form, folder)
+    contacts = frame(change(data.arrow()), form, folder)
     found = segmentry.evaluate(dict(rules), contacts=contacts, key=data.key.name, events=events, as_of=data.as_of, timezone=data.clock.zone)
     answers = found.to_polars()
     assert answers.columns == [data.key.name, *rules]

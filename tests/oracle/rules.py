@@ -58,7 +58,9 @@ class Rules:
         keys = {table.contact for table in tables}
         found = []
         for name, seen in types.items():
-            kind = lang.common_number(list(seen)) if all(t.is_number for t in seen) else next(iter(seen))
+            kind = next(iter(seen))
+            if len(seen) > 1 and all(t.is_number for t in seen):
+                kind = lang.FLOAT64 if any(t.kind == "float" for t in seen) else lang.common_number(list(seen))
             if (len(seen) == 1 or kind.is_number) and name not in keys and kind.kind in kinds:
                 found.append(lang.Field(name, kind))
         return found
@@ -300,7 +302,9 @@ class Rules:
         if not fields:
             return None
         field = self.draw.choice(fields)
-        return lang.Aggregate(self.draw.choice(functions), name, field.name, self.filters(tables), self.window(), field.type)
+        return lang.Aggregate(
+            self.draw.choice(functions), name, field.name, self.filters(tables), self.window(), field.type, self.data.scale
+        )
 
     def number_aggregate(self) -> lang.Value | None:
         chance = self.draw.random()
