@@ -29,6 +29,7 @@ EXACT_BELOW = 2**52
 HIGH = 2**64
 LOWEST = 2**10
 """Floats of 2^62 and more are multiples of it."""
+SIGNED_DIGITS = 34
 DAY_MICROS = 86_400_000_000
 
 _TRIED: dict[type[exp.Expr], str] = {exp.Add: "try_add", exp.Sub: "try_subtract", exp.Mul: "try_multiply", exp.Mod: "try_mod"}
@@ -322,11 +323,31 @@ class SparkNumbers(Numbers):
             return self.cast(whole, held, attempt=True)
         return whole.made(_shifted(whole.expr, places, held), exact(MAX_DIGITS, places), held)
 
+    def _wide_to_float(self, value: Sql, type: Type, held: str) -> Sql:
+        # here the cast itself gives the nearest float
+        return made_of((value,), self.ops("cast", value.expr, held), type, held)
+
+    def negated(self, value: Sql, type: Type) -> Sql:
+        if value.constant is not None or not _loses_digits(value):
+            return super().negated(value, type)
+        value = self._signed(value)
+        negative = call("replace", call("concat", text("-"), self.ops("text of", value.expr)), text("--"), text(""))
+        return value.made(self.ops("cast", negative, value.held), type)
+
     def rounded(self, function: str, value: Sql, type: Type) -> Sql:
+        if function == "abs" and _loses_digits(value):
+            value = self._signed(value)
+            size = call("replace", self.ops("text of", value.expr), text("-"), text(""))
+            return value.made(self.ops("cast", size, value.held), type)
         if not value.type.is_float or function not in ("floor", "ceil"):
             return super().rounded(function, value, type)
         column = self.named(value)
         return made_of((column,), _whole_float(function, column.expr, value.held), value.type, value.held, finite=False)
+
+
+def _loses_digits(value: Sql) -> bool:
+    """Whether Spark's `abs` and unary minus may round it: they keep 34 digits. So a sign is put before the digits instead."""
+    return value.type.is_exact and sum(digits_of(value)) > SIGNED_DIGITS
 
 
 _KINDS: dict[str, type[exp.Binary]] = {"+": exp.Add, "-": exp.Sub}
