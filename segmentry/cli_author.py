@@ -165,14 +165,39 @@ def preview(settings: Settings, rule: str, as_of: datetime | None, limit: int, f
 @click.command()
 @click.argument("segment", type=SEGMENT, required=False)
 @click.option("--as-of", type=INSTANT, help="The instant the queries are made for. Default: now.")
+@click.option("--whole", is_flag=True, help="One statement instead: a row per contact, its key and a column per segment.")
+@click.option(
+    "--dialect", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True, help="Whose SQL. spark implies --whole."
+)
+@click.option(
+    "--table", "tables", metavar="SOURCE=TABLE", multiple=True, help="With spark: the table that has a source's rows; repeat for more."
+)
 @workspace_options()
 @pass_settings
-def sql(settings: Settings, segment: str | None, as_of: datetime | None) -> None:
+def sql(settings: Settings, segment: str | None, as_of: datetime | None, whole: bool, dialect: str, tables: tuple[str, ...]) -> None:
     """Print the queries that a run executes.
 
     For all segments, or for SEGMENT and those it refers to; their and, or, not stand below as comments.
+
+    In Spark's SQL (4.0 or later, ANSI mode) a source that is one Parquet file is read from its path. Any other is
+    expected as a view, segmentry_contacts or segmentry_events_1, segmentry_events_2, ... in the order of segmentry.yml,
+    or as the table that --table names for contacts, events_1, events_2, ...; comments list the columns it must have.
     """
-    print_text(settings.open().sql(segment, as_of=as_of))
+    named = dict(_table_name(given) for given in tables)
+    if named and dialect != "spark":
+        raise click.UsageError("--table is for --dialect spark.")
+    workspace = settings.open()
+    if whole or dialect == "spark":
+        print_text(workspace.statement(segment, as_of=as_of, dialect=dialect, tables=named))
+    else:
+        print_text(workspace.sql(segment, as_of=as_of))
+
+
+def _table_name(given: str) -> tuple[str, str]:
+    source, equals, table = given.partition("=")
+    if not (source and equals and table):
+        raise click.UsageError(f"--table is written SOURCE=TABLE, as in --table contacts=lake.crm.contacts: {given}")
+    return source, table
 
 
 COMMANDS = (init, new, check, fmt, schema, preview, sql)

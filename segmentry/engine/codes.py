@@ -61,8 +61,7 @@ CODES: dict[str, str] = {
     "S503": "a line of a list that is no key",
     # one statement in an SQL dialect
     "X101": "something that the dialect has no words for",
-    "X102": "a pattern that comes from the data, which can't be translated beforehand",
+    "X102": "a regular expression with no translation of the same meaning",
     "X103": "exact arithmetic beyond what the dialect computes exactly",
     "X104": "a static list too long to be written into a statement",
-    "X105": "a regular expression with no translation of the same meaning",
 }

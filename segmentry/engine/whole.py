@@ -60,19 +60,23 @@ def render_whole(
 
     Raises DialectError, with every condition that can't be said in the dialect with the same meaning.
     """
-    listed = lists or {}
-    _check_lists(listed)
+    _check_lists(lists or {})
     ops, head = DUCKDB, [f"as of {clock.as_of:%Y-%m-%dT%H:%M:%S.%fZ}, in {clock.zone}"]
     if dialect == "spark":
         sources = SparkSources(snapshot, tables or {})
         ops, snapshot = SPARK, sources.snapshot
     plan = _planned(conditions, snapshot, clock, ops)
-    query = _Statement(plan, ops, listed).query(list(conditions) if wanted is None else list(wanted))
+    query = _Statement(plan, ops, lists or {}).query(list(conditions) if wanted is None else list(wanted))
     if dialect == "spark":
         head += sources.expected(plan.columns_read())
         query = in_spark_types(query)
     comments = "".join(f"-- {line}\n" for line in head)
     return comments + sql.render(query, pretty=pretty, dialect=ops.dialect)
+
+
+def listed(conditions: Iterable[Condition]) -> set[str]:
+    """The static lists that some conditions name."""
+    return {node.list for condition in conditions for node in nodes.walk(condition) if isinstance(node, nodes.Listed)}
 
 
 def _check_lists(lists: Mapping[str, pl.Series]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
+from segmentry.engine.whole import listed, render_whole
 from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
@@ -112,6 +113,20 @@ class Workspace:
     def sql(self, name: str | None = None, as_of: When = None) -> str:
         """The queries of that plan as text, and its algebra as comments."""
         return plan_text(self.plan(name, as_of))
+
+    def statement(
+        self, name: str | None = None, as_of: When = None, *, dialect: str = "duckdb", tables: Mapping[str, str] | None = None
+    ) -> str:
+        """All segments, or one, as one SQL statement: a row per contact, its key and a boolean column per segment.
+
+        `dialect` is `duckdb` or `spark`; `tables` names Spark tables for `contacts`, `events_1`, ... where they are not to
+        be read from the pinned files (see `engine.whole.render_whole`). Raises DialectError for what can't be said.
+        """
+        moment = self.moment(as_of)
+        names = sorted(moment.loaded.require().names) if name is None else [name]
+        conditions = moment.with_references({segment: moment.whole(segment) for segment in names})
+        lists = moment.lists(listed(conditions.values()))
+        return render_whole(conditions, moment.snapshot, moment.clock, dialect=dialect, wanted=names, lists=lists, tables=tables)
 
     def new(
         self, name: str, conditions: Sequence[tuple[str, str, str | None]], *, label: str | None = None

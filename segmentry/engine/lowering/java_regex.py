@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from segmentry.engine.lowering.operations import NotExpressible
 
-REFUSED = "X105"
+REFUSED = "X102"
 ESCAPES = {"a": 0x07, "f": 0x0C, "t": 0x09, "n": 0x0A, "r": 0x0D, "v": 0x0B}
 CLASSES = {"d": r"\d", "D": r"\D", "w": r"\w", "W": r"\W", "s": r"\t\n\f\r ", "S": None}
 """What stands for a class inside brackets. Java's own `\\s` has a vertical tab more; its opposite can't be written there."""

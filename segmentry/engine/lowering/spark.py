@@ -110,7 +110,7 @@ def _like(x: Expr, pattern: Expr) -> Expr:
 
 def _matches(x: Expr, pattern: Expr) -> Expr:
     if not isinstance(pattern, exp.Literal):
-        raise NotExpressible("a pattern that comes from the data", "X102")
+        raise NotExpressible("a regular expression that is no literal")
     return call("rlike", x, text(java_pattern(pattern.name)))
 
 
