@@ -33,6 +33,9 @@ DIALECTS = ("duckdb", "spark")
 LONGEST_LIST = 10_000
 """Keys of a static list that a statement may hold; engines plan much longer ones badly, or not at all."""
 
+READABLE = 50_000
+"""Characters of a statement that is laid out in lines; a longer one is for machines."""
+
 CONDITIONS = sql.internal("conditions")
 
 
@@ -45,7 +48,6 @@ def render_whole(
     wanted: Iterable[str] | None = None,
     lists: Mapping[str, pl.Series] | None = None,
     tables: TableNames | None = None,
-    pretty: bool = True,
 ) -> str:
     """One SQL statement for some segments' grounded conditions, `member` among them referring to another of them.
 
@@ -71,7 +73,9 @@ def render_whole(
         head += sources.expected(plan.columns_read())
         query = in_spark_types(query)
     comments = "".join(f"-- {line}\n" for line in head)
-    return comments + sql.render(query, pretty=pretty, dialect=ops.dialect)
+    text = sql.render(query, dialect=ops.dialect)
+    # indentation of deeply nested queries is longer than they are
+    return comments + (sql.render(query, pretty=True, dialect=ops.dialect) if len(text) <= READABLE else text)
 
 
 def listed(conditions: Iterable[Condition]) -> set[str]:
