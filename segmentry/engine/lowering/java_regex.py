@@ -253,10 +253,11 @@ class _Translation:
         if self._take("[:"):
             end = self.pattern.find(":]", self.at)
             name, self.at = self.pattern[self.at : end], end + 2
+            negated, name = name.startswith("^"), name.removeprefix("^")
             found = POSIX.get(name)
             if found is None or (self.flags.i and name in ("lower", "upper")):
                 raise self._refused(f"the class `{name}`")
-            return found
+            return f"[^{found}]" if negated else found
         if self.pattern.startswith("\\", self.at) and self.pattern[self.at + 1 : self.at + 2] in tuple("dDwWsSpP"):
             letter = self.pattern[self.at + 1]
             self.at += 2
