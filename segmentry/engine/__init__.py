@@ -1,0 +1,1 @@
+"""Who is in, what changed, who must be told."""

@@ -35,7 +35,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Memberships:
-    """Boolean columns, one per segment, as chunks of `CHUNK_ROWS` positions (the last may be shorter); never null, false for gone contacts."""
+    """Boolean columns, one per segment, in chunks of `CHUNK_ROWS` positions (the last is shorter); never null, false for gone contacts."""
 
     chunks: tuple[pl.DataFrame, ...]
 

@@ -14,6 +14,8 @@ from segmentry.rules.types import Type
 
 
 class Format(StrEnum):
+    """What kind of files a relation has."""
+
     PARQUET = "parquet"
     CSV = "csv"
     NDJSON = "ndjson"

@@ -218,4 +218,3 @@ def _start(moment: date) -> datetime:
 
 def _end(moment: date) -> datetime:
     return moment.replace(tzinfo=None) if isinstance(moment, datetime) else datetime.combine(moment, time.max)
-

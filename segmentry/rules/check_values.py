@@ -402,4 +402,3 @@ def a_kind(of: Type) -> str:
 def hull(first: Place, last: Place) -> Place:
     """From the beginning of one place to the end of another."""
     return Place(min(first.start, last.start), max(first.end, last.end), first.path)
-

@@ -308,5 +308,3 @@ def walk(node: Node) -> Iterator[Node]:
         current = pending.pop()
         yield current
         pending.extend(reversed(tuple(children(current))))
-
-
