@@ -313,7 +313,7 @@ class Evaluation:
             found = self._fetch(query).sort("position").partition_by(FILE, as_dict=True, include_key=False)
         for file in files:
             self._count(relation, {*columns, events.contact}, file)
-        return [found.get((file.path,), NO_DIGESTS) for file in files]
+        return [found.get((number,), NO_DIGESTS) for number in range(len(files))]
 
     def _keys_at(self, key: sql.Expr, positions: pl.Series) -> sql.Expr:
         """Whether a key is that of a contact at one of these positions."""

@@ -129,19 +129,35 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     Problems of segment files are in the result's `diagnostics`. Without a usable `segmentry.yml` there is no result:
     raises WorkspaceError with every problem of every file.
     """
-    root = Path(path).absolute()
-    root = root.parent if root.name == WORKSPACE_FILE else root
-    document, problems = _workspace_document(root)
-    config = None
-    if document is not None:
-        config, wrong = read_workspace_config(document)
-        problems.extend(wrong)
-        problems.extend(_environment_problems(document, config, env))
-        problems.sort(key=_place)
+    root = _root(path)
+    document, config, problems = _workspace_file(root, env)
     segments, names, found = _segments(root)
     if document is None or config is None or problems:
         raise WorkspaceError([*problems, *found])
     return LoadedWorkspace(root, config, document, env, segments, names, tuple(found))
+
+
+def require_workspace(path: str | Path, env: str = "default") -> None:
+    """Raises what `load` would if there is no usable `segmentry.yml`; reads no segment's file otherwise."""
+    document, config, problems = _workspace_file(_root(path), env)
+    if document is None or config is None or problems:
+        load(path, env)
+
+
+def _root(path: str | Path) -> Path:
+    root = Path(path).absolute()
+    return root.parent if root.name == WORKSPACE_FILE else root
+
+
+def _workspace_file(root: Path, env: str) -> tuple[Document | None, WorkspaceConfig | None, list[Diagnostic]]:
+    """`segmentry.yml`, what it says as far as that can be understood, and its problems."""
+    document, problems = _workspace_document(root)
+    if document is None:
+        return None, None, problems
+    config, wrong = read_workspace_config(document)
+    problems.extend(wrong)
+    problems.extend(_environment_problems(document, config, env))
+    return document, config, sorted(problems, key=_place)
 
 
 def _place(problem: Diagnostic) -> tuple[int, int]:

@@ -10,6 +10,9 @@ from segmentry.engine.lowering import sql
 from segmentry.engine.scanning import Option, reader
 from segmentry.engine.snapshot import Format, PinnedFile, Relation
 
+FILE_INDEX = "file_index"
+"""DuckDB's own column: which of the files a row is from, from 0 in the order given."""
+
 
 def scan(relation: Relation) -> sql.Expr:
     """The relation's rows."""
@@ -18,22 +21,30 @@ def scan(relation: Relation) -> sql.Expr:
     return _read(relation, relation.files, reader(relation)[1])
 
 
-def scan_files(relation: Relation, files: Sequence[PinnedFile], path: str) -> sql.Expr:
-    """The rows of some of a relation's files: all the relation's columns, and in a column of that name the path of the file."""
-    rows = _read(relation, files, {**reader(relation)[1], "filename": path})
+def scan_files(relation: Relation, files: Sequence[PinnedFile], number: str) -> sql.Expr:
+    """The rows of some of a relation's files: all the relation's columns, and in a column of that name which of the files it is, from 0."""
+    options = reader(relation)[1]
+    which: sql.Expr = exp.Column(this=exp.Identifier(this=FILE_INDEX))
+    if any(name.lower() == FILE_INDEX for name in relation.columns):  # a column of the data hides the engine's own; paths are slower
+        options = {**options, "filename": number}
+        which = sql.infix(exp.Sub, sql.call("list_position", _paths(files), sql.column(number)), sql.integer(1))
+    own = [sql.identifier(number)] if "filename" in options else None
+    every = exp.Select(expressions=[exp.Star(except_=own), sql.named(which, number)])
+    every.set("from_", exp.From(this=_read(relation, files, options)))
     if relation.format is not Format.PARQUET:  # a text file's columns are declared
-        return rows
+        return sql.subquery(every, "f")
     columns = {c.name: sql.cast(sql.null(), c.stored) for c in relation.columns.values() if c.type is not None}
     nothing = exp.Select(expressions=[sql.named(value, name) for name, value in columns.items()]).where(sql.boolean(False))
-    every = exp.Select(expressions=[exp.Star()])
-    every.set("from_", exp.From(this=rows))
     return sql.subquery(exp.Union(this=every, expression=nothing, distinct=False, by_name=True), "f")
 
 
 def _read(relation: Relation, files: Sequence[PinnedFile], options: Mapping[str, Option]) -> sql.Expr:
-    paths = exp.Array(expressions=[sql.text(f.path) for f in files])
     named = [exp.EQ(this=exp.Var(this=name), expression=_option(value)) for name, value in options.items()]
-    return sql.call(reader(relation)[0], paths, *named)
+    return sql.call(reader(relation)[0], _paths(files), *named)
+
+
+def _paths(files: Sequence[PinnedFile]) -> sql.Expr:
+    return exp.Array(expressions=[sql.text(f.path) for f in files])
 
 
 def _option(value: Option) -> sql.Expr:

@@ -16,7 +16,7 @@ from segmentry.engine.config import parse_length
 from segmentry.engine.explain import Explanation, explain
 from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.instants import instant
-from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load
+from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load, require_workspace
 from segmentry.engine.moment import Moment, Written
 from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
@@ -57,9 +57,8 @@ class Workspace:
     @classmethod
     def open(cls, path: str | Path = ".", env: str = "default") -> Workspace:
         """The workspace in a folder. Raises WorkspaceError if there is none, or its `segmentry.yml` can't be used."""
-        workspace = cls(Path(path), env)
-        workspace.load()
-        return workspace
+        require_workspace(path, env)
+        return cls(Path(path), env)
 
     @classmethod
     def init(cls, path: str | Path = ".", env: str = "default", *, demo: bool = False) -> list[Path]:

@@ -95,3 +95,14 @@ def test_an_integer_that_is_stored_wider_is_no_other_number(shop: Shop, narrow: 
     shop.contacts(pl.DataFrame({**days, "spend": pl.Series([first, 2, 4]).cast(wide)}))
     shop.event_file("a", pl.DataFrame({**orders(1, 2, 3), "amount": pl.Series([first, 2, 3]).cast(wide)}))
     assert brief(shop.run("2026-01-20")) == [(1, "exited", "time"), (2, "exited", "time"), (3, "exited", "data")]
+
+
+@pytest.mark.parametrize("named", [{}, {"file_index": [7, 7]}, {"File_Index": [7, 7]}, {"filename": ["x", "x"]}], ids=str)
+def test_each_file_has_its_own_contacts_events_whatever_its_columns_are_called(shop: Shop, named: dict[str, list[object]]) -> None:
+    shop.segment("recent", RECENT)
+    for name in ("b", "c", "a"):
+        shop.event_file(name, orders(1, 2, **named))
+    shop.run("2026-01-02")
+    shop.event_file("b", orders(1, 2, **named))  # the same rows
+    shop.event_file("a", {**orders(1, 2, **named), "at": [DAY, at("2025-12-31")]})
+    assert brief(shop.run("2026-01-20")) == [(1, "exited", "time"), (2, "exited", "data")]
