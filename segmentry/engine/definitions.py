@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.config import WorkspaceConfig
 from segmentry.engine.loading import LoadedWorkspace, Segment
-from segmentry.engine.state.catalog import dumps
 from segmentry.errors import RuleError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import duckdb
 import polars as pl
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.positions import Placement
 from segmentry.engine.snapshot import ContactSource, PinnedFile, Snapshot
-from segmentry.engine.state.catalog import dumps
 from segmentry.engine.state.commit import EventFileDraft, FileRef
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.records import EventFileRecord

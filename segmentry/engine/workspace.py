@@ -22,7 +22,6 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
-from segmentry.engine.whole import listed, render_whole
 from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
@@ -121,6 +120,8 @@ class Workspace:
         `dialect` is `duckdb` or `spark`; `tables` names Spark tables for `contacts`, `events_1`, ... where they are not to
         be read from the pinned files (see `engine.whole.render_whole`). Raises DialectError for what can't be said.
         """
+        from segmentry.engine.whole import listed, render_whole
+
         moment = self.moment(as_of)
         names = sorted(moment.loaded.require().names) if name is None else [name]
         conditions = moment.with_references({segment: moment.whole(segment) for segment in names})

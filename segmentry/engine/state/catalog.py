@@ -5,7 +5,6 @@ Whatever the catalog says is so: a run is current because its row says it, a bul
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,11 +99,6 @@ def open_catalog(folder: Path, *, create: bool) -> Catalog:
     catalog = Catalog(engine)
     _bring_up_to_date(catalog, path, create=create)
     return catalog
-
-
-def dumps(value: object) -> str:
-    """Canonical JSON text: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def refuse_network(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> None:

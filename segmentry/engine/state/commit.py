@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, union, update
 
-from segmentry.engine.state.catalog import Catalog, dumps
+from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import SegmentFigures, Status

@@ -18,8 +18,9 @@ from uuid import UUID
 import polars as pl
 from sqlalchemy import Connection, delete, insert, select, update
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state import files, reading
-from segmentry.engine.state.catalog import Catalog, dumps
+from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.commit import remove_files
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease

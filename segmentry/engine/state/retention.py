@@ -9,8 +9,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, update
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state import reading
-from segmentry.engine.state.catalog import Catalog, dumps
+from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import ChunkFiles, RunRecord, SegmentRecord
 from segmentry.engine.state.schema import CONTACTS, FILES, RUNS
