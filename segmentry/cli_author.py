@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from segmentry.cli_options import INSTANT, SEGMENT, Settings, pass_settings, workspace_options
+from segmentry.cli_options import INSTANT, LIMIT, SEGMENT, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
 
 PREVIEW_ROWS = 10
@@ -139,7 +139,7 @@ def schema(file: str) -> None:
 @click.command()
 @click.argument("rule")
 @click.option("--as-of", type=INSTANT, help="The instant to ask about. Default: now.")
-@click.option("--limit", type=click.IntRange(min=0), default=PREVIEW_ROWS, show_default=True, help="How many contacts to show.")
+@click.option("--limit", type=LIMIT, default=PREVIEW_ROWS, show_default=True, help="How many contacts to show.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings

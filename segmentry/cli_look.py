@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segmentry.cli_options import INSTANT, SEGMENT, Function, Settings, chosen_format, format_options, pass_settings, workspace_options
+from segmentry.cli_options import (
+    INSTANT,
+    LIMIT,
+    SEGMENT,
+    Function,
+    Settings,
+    chosen_format,
+    format_options,
+    pass_settings,
+    workspace_options,
+)
 from segmentry.cli_output import emit, print_json, print_styled
 
 if TYPE_CHECKING:
@@ -18,6 +28,9 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 20
 """Rows of contacts that a table shows unless --limit says otherwise; files and pipes get all of them."""
+
+TABLE_CHANGES = 1_000
+"""Changes that a table shows unless --limit says otherwise; a first run has one for every member."""
 
 
 @dataclass
@@ -47,13 +60,15 @@ class Wanted:
 
 
 def _known(wanted: list[str], columns: list[str]) -> list[str]:
-    """The wanted columns; UsageError for one that contacts don't have."""
+    """The wanted columns; UsageError for one that contacts don't have, or that is named twice."""
     from segmentry.rules.suggest import nearest
 
     for name in wanted:
         if name not in columns:
             near = nearest(name, columns)
             raise click.UsageError(f"contacts have no column `{name}`" + (f"; did you mean `{near}`?" if near else "."))
+        if wanted.count(name) > 1:
+            raise click.UsageError(f"the column `{name}` is named twice.")
     return wanted
 
 
@@ -61,9 +76,7 @@ def row_options(function: Function) -> Function:
     """Which columns and how many rows of contacts."""
     options: list[Callable[[Any], Any]] = [
         click.option("--columns", help="The columns to show, separated by commas. Default: all."),
-        click.option(
-            "--limit", type=click.IntRange(min=0), help=f"At most so many contacts; 0 is all. Default: {TABLE_ROWS} for a table, else all."
-        ),
+        click.option("--limit", type=LIMIT, help=f"At most so many contacts; 0 is all. Default: {TABLE_ROWS} for a table, else all."),
         format_options(files=True, safe=True),
         workspace_options(),
     ]
@@ -138,18 +151,30 @@ def explain(settings: Settings, segment: str, contact: str, as_of: datetime | No
 @click.argument("former", metavar="[RUN]", required=False)
 @click.argument("latter", metavar="[RUN]", required=False)
 @click.option("--segment", type=SEGMENT, help="Only this segment.")
+@click.option("--limit", type=LIMIT, help=f"At most so many changes; 0 is all. Default: {TABLE_CHANGES:,} for a table, else all.")
 @format_options(files=True, safe=True)
 @workspace_options()
 @pass_settings
 def diff(
-    settings: Settings, former: str | None, latter: str | None, segment: str | None, form: str | None, output: Path | None, safe: bool
+    settings: Settings,
+    former: str | None,
+    latter: str | None,
+    segment: str | None,
+    limit: int | None,
+    form: str | None,
+    output: Path | None,
+    safe: bool,
 ) -> None:
     """Show who entered and who left, and why.
 
     In the accepted run, in one RUN, or between two.
     """
     chosen = chosen_format(form, output, safe=safe)
-    emit(settings.open().diff(former, latter, segment=segment), chosen, output=output, safe=safe)
+    changes = settings.open().diff(former, latter, segment=segment)
+    shown = TABLE_CHANGES if limit is None and chosen == "table" else limit or changes.height
+    emit(changes.head(shown), chosen, output=output, safe=safe)
+    if limit is None and shown < changes.height:
+        settings.talk.say(f"the first {shown:,} of {changes.height:,}; --limit 0 prints all, --output FILE writes them to a file")
 
 
 @click.command()

@@ -165,7 +165,10 @@ class Wait(click.ParamType[timedelta]):
         if match is None:
             self.fail(f"`{value}` is not a duration; write 30s, 10m or 2h.", param, ctx)
         unit = next(letter for letter in match.groups()[1:] if letter)
-        return timedelta(**{self.units[unit]: int(match[1])})
+        try:
+            return timedelta(**{self.units[unit]: int(match[1])})
+        except OverflowError:
+            self.fail(f"`{value}` is longer than anybody waits; write 30s, 10m or 2h.", param, ctx)
 
 
 class SegmentName(click.ParamType[str]):
@@ -188,6 +191,9 @@ def _completion_workspace(context: click.Context) -> Path:
         here = here.parent
     return Path(os.environ.get("SEGMENTRY_WORKSPACE", "."))
 
+
+LIMIT = click.IntRange(min=0, max=10**9)
+"""How many rows to show; a number that every reader of rows can count to."""
 
 WAIT_HELP = "Wait so long for another run to end (30s, 10m, 2h). Default: not at all, exit 75."
 INSTANT, WAIT, SEGMENT = Instant(), Wait(), SegmentName()

@@ -115,7 +115,10 @@ def emit(
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A stream whose bytes become `path` when the block ends well; readers of the former file never see half of the new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for, not the passing one
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream

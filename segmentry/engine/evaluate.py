@@ -10,6 +10,7 @@ import polars as pl
 
 from segmentry.engine.evaluation import Evaluation
 from segmentry.engine.frames import EventFrame, FrameSnapshot, snapshot_of
+from segmentry.engine.instants import instant
 from segmentry.engine.membership import Memberships
 from segmentry.engine.plan import make_plan
 from segmentry.engine.render import table_html
@@ -118,12 +119,10 @@ def evaluate(
 def _instant(as_of: datetime | str | None) -> datetime:
     if as_of is None:
         return datetime.now(UTC)
-    if isinstance(as_of, str):
-        try:
-            as_of = datetime.fromisoformat(as_of)
-        except ValueError:
-            raise ClockError(f"as_of is `{as_of}`, which is no instant; write it as 2026-01-31T09:00:00Z") from None
-    return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+    try:
+        return instant(as_of)
+    except ValueError:
+        raise ClockError(f"as_of is `{as_of}`, which is no instant; write it as 2026-01-31T09:00:00Z") from None
 
 
 def _zone(timezone: str) -> str:
@@ -137,10 +136,16 @@ def _event_frames(events: Events | Sequence[Events] | Mapping[str, Events] | Non
         return
     if isinstance(events, Mapping):
         for event, table in events.items():
-            yield EventFrame(table.frame, table.contact, table.at, None, event, table.scale)
+            yield _event_frame(table, None, event)
         return
-    for table in [events] if isinstance(events, Events) else events:
-        yield EventFrame(table.frame, table.contact, table.at, table.name, None, table.scale)
+    for table in events if isinstance(events, Sequence) else [events]:
+        yield _event_frame(table, getattr(table, "name", None), None)
+
+
+def _event_frame(table: object, name: str | None, event: str | None) -> EventFrame:
+    if not isinstance(table, Events):
+        raise TypeError(f"events are given as segmentry.Events(frame, contact=..., at=...), not as a {type(table).__name__}")
+    return EventFrame(table.frame, table.contact, table.at, name, event, table.scale)
 
 
 def _checked(rules: Mapping[str, Rule], sources: FrameSnapshot) -> dict[str, Condition]:
@@ -149,6 +154,8 @@ def _checked(rules: Mapping[str, Rule], sources: FrameSnapshot) -> dict[str, Con
     conditions: dict[str, Condition] = {}
     problems: list[Diagnostic] = []
     for name, rule in rules.items():
+        if not name or type(name) is not str:
+            raise ValueError(f"a segment's name is text that is not empty, not {name!r}")  # a frame of results would make one up
         try:
             conditions[name] = _meaning(rule, schema)
         except RuleError as error:

@@ -21,6 +21,9 @@ from segmentry.rules.types import Kind
 
 TIMES = (Kind.TIMESTAMP, Kind.DATE)
 
+SCALES = range(19)
+"""Places that sums of floats may keep, as in segmentry.yml."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventFrame:
@@ -97,6 +100,9 @@ class _Reader:
 
     def check_events(self, event: EventFrame, table: Relation, key: Column | None) -> None:
         label = event.event or "events"
+        if type(event.scale) is not int or event.scale not in SCALES:
+            message = f"{label}: `scale={event.scale!r}` is no number of places; it is from {SCALES[0]} to {SCALES[-1]}"
+            self.problems.append(Diagnostic("W205", message))
         contact = self._column(table, event.contact, label, "contact")
         at = self._column(table, event.at, label, "at")
         name = self._column(table, event.name, label, "name") if event.name is not None else None

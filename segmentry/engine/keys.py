@@ -9,7 +9,10 @@ from segmentry.engine.columns import key_kind
 from segmentry.engine.snapshot import Column
 from segmentry.errors import NotFound
 
-_FITTING = {"integer": "integers", "uuid": "UUIDs", "text": "text"}
+_INTEGERS = range(-(2**63), 2**64)
+"""Whole numbers that some integer column can hold."""
+
+_FITTING = {"integer": "integers of at most 64 bits", "uuid": "UUIDs", "text": "text"}
 
 
 def typed_key(written: object, key: Column) -> int | str:
@@ -20,8 +23,8 @@ def typed_key(written: object, key: Column) -> int | str:
     kind = key_kind(key.stored)
     text = str(written).strip() if kind != "text" else str(written)
     try:
-        if kind == "integer" and re.fullmatch(r"[+-]?[0-9]+", text):
-            return int(text)
+        if kind == "integer" and re.fullmatch(r"[+-]?[0-9]+", text) and (number := int(text)) in _INTEGERS:
+            return number
         if kind == "uuid":
             return str(UUID(text))
         if kind == "text":

@@ -163,7 +163,7 @@ class Moment:
         plan = self.plan(conditions, values)
         lists = self.lists(plan.listed.values())
         engine = self.loaded.config.engine
-        restricted = None if only is None else pl.Series([only])
+        restricted = None if only is None else _alone(only)
         try:
             with Evaluation(
                 self.snapshot, memory=engine.memory, threads=engine.threads, temp=self.loaded.temp, clock=self.clock, only=restricted
@@ -187,6 +187,11 @@ class Moment:
     @property
     def contacts(self) -> ContactSource:
         return self.snapshot.contacts
+
+
+def _alone(key: int | str) -> pl.Series:
+    """One key as a column; a number that only UInt64 holds is one, since Polars would take a type that no engine reads."""
+    return pl.Series([key], dtype=pl.UInt64 if isinstance(key, int) and key >= 2**63 else None)
 
 
 def circle_in_file(loaded: LoadedWorkspace, problem: Diagnostic) -> Diagnostic:

@@ -89,7 +89,7 @@ def _unreadable(path: Path, error: OSError) -> FileProblem:
     if isinstance(error, PermissionError):
         return FileProblem("S103", f"{path.name} may not be read", "give the user who runs Segmentry leave to read it")
     if isinstance(error, FileNotFoundError):
-        return FileProblem("S101", f"there is no {path.name} any more", "it was there a moment ago")
+        return FileProblem("S101", f"there is no {path.name}", f"looked for in {path.parent}")
     return FileProblem("S202", f"{path.name} can't be read: {(error.strerror or str(error)).lower()}")
 
 

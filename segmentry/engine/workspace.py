@@ -308,9 +308,9 @@ def _instant(given: datetime | str) -> datetime:
 
 def _run_number(given: int | str | None) -> int | None:
     """A run's number as people write it. Raises NotFound for what is none."""
-    if given is None or isinstance(given, int):
+    if given is None:
         return given
-    if given.isascii() and given.isdigit():
+    if str(given).isascii() and str(given).isdigit() and int(given) < 2**63:
         return int(given)
     raise NotFound(f"there is no run `{given}`: runs have numbers, which `segmentry runs` lists")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -173,3 +173,35 @@ def test_a_column_of_an_odd_type_does_no_harm() -> None:
     assert segmentry.evaluate({"any": "id = 1"}, contacts=table, key="id").counts() == {"any": 1}
     with pytest.raises(RuleError):
         segmentry.evaluate({"any": "odd = 1"}, contacts=table, key="id")
+
+
+def test_a_missing_file_is_told_as_one_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        segmentry.evaluate({"any": "true"}, contacts=tmp_path / "people.parquet", key="id")
+    assert "there is no people.parquet" in str(caught.value)
+    assert "any more" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize("as_of", ["0001-01-01T00:00+14:00", "9999-12-31T23:59:59-14:00", date(2026, 1, 1), 5])
+def test_what_is_no_instant_is_refused_as_such(as_of: object) -> None:
+    with pytest.raises(segmentry.ClockError, match="no instant"):
+        segmentry.evaluate({"any": "true"}, contacts=CONTACTS, key="id", as_of=as_of)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [-1, 19, 40, "6", True])
+def test_a_scale_that_no_sum_can_keep_is_refused(scale: object) -> None:
+    table = Events(ORDERS, contact="customer", at="created", scale=scale)  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="no number of places; it is from 0 to 18"):
+        segmentry.evaluate({"spent": "sum(order.total) > 5"}, contacts=CONTACTS, key="id", events={"order": table})
+
+
+@pytest.mark.parametrize("events", [ORDERS, {"order": ORDERS}, [ORDERS]])
+def test_a_bare_frame_of_events_is_told_how_to_be_given(events: object) -> None:
+    with pytest.raises(TypeError, match=r"segmentry\.Events\(frame"):
+        segmentry.evaluate({"bought": "did(order)"}, contacts=CONTACTS, key="id", events=events)  # type: ignore[arg-type]
+
+
+def test_a_segment_has_a_name() -> None:
+    with pytest.raises(ValueError, match="not empty"):
+        segmentry.evaluate({"": "true"}, contacts=CONTACTS, key="id")
