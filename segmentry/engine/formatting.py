@@ -108,10 +108,10 @@ def format_segment(source: str) -> Formatted:
     canonical = to_text(syntax)
     if has_comments(rule):
         return Formatted(source, Outcome.COMMENTS)
-    if canonical.split() == rule.split():
-        return Formatted(source, Outcome.SAME)
     start, end = scalar.start_mark.index, scalar.end_mark.index
     written = source[start:end]
+    if _same_text(canonical, rule, broken="\n" in written.strip()):
+        return Formatted(source, Outcome.SAME)
     kept = written[len(written.rstrip()) :]
     line = source[source.rfind("\n", 0, start) + 1 : start]
     margin = line[: len(line) - len(line.lstrip())] + INDENT
@@ -121,6 +121,13 @@ def format_segment(source: str) -> Formatted:
             if _says(text, syntax):
                 return Formatted(text, Outcome.CHANGED)
     return Formatted(source, Outcome.SAME)
+
+
+def _same_text(canonical: str, rule: str, *, broken: bool) -> bool:
+    """Whether the rule is its canonical text already; only where it is broken into lines may its spaces be others."""
+    if broken:
+        return canonical.split() == rule.split()
+    return rule in (canonical, " ".join(line.strip() for line in canonical.split("\n")))
 
 
 def _where(source: str) -> ScalarNode | None:

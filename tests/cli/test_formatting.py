@@ -52,6 +52,14 @@ def test_canonical_rules_stay_however_their_lines_are_broken(source):
     assert (formatted.text, formatted.outcome) == (source, Outcome.SAME)
 
 
+@pytest.mark.parametrize("rule", ["status  =  'lead'", "status = 'lead'   and location = 'a  b'"])
+def test_needless_spaces_on_one_line_go(rule):
+    found = format_segment(f'where: "{rule}"\n')
+    assert found.outcome is Outcome.CHANGED
+    assert found.text == 'where: "' + rule.replace("  =  ", " = ").replace("   and", " and") + '"\n'
+    assert format_segment(found.text).outcome is Outcome.SAME
+
+
 def test_rules_with_comments_stay():
     source = "where: |\n  a=1 -- because\n  and b\n"
     formatted = format_segment(source)
