@@ -171,5 +171,6 @@ def _relation_from_json(value: Mapping[str, Any]) -> Relation:
         format=Format(value["format"]),
         hive=value["hive"],
         frame=value["frame"],
-        declared=value["declared"],
+        # a catalog keeps a mapping's keys sorted; a CSV file's columns are read by their order
+        declared={column["name"]: value["declared"][column["name"]] for column in value["columns"] if column["name"] in value["declared"]},
     )

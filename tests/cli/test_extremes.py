@@ -53,3 +53,14 @@ def test_a_table_of_changes_has_an_end(shop):
     assert len(shop.run("diff", "--limit", "0").stdout.splitlines()) == rows + 2
     assert len(shop.run("diff", "--format", "csv").stdout.splitlines()) == rows + 1
     assert len(shop.run("diff", "--limit", "7", "--format", "csv").stdout.splitlines()) == 8
+
+
+def test_members_of_a_csv_file_keep_their_columns(shop):
+    """Columns in no order of the alphabet: a run's stored snapshot must not sort them."""
+    shop.write("data/people.csv", "contact_id,zone,email,score\n1,UK,a@x.example,9\n2,US,b@x.example,7\n")
+    shop.write("segmentry.yml", (shop.folder / "segmentry.yml").read_text().replace("contacts.parquet", "people.csv"))
+    for path in (shop.folder / "segments").glob("*.yml"):
+        path.unlink()
+    shop.write("segments/uk.yml", "where: \"zone = 'UK'\"\n")
+    shop.run("recompute", "--first-run")
+    assert shop.run("members", "uk", "--format", "csv").stdout == "contact_id,zone,email,score\n1,UK,a@x.example,9\n"
