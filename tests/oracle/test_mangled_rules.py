@@ -24,8 +24,7 @@ def mangle(seed: str, draws: random.Random) -> int:
         rule = mutated(text, draws)
         try:
             answers = ask(given.data, {"rule": rule})
-        except RuleError as error:
-            assert error.diagnostics, rule
+        except RuleError:
             continue
         assert len(answers["rule"]) == len(given.data.contacts()), rule
         assert set(answers["rule"]) <= {True, False}, rule
