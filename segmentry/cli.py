@@ -78,15 +78,23 @@ class Root(click.Group):
             # a full disk, a file without permission: the place is at fault, not the program
             settings.talk.error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
             return _traced(SegmentryError.exit_code)
+        except RuntimeError as error:
+            if "Query interrupted" not in str(error):  # Ctrl-C while DuckDB reads a file's head or a sample
+                return self._bug(error, words, settings)
+            settings.talk.error("interrupted")
+            return INTERRUPTED
         except Exception as error:  # noqa: BLE001 - whatever else ends a command is ours to answer for
-            settings.talk.error(
-                f"a bug in Segmentry: {type(error).__name__}: {error}\n"
-                f"It is not your fault, and nothing was committed by halves. Please report it with the output of\n"
-                f"  SEGMENTRY_DEBUG=1 {PROGRAM} {' '.join(words)}\n"
-                f"and of `{PROGRAM} --version`."
-            )
-            return _traced(BUG)
+            return self._bug(error, words, settings)
         return settings.exit_code
+
+    def _bug(self, error: Exception, words: list[str], settings: Settings) -> int:
+        settings.talk.error(
+            f"a bug in Segmentry: {type(error).__name__}: {error}\n"
+            f"It is not your fault, and nothing was committed by halves. Please report it with the output of\n"
+            f"  SEGMENTRY_DEBUG=1 {PROGRAM} {' '.join(words)}\n"
+            f"and of `{PROGRAM} --version`."
+        )
+        return _traced(BUG)
 
 
 def _usage(error: click.ClickException, settings: Settings) -> int:

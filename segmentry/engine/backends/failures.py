@@ -20,9 +20,14 @@ from segmentry.rules.diagnostics import Diagnostic
 
 @contextmanager
 def told(paths: Iterable[str]) -> Iterator[None]:
-    """A block that reads these files through DuckDB. Raises SourceError with every file that is damaged, or SegmentryError."""
+    """A block that reads these files through DuckDB. Raises SourceError with every damaged file, SegmentryError, or KeyboardInterrupt."""
     try:
         yield
+    except (duckdb.InterruptException, RuntimeError) as error:
+        # DuckDB takes Ctrl-C for itself while a query runs, and tells of it in this way
+        if isinstance(error, RuntimeError) and "interrupted" not in str(error).lower():
+            raise
+        raise KeyboardInterrupt from error
     except duckdb.OutOfMemoryException as error:
         help = "allow more with `engine: {memory: ...}` in segmentry.yml, or use fewer threads"
         raise SegmentryError(f"there was not enough memory: {_first_line(error)}\n{help}") from error
