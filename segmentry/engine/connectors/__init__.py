@@ -1,0 +1,1 @@
+"""Destinations: who is told. One seam (`destination.py`), a connector a file."""
