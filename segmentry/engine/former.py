@@ -47,7 +47,7 @@ class FormerRun:
 
     @cached_property
     def event_files(self) -> list[EventFileRecord]:
-        return self.state.event_files()
+        return self.state.event_files(self.record.id)
 
     @cached_property
     def columns(self) -> set[str]:

@@ -107,7 +107,8 @@ def commit(catalog: Catalog, lease: Lease, staging: Staging, draft: RunDraft) ->
         unlisted: list[str] = []
         if draft.status is Status.ACCEPTED:
             _accept(connection, draft)
-            _replace_event_files(connection, draft, ids)
+        _insert_event_files(connection, draft, ids)
+        if draft.status is Status.ACCEPTED:
             unlisted = unlist_replaced(connection)
     remove_files(staging.root, unlisted)
 
@@ -127,7 +128,8 @@ def list_file(connection: Connection, path: str, kind: str, size: int) -> int:
 
 def unlist_replaced(connection: Connection) -> list[str]:
     """Unlists digests that no accepted membership needs any more; the paths to remove once that is committed."""
-    needed = select(SEGMENTS.c.accepted_run).where(SEGMENTS.c.retired_run.is_(None))
+    needed = select(SEGMENTS.c.accepted_run).where(SEGMENTS.c.retired_run.is_(None)).union(select(func.max(RUNS.c.id)))
+    connection.execute(delete(EVENT_FILES).where(EVENT_FILES.c.run.not_in(needed)))
     connection.execute(update(RUNS).where(RUNS.c.digests_file.is_not(None), RUNS.c.id.not_in(needed)).values(digests_file=None))
     used = union(select(RUNS.c.digests_file).where(RUNS.c.digests_file.is_not(None)), select(EVENT_FILES.c.file))
     stale = FILES.c.kind.in_(REPLACED_KINDS) & FILES.c.id.not_in(used)
@@ -193,10 +195,10 @@ def _accept(connection: Connection, draft: RunDraft) -> None:
         connection.execute(update(SEGMENTS).where(SEGMENTS.c.name.in_(gone)).values(retired_run=draft.id))
 
 
-def _replace_event_files(connection: Connection, draft: RunDraft, ids: Mapping[str, int]) -> None:
-    connection.execute(delete(EVENT_FILES))
+def _insert_event_files(connection: Connection, draft: RunDraft, ids: Mapping[str, int]) -> None:
     rows = [
         {
+            "run": draft.id,
             "source": f.source,
             "path": f.path,
             "size": f.size,

@@ -69,7 +69,7 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
     """Erases the contacts from the state and gives the certificate: plain JSON values, with hashes in place of keys."""
     with catalog.reading() as connection:
         work = Rewriting(staging.root, staging)
-        found, runs = _rewrite_all(catalog, connection, work, keys)
+        found, runs = _rewrite_all(connection, work, keys)
         secret = str(connection.execute(select(WORKSPACE.c.hash_key)).scalar_one())
     hashes = sorted(keyed_hash(secret, key) for key in found)
     certificate = {
@@ -101,9 +101,7 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
     return certificate
 
 
-def _rewrite_all(
-    catalog: Catalog, connection: Connection, work: Rewriting, keys: Sequence[object]
-) -> tuple[dict[str, bool], dict[int, int]]:
+def _rewrite_all(connection: Connection, work: Rewriting, keys: Sequence[object]) -> tuple[dict[str, bool], dict[int, int]]:
     """Stages every file that names one of the contacts. Which keys there are and were found; how many contacts each run loses."""
     orders = [reading.contacts_record(connection, row.id) for row in connection.execute(select(CONTACTS.c.id).order_by(CONTACTS.c.id))]
     kind = orders[-1].kind if orders else "text"
@@ -116,7 +114,7 @@ def _rewrite_all(
             for run in connection.execute(select(RUNS.c.id, RUNS.c.digests_file).where(RUNS.c.contacts == order.id)):
                 runs[run.id] = len(positions)
                 _erase_digests(connection, work, run.digests_file, positions)
-    _erase_events(catalog, connection, work, orders, wanted)
+    _erase_events(connection, work, orders, wanted)
     for run in connection.execute(select(RUNS.c.id, RUNS.c.changes_file)):
         dropped = _erase_changes(connection, work, run.changes_file, wanted)
         if dropped:
@@ -152,16 +150,16 @@ def _erase_digests(connection: Connection, work: Rewriting, number: int | None, 
     work.write(number, path, "digests", pl.DataFrame([digests.scatter(inside, 0)]), len(inside))
 
 
-def _erase_events(catalog: Catalog, connection: Connection, work: Rewriting, orders: Sequence[ContactsRecord], wanted: pl.Series) -> None:
-    """Event digests go by the positions of the accepted run's order."""
-    accepted = reading.accepted_run(catalog, connection)
-    numbers = set(connection.execute(select(EVENT_FILES.c.file)).scalars())
-    if accepted is None or not numbers:
-        return
-    order = next(order for order in orders if order.id == accepted.contacts)
-    keys = reading.order_keys(work.root, connection, order).cast(pl.String())
-    positions = keys.is_in(wanted.implode()).fill_null(value=False).arg_true().cast(pl.UInt32())
-    for number, path in sorted(reading.paths(connection, numbers).items()):
+def _erase_events(connection: Connection, work: Rewriting, orders: Sequence[ContactsRecord], wanted: pl.Series) -> None:
+    """Event digests go by the positions of their run's order; runs that share a file are of one lineage, so the longest order serves."""
+    by_id = {order.id: order for order in orders}
+    joined = select(EVENT_FILES.c.file, RUNS.c.contacts).join(RUNS, RUNS.c.id == EVENT_FILES.c.run).distinct()
+    order_of: dict[int, ContactsRecord] = {}
+    for row in connection.execute(joined):
+        order_of[row.file] = max((order_of.get(row.file, by_id[row.contacts]), by_id[row.contacts]), key=lambda order: order.size)
+    for number, path in sorted(reading.paths(connection, order_of).items()):
+        keys = reading.order_keys(work.root, connection, order_of[number]).cast(pl.String())
+        positions = keys.is_in(wanted.implode()).fill_null(value=False).arg_true().cast(pl.UInt32())
         frame = files.read(work.root, [path])
         kept = frame.filter(~pl.col("position").is_in(positions.implode()))
         if kept.height < frame.height:

@@ -1,4 +1,4 @@
-"""The lease: one writer per workspace and environment at a time, with a number that rises with every holder.
+"""The lease: one writer per workspace and environment at a time, one sender per destination, with a number that rises with every holder.
 
 Commit checks the number inside its own transaction, so whoever slept past the expiry, and was replaced, can't commit.
 A holder on this machine whose process has ended loses the lease at once; any other loses it when its heartbeat is old.
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from segmentry.errors import LeaseHeld, LeaseLost, StateError
 HEARTBEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
 POLL_SECONDS = 0.25
+
+RUN = "run"
+"""The purpose of the lease under which runs, decisions and whatever else writes the state are committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,15 @@ class Lease:
     workspace: str
     environment: str
     number: int
+    purpose: str = RUN
 
     def check(self, connection: Connection) -> None:
         """Raises LeaseLost unless this lease is still the newest; inside a write transaction it stays so until commit."""
-        row = connection.execute(select(LEASE).where(_key(self.workspace, self.environment))).first()
+        row = connection.execute(select(LEASE).where(_place(self))).first()
         if row is None or row.number != self.number or row.host is None:
             holder = f" to {_who(row)}" if row is not None and row.host is not None else ""
-            raise LeaseLost(f"this run's lease (number {self.number}) has passed{holder}; nothing was committed")
+            what = "run" if self.purpose == RUN else self.purpose
+            raise LeaseLost(f"this {what}'s lease (number {self.number}) has passed{holder}; nothing was committed")
 
 
 @contextmanager
@@ -60,6 +65,7 @@ def hold(
     workspace: str,
     environment: str,
     *,
+    purpose: str = RUN,
     wait: float = 0.0,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     heartbeat: float = HEARTBEAT_SECONDS,
@@ -69,7 +75,7 @@ def hold(
     Raises LeaseHeld. `clock` is the wall clock that heartbeats are told by, not a run's `as_of`.
     """
     me = this_process()
-    lease = _acquire(catalog, workspace, environment, me, wait=wait, clock=clock)
+    lease = _acquire(catalog, Lease(workspace, environment, 0, purpose), me, wait=wait, clock=clock)
     ended = threading.Event()
     thread = threading.Thread(target=_beat, args=(catalog, lease, ended, heartbeat, clock), name="segmentry-lease", daemon=True)
     thread.start()
@@ -81,10 +87,10 @@ def hold(
         _release(catalog, lease)
 
 
-def holder(catalog: Catalog, workspace: str, environment: str, now: datetime) -> str | None:
+def holder(catalog: Catalog, workspace: str, environment: str, now: datetime, *, purpose: str = RUN) -> str | None:
     """Who holds the lease, in words; None if nobody does, or only somebody who would lose it to the next who asks."""
     with catalog.reading() as connection:
-        row = connection.execute(select(LEASE).where(_key(workspace, environment))).first()
+        row = connection.execute(select(LEASE).where(_place(Lease(workspace, environment, 0, purpose)))).first()
     return None if row is None or row.host is None or _is_over(row, this_process(), now) else _who(row)
 
 
@@ -122,29 +128,29 @@ def _machine() -> str:
     return ":".join(parts)
 
 
-def _acquire(catalog: Catalog, workspace: str, environment: str, me: Process, *, wait: float, clock: Callable[[], datetime]) -> Lease:
+def _acquire(catalog: Catalog, wanted: Lease, me: Process, *, wait: float, clock: Callable[[], datetime]) -> Lease:
     deadline = time.monotonic() + wait
     while True:
         with catalog.writing() as connection:
-            row = connection.execute(select(LEASE).where(_key(workspace, environment))).first()
+            row = connection.execute(select(LEASE).where(_place(wanted))).first()
             if row is None or row.host is None or _is_over(row, me, clock()):
-                return _take(connection, workspace, environment, me, row, clock())
+                return _take(connection, wanted, me, row, clock())
         if time.monotonic() >= deadline:
-            raise LeaseHeld(f"another run holds the lease: {_who(row)}")
+            what = "run" if wanted.purpose == RUN else "sender"
+            raise LeaseHeld(f"another {what} holds the lease: {_who(row)}")
         time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
 
 
-def _take(
-    connection: Connection, workspace: str, environment: str, me: Process, row: Row[tuple[object, ...]] | None, now: datetime
-) -> Lease:
+def _take(connection: Connection, wanted: Lease, me: Process, row: Row[tuple[object, ...]] | None, now: datetime) -> Lease:
     stamp = now.isoformat()
     values = {"host": me.host, "machine": me.machine, "pid": me.pid, "process_start": me.start, "acquired": stamp, "heartbeat": stamp}
+    lease = replace(wanted, number=1 if row is None else row.number + 1)
     if row is None:
-        connection.execute(insert(LEASE).values(workspace=workspace, environment=environment, number=1, **values))
-        return Lease(workspace, environment, 1)
-    number = row.number + 1
-    connection.execute(update(LEASE).where(_key(workspace, environment)).values(number=number, **values))
-    return Lease(workspace, environment, number)
+        place = {"workspace": lease.workspace, "environment": lease.environment, "purpose": lease.purpose}
+        connection.execute(insert(LEASE).values(**place, number=lease.number, **values))
+    else:
+        connection.execute(update(LEASE).where(_place(lease)).values(number=lease.number, **values))
+    return lease
 
 
 def _is_over(row: Row[tuple[object, ...]], me: Process, now: datetime) -> bool:
@@ -163,7 +169,7 @@ def _boot(machine: str) -> str:
 
 
 def _beat(catalog: Catalog, lease: Lease, ended: threading.Event, every: float, clock: Callable[[], datetime]) -> None:
-    mine = and_(_key(lease.workspace, lease.environment), LEASE.c.number == lease.number)
+    mine = and_(_place(lease), LEASE.c.number == lease.number)
     while not ended.wait(every):
         try:
             with catalog.writing() as connection:
@@ -173,13 +179,14 @@ def _beat(catalog: Catalog, lease: Lease, ended: threading.Event, every: float, 
 
 
 def _release(catalog: Catalog, lease: Lease) -> None:
-    mine = and_(_key(lease.workspace, lease.environment), LEASE.c.number == lease.number)
+    mine = and_(_place(lease), LEASE.c.number == lease.number)
     with suppress(StateError), catalog.writing() as connection:  # a lease that can't be given back expires by itself
         connection.execute(update(LEASE).where(mine).values(host=None, machine=None, pid=None, process_start=None))
 
 
-def _key(workspace: str, environment: str) -> ColumnElement[bool]:
-    return and_(LEASE.c.workspace == workspace, LEASE.c.environment == environment)
+def _place(lease: Lease) -> ColumnElement[bool]:
+    """The row of a lease, whoever holds it."""
+    return and_(LEASE.c.workspace == lease.workspace, LEASE.c.environment == lease.environment, LEASE.c.purpose == lease.purpose)
 
 
 def _who(row: Row[tuple[object, ...]] | None) -> str:

@@ -78,9 +78,9 @@ def contacts_record(connection: Connection, number: int) -> ContactsRecord:
     )
 
 
-def event_file_records(connection: Connection) -> list[EventFileRecord]:
-    """The event files of the accepted run."""
-    rows = connection.execute(select(EVENT_FILES).order_by(EVENT_FILES.c.source, EVENT_FILES.c.path))
+def event_file_records(connection: Connection, run: int) -> list[EventFileRecord]:
+    """The event files of a run that later ones may be compared with."""
+    rows = connection.execute(select(EVENT_FILES).where(EVENT_FILES.c.run == run).order_by(EVENT_FILES.c.source, EVENT_FILES.c.path))
     return [
         EventFileRecord(r.source, r.path, r.size, r.modified, r.digest, tuple(json.loads(r.columns)), r.engine, r.file, r.part)
         for r in rows

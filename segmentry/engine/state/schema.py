@@ -6,11 +6,11 @@ canonical text (sorted keys), so that equal values are equal bytes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
 
-REVISION = "0001"
+REVISION = "0002"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -28,6 +28,7 @@ LEASE = Table(
     METADATA,
     Column("workspace", String, primary_key=True),
     Column("environment", String, primary_key=True),
+    Column("purpose", String, primary_key=True),
     Column("number", Integer, nullable=False),
     Column("host", String),
     Column("machine", String),
@@ -36,7 +37,8 @@ LEASE = Table(
     Column("acquired", String),
     Column("heartbeat", String),
 )
-"""Who may write. `number` rises with every holder; `host` is null when nobody holds it."""
+"""Who may write (`purpose` is `run`), and who may send (`delivery:` and a destination). `number` rises with every holder; `host` is
+null when nobody holds it."""
 
 FILES = Table(
     "files",
@@ -80,8 +82,14 @@ RUNS = Table(
     Column("definitions", Text, nullable=False),
     Column("report", Text, nullable=False),
     Column("erased", Integer, nullable=False),
+    Column("decision", Text),
+    Column("skipped_file", Integer),
 )
-"""One row a committed run. `members`: JSON, per chunk the columns of each file; not `complete` once retention removed some."""
+"""One row a committed run. `members`: JSON, per chunk the columns of each file; not `complete` once retention removed some.
+
+`decision`: JSON, where the run was no computation but somebody's word on a held one. `skipped_file`: whose entries enrolled
+nobody, and why.
+"""
 
 RUN_SEGMENTS = Table(
     "run_segments",
@@ -102,12 +110,18 @@ SEGMENTS = Table(
     Column("accepted_run", Integer, nullable=False),
     Column("first_run", Integer, nullable=False),
     Column("retired_run", Integer),
+    Column("decided", String),
 )
-"""Every segment that was ever accepted, the run whose membership of it is accepted, and since which run its file is gone."""
+"""Every segment that was ever accepted, the run whose computation of it is accepted, and since which run its file is gone.
+
+While a guard holds a segment, `accepted_run` stays behind; later runs carry its accepted membership along. `decided`: when
+somebody last approved it or took it as a baseline; guards count from there.
+"""
 
 EVENT_FILES = Table(
     "event_files",
     METADATA,
+    Column("run", Integer, primary_key=True),
     Column("source", String, primary_key=True),
     Column("path", String, primary_key=True),
     Column("size", BigInteger, nullable=False),
@@ -118,7 +132,7 @@ EVENT_FILES = Table(
     Column("file", Integer, nullable=False),
     Column("part", Integer, nullable=False),
 )
-"""Whose events each event file of the accepted run held: part `part` of bulk file `file`."""
+"""Whose events each event file of a run held: part `part` of bulk file `file`. Kept for runs that a later one may be compared with."""
 
 ERASURES = Table(
     "erasures",
@@ -128,3 +142,146 @@ ERASURES = Table(
     Column("certificate", Text, nullable=False),
 )
 """One keyed hash per forgotten contact key, and what was said to whoever asked."""
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("run", Integer, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("since", String, nullable=False),
+    Column("opened", String, nullable=False),
+    Column("ended", String),
+    Column("ended_run", Integer),
+    Column("detail", Text, nullable=False),
+    Column("changes_file", Integer),
+)
+"""What guards stopped. `kind`: `source` (a whole run), `segment`, `suppress` or `sequence`; `name` is the segment's or sequence's.
+
+`status`: `open`, or how it ended: `ended` (within limits again), `superseded`, `approved`, `discarded`. `since`: when the
+first of a row of holds on the same thing opened. `detail`: JSON, messages and figures. `changes_file`: who would have come and gone.
+"""
+
+ATTACHMENTS = Table(
+    "attachments",
+    METADATA,
+    Column("segment", String, primary_key=True),
+    Column("sequence", String, primary_key=True),
+    Column("run", Integer, nullable=False),
+    Column("as_of", String, nullable=False),
+)
+"""Which segment enrolls in which sequence, since the run in which the two first ran together."""
+
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("run", Integer, primary_key=True),
+    Column("file", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("baselines", Text, nullable=False),
+)
+"""The ledger's files, one a run that wrote any row. `baselines`: JSON, the (segment, sequence) pairs it has baseline rows of."""
+
+ENROLLMENTS = Table(
+    "enrollments",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("sequence", String, nullable=False),
+    Column("segment", String, nullable=False),
+    Column("contact", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("as_of", String, nullable=False),
+    Column("cause", String, nullable=False),
+    Column("address_hash", String),
+    Column("outcome", String, nullable=False, index=True),
+    Column("reason", String),
+    Column("changed", String, nullable=False),
+    Column("pending_since", String),
+    Index("ix_enrollments_person", "sequence", "person"),
+    Index("ix_enrollments_address", "sequence", "address_hash"),
+    UniqueConstraint("sequence", "contact", "number", name="uq_enrollments_number"),
+)
+"""Every numbered row of the ledger, and what became of it. `person`: the contact's surviving key, once merges are followed.
+
+Baseline rows are in the ledger's files only.
+"""
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("destination", String, nullable=False),
+    Column("payload", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("due", String, nullable=False),
+    Column("batch", String, index=True),
+    Column("stop", String),
+    Column("maybe", Boolean, nullable=False),
+    Column("lease", Integer),
+    Column("remote_id", String),
+    Column("error", String),
+    Column("ended", String, index=True),
+    Index("ix_deliveries_due", "destination", "ended", "due"),
+)
+"""The outbox: what a destination is, or was, to be told; `id` is the enrollment's. `payload`: JSON with address and fields, removed some
+days after the end. `due`: not to be tried before. `stop`: a later run says why it must not go any more. `maybe`: it may have arrived."""
+
+DESTINATIONS = Table(
+    "destinations",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("account", String),
+    Column("pinned", String),
+    Column("stopped", String),
+    Column("stopped_at", String),
+)
+"""Destinations that were ever used: the account pinned at first use, and why deliveries to it last stopped, if they did."""
+
+PAUSES = Table(
+    "pauses",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("since", String, nullable=False),
+    Column("reason", String),
+)
+"""What must not be sent now: a destination's or sequence's name, or `*` for everything."""
+
+RENAMES = Table(
+    "renames",
+    METADATA,
+    Column("kind", String, primary_key=True),
+    Column("former", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("run", Integer, nullable=False),
+)
+"""Former names of segments, sequences and destinations (`kind`), and the name each became with a run."""
+
+ALIASES = Table(
+    "aliases",
+    METADATA,
+    Column("old", String, primary_key=True),
+    Column("new", String, nullable=False),
+    Column("run", Integer, nullable=False),
+)
+"""Keys of contacts that were merged into others, and the surviving key."""
+
+NOTICES = Table(
+    "notices",
+    METADATA,
+    Column("what", String, primary_key=True),
+    Column("since", String, nullable=False),
+    Column("told", String, nullable=False),
+)
+"""What somebody was told of, since when it is so, and when it was last told."""
+
+FACTS = Table(
+    "facts",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Single facts of this state, as JSON: the last failure, whether the environment delivered, whether a recovery waits for its run."""

@@ -104,10 +104,11 @@ class State:
         with self.catalog.reading() as connection:
             return reading.segment_records(connection)
 
-    def event_files(self) -> list[EventFileRecord]:
-        """The event files of the accepted run."""
+    def event_files(self, run: int | None = None) -> list[EventFileRecord]:
+        """The event files of the accepted run, or of another that later ones may be compared with."""
+        number = self.run(run).id
         with self.catalog.reading() as connection:
-            return reading.event_file_records(connection)
+            return reading.event_file_records(connection, number)
 
     def holder(self) -> str | None:
         """Who holds the lease now, in words; None if no run is under way."""
@@ -161,7 +162,7 @@ class State:
         return _again_if_moved(read)
 
     def event_digests(self, record: EventFileRecord) -> pl.DataFrame:
-        """`position`, `digest`, `rows` of an event file of the accepted run."""
+        """`position`, `digest`, `rows` of an event file of a run, by the positions of that run's order."""
 
         def read() -> pl.DataFrame:
             with self.catalog.reading() as connection:
