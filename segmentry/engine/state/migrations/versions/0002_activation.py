@@ -35,10 +35,8 @@ def _leases() -> None:
         sa.Column("acquired", sa.String),
         sa.Column("heartbeat", sa.String),
     )
-    op.execute(
     copied = "workspace, environment, 'run', number, host, machine, pid, process_start, acquired, heartbeat"
     op.execute(f"insert into lease_by_purpose select {copied} from lease")
-    )
     op.drop_table("lease")
     op.rename_table("lease_by_purpose", "lease")
 
