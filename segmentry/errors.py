@@ -6,6 +6,7 @@ SegmentryError                anything a caller may want to catch; `exit_code` i
 ├── SourceError               a snapshot, event file or list can't be used; `.diagnostics` has every problem at once
 │   └── SourceChanged         a file changed while it was read; trying again may help
 ├── DialectError              a rule can't be said in another SQL dialect with the same meaning; `.diagnostics` has what
+├── DestinationError          a destination can't be opened: a missing variable, a secret that is none, an unknown type
 ├── NotFound                  an unknown segment, run or contact was asked for
 ├── ClockError                `as_of` is later than the clock, or the clock is behind the accepted run
 ├── StateError                the state folder or its catalog can't be used
@@ -56,6 +57,10 @@ class SourceChanged(SourceError):
 
 class DialectError(DiagnosedError):
     """A rule can't be said in another SQL dialect with the same meaning; `.diagnostics` holds every such condition."""
+
+
+class DestinationError(SegmentryError):
+    """A destination can't be opened: a variable is missing, a secret or an address is none, its connector isn't there."""
 
 
 class NotFound(SegmentryError):

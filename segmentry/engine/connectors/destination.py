@@ -114,5 +114,5 @@ class Destination(ABC):
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
         """Tells of the rows: an answer each. Raises DestinationStopped, and whatever `before` raises."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - many have nothing to let go of
         """Lets go of connections. Called once."""

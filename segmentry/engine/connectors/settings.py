@@ -1,0 +1,81 @@
+"""What `destinations:` may say of the built-in types: a model each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from segmentry.engine.config_values import Filled, Matching, Model
+
+VARIABLE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
+"""`${NAME}`, which stands for a variable of the environment."""
+
+
+class _Settings(Model):
+    # a refused value may be a secret that somebody wrote into the file
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+def _web_address(value: str) -> str:
+    if "${" not in value and not value.lower().startswith(("https://", "http://")):
+        message = "this must be an address that begins with `https://`, or be in the environment: `${NAME}`"
+        raise PydanticCustomError("not_allowed", "{message}", {"message": message})
+    return value
+
+
+Secret = Annotated[
+    str,
+    Matching(VARIABLE, "a secret stands in the environment, never in this file: write `${NAME}`, the variable's name, and nothing else"),
+]
+Timeout = Annotated[str, Matching(r"([1-9]|[1-9][0-9]|1[01][0-9]|120) ?(s|seconds?)", "this must be 1 to 120 seconds, like `20 seconds`")]
+
+
+class WebhookSettings(_Settings):
+    """A receiver of signed webhooks (Standard Webhooks)."""
+
+    type: Literal["webhook"]
+    """`webhook`."""
+    url: Annotated[Filled, AfterValidator(_web_address)] = Field(repr=False)
+    """The receiver's address, https. May hold `${NAME}`: a variable of the environment."""
+    secrets: Annotated[list[Secret], Field(min_length=1, max_length=3)] = Field(repr=False)
+    """The signing secrets, each `${NAME}`. All sign, so that a receiver can change from one to the next."""
+    batch: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Contacts in one request; above 1, `data` is a list."""
+    format: Literal["standard", "cloudevents"] = "standard"
+    """The body: plain, or CloudEvents 1.0 in structured mode. Both are signed."""
+    allow_private: bool = False
+    """Whether the receiver may be in a private network or on this machine, and be spoken to without TLS."""
+    timeout: Timeout = "20 seconds"
+    """How long one request may take in all, 1 to 120 seconds."""
+
+    @property
+    def seconds(self) -> float:
+        return float(self.timeout.rstrip("econds "))
+
+
+class FilesSettings(_Settings):
+    """A folder that files are put in, one a batch."""
+
+    type: Literal["files"]
+    """`files`."""
+    path: Filled
+    """The folder; relative to the workspace. May hold `${NAME}`: a variable of the environment."""
+    format: Literal["parquet", "csv", "ndjson"]
+    """What the files are."""
+
+
+class MemorySettings(_Settings):
+    """A destination inside the process, which remembers what it was told: for trying things out and for tests."""
+
+    type: Literal["memory"]
+    """`memory`."""
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """Contacts in one request."""
+    parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    """Requests side by side."""
+    repeat_safe: bool = True
+    """Whether it takes the same id twice for one thing."""
+    needs_address: bool = False
+    """Whether a contact without an e-mail address can't be told of."""
