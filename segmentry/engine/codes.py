@@ -26,6 +26,13 @@ CODES: dict[str, str] = {
     "W302": "a static list that is not there",
     "W303": "an unknown environment",
     "W304": "a file that would be written exists already",
+    "W305": "a sequence or destination that is not there",
+    "W306": "a sequence that a segment enrolls in twice",
+    "W307": "a former name that is in use, or claimed twice",
+    "W308": "one name for a destination and a sequence",
+    "W309": "a secret in plain text",
+    "W310": "a segment is gone since the accepted run, and another has its rule",
+    "W311": "a destination needs addresses, and the contacts have none",
     # sources: finding the files
     "S101": "no such file, or nothing matches",
     "S102": "a directory where a file is meant",
@@ -59,6 +66,12 @@ CODES: dict[str, str] = {
     "S501": "a list that can't be read",
     "S502": "a list without a column named as the key",
     "S503": "a line of a list that is no key",
+    # contacts that were merged or re-keyed
+    "S601": "an alias file that can't be read",
+    "S602": "an alias file without `old_key` or `new_key`",
+    "S603": "an alias without a key, or with what is no key",
+    "S604": "a key that became two",
+    "S605": "keys that became each other in a circle",
     # one statement in an SQL dialect
     "X101": "something that the dialect has no words for",
     "X102": "a regular expression with no translation of the same meaning",

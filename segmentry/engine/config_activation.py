@@ -159,8 +159,8 @@ class DestinationConfig(Model):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The keys of its type as they are written: plain values, `${NAME}` unresolved."""
-        return dict(self.model_extra or {})
+        """What its type's own model takes: `type` and its keys as they are written, plain values, `${NAME}` unresolved."""
+        return {"type": self.type, **(self.model_extra or {})}
 
 
 class NotifyConfig(Model):

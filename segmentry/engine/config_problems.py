@@ -73,7 +73,7 @@ def problems_of(
     return [_diagnostic(document, model, problem, base, beside) for problem in error.errors(include_url=False)]
 
 
-def _as_written(document: Document, loc: Steps) -> Steps:
+def as_written(document: Document, loc: Steps) -> Steps:
     """The steps that lead there in the file, where a list of one may be written without its brackets, and a mapping as its one name."""
     value: Any = document.value
     steps: list[str | int] = []
@@ -91,7 +91,7 @@ def _as_written(document: Document, loc: Steps) -> Steps:
 def _diagnostic(document: Document, model: type[BaseModel], error: ErrorDetails, base: Steps, beside: tuple[str, ...]) -> Diagnostic:
     """One of pydantic's errors as a diagnostic at its place in the file."""
     within: Steps = tuple(step for step in error["loc"] if step != "[key]")
-    steps = _as_written(document, (*base, *within))
+    steps = as_written(document, (*base, *within))
     kind = error["type"]
     context = error.get("ctx", {})
     if kind == "missing":

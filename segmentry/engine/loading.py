@@ -15,6 +15,8 @@ from segmentry.engine.config import (
     read_segment_config,
     read_workspace_config,
 )
+from segmentry.engine.config_destinations import destination_problems, without_secrets
+from segmentry.engine.config_names import named, segment_name_problems, workspace_name_problems
 from segmentry.engine.yaml import Document, Steps, locate, read_document
 from segmentry.errors import RuleError, WorkspaceError
 from segmentry.rules.builder import parse_builder
@@ -80,6 +82,7 @@ class LoadedWorkspace:
 
     `diagnostics` is every problem of the segment files; `require` raises if one is an error.
     `names` has every segment's name, of broken files too, so that a reference to one is not a second problem.
+    `suppress` is the parsed rule of those who are never sent anything; None where the workspace has none.
     """
 
     root: Path
@@ -89,6 +92,7 @@ class LoadedWorkspace:
     segments: Mapping[str, Segment]
     names: frozenset[str]
     diagnostics: tuple[Diagnostic, ...] = field(default=())
+    suppress: Syntax | None = None
 
     @property
     def name(self) -> str:
@@ -111,6 +115,10 @@ class LoadedWorkspace:
     def zone(self) -> ZoneInfo:
         return zone_info(self.config.timezone)
 
+    def locate(self, diagnostic: Diagnostic) -> Diagnostic:
+        """A diagnostic of `suppress`, with its place in the file."""
+        return locate(self.document, diagnostic, ("suppress",))
+
     def lists(self) -> dict[str, Path]:
         """Every static list that a segment names, by its path as written."""
         written = (path for s in self.segments.values() for path in (s.list, s.include, s.exclude))
@@ -132,9 +140,15 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     root = _root(path)
     document, config, problems = _workspace_file(root, env)
     segments, names, found = _segments(root)
+    if document is not None:
+        documents = {name: segment.document for name, segment in segments.items()}
+        enroll = {name: segment.config.enroll for name, segment in segments.items()}
+        found += segment_name_problems(documents, enroll, named(document, "sequences"), names)
+        found.sort(key=_file_and_place)
     if document is None or config is None or problems:
         raise WorkspaceError([*problems, *found])
-    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found))
+    suppress = None if config.suppress is None else parse_text(config.suppress)
+    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found), suppress)
 
 
 def require_workspace(path: str | Path, env: str = "default") -> None:
@@ -156,12 +170,33 @@ def _workspace_file(root: Path, env: str) -> tuple[Document | None, WorkspaceCon
         return None, None, problems
     config, wrong = read_workspace_config(document)
     problems.extend(wrong)
+    problems.extend(workspace_name_problems(document))
+    problems.extend(_suppress_problems(document))
     problems.extend(_environment_problems(document, config, env))
-    return document, config, sorted(problems, key=_place)
+    problems.extend(destination_problems(document))
+    if problems:
+        problems = without_secrets(document, sorted(problems, key=_place))
+    return document, config, problems
 
 
 def _place(problem: Diagnostic) -> tuple[int, int]:
     return (problem.location.line, problem.location.column) if problem.location else (0, 0)
+
+
+def _file_and_place(problem: Diagnostic) -> tuple[str, int, int]:
+    return (problem.location.file if problem.location else "", *_place(problem))
+
+
+def _suppress_problems(document: Document) -> list[Diagnostic]:
+    """What is wrong with the text of `suppress`, each problem at its place."""
+    written = document.written(("suppress",))
+    if written is None or document.value["suppress"] is None:
+        return []
+    try:
+        parse_text(written)
+    except RuleError as error:
+        return [locate(document, problem, ("suppress",)) for problem in error.diagnostics]
+    return []
 
 
 def _workspace_document(root: Path) -> tuple[Document | None, list[Diagnostic]]:

@@ -1,0 +1,157 @@
+"""What is wrong with `destinations:`: each is held against its type's own model, and no secret stands in the file, or in a message.
+
+The types are imported only where a workspace names one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from segmentry.engine.config_names import named
+from segmentry.engine.config_problems import problems_of
+from segmentry.engine.yaml import Document, Steps
+from segmentry.errors import DestinationError
+from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.suggest import did_you_mean
+
+TYPES_LATER: Mapping[str, str] = {
+    "klaviyo": "delivery to Klaviyo",
+    "mailchimp": "delivery to Mailchimp",
+}
+"""Types of destinations that are not built yet, and what the feature is called."""
+
+OF_EVERY_TYPE = ("account", "renamed_from")
+"""Keys that may stand in every destination beside `type` and its type's own."""
+
+SECRETS = frozenset({"key", "keys", "api_key", "secret", "secrets", "signing_secret", "token", "access_token", "password"})
+"""Keys, of whatever type, whose values are secrets."""
+
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
+
+
+def destination_problems(document: Document) -> list[Diagnostic]:
+    """Every problem of destinations that their types know of, and secrets in plain text."""
+    problems = [_in_plain_text(document, steps) for steps in _plain_secrets(document)]
+    told = {problem.location for problem in problems}
+    for name, entry in named(document, "destinations").items():
+        if isinstance(entry, dict) and isinstance(entry.get("type"), str) and entry["type"].strip():
+            problems += [problem for problem in _problems_of(document, name, entry) if problem.location not in told]
+    return problems
+
+
+def without_secrets(document: Document, problems: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """The problems of a document, none of which shows a line with a secret: it would go to logs."""
+    secret = {document.location(steps).line for steps in (*_plain_secrets(document), *_guarded(document))}
+    return [
+        replace(problem, location=replace(problem.location, text=""))
+        if problem.location is not None and problem.location.file == document.file and problem.location.line in secret
+        else problem
+        for problem in problems
+    ]
+
+
+def _problems_of(document: Document, name: str, entry: Mapping[str, Any]) -> list[Diagnostic]:
+    """What its type says of one destination."""
+    written = entry["type"]
+    at = document.location(("destinations", name, "type"))
+    if written in TYPES_LATER:
+        note = f"{TYPES_LATER[written]} will come with a later version; nothing would be sent there"
+        message = f"a destination of type `{written}` is not in this version"
+        return [Diagnostic("W202", message, location=at, help="remove it", notes=(note,))]
+    try:
+        model, known = _model(written)
+    except DestinationError as error:
+        return [Diagnostic("W205", str(error), location=at)]
+    if model is None:
+        hint = did_you_mean(written, known) or f"there are {', '.join(known)}"
+        return [Diagnostic("W205", f"there is no destination type `{written}`", location=at, help=hint)]
+    return _held_against(document, name, entry, model)
+
+
+def _held_against(document: Document, name: str, entry: Mapping[str, Any], model: type[BaseModel]) -> list[Diagnostic]:
+    """What is wrong with one destination by its type's model."""
+    try:
+        settings = model.model_validate({key: value for key, value in entry.items() if key not in OF_EVERY_TYPE})
+    except ValidationError as error:
+        return problems_of(document, model, error, ("destinations", name), OF_EVERY_TYPE)
+    contacts = document.value.get("contacts")
+    if getattr(settings, "needs_address", False) and isinstance(contacts, dict) and "email" not in contacts:
+        at = document.key_location(("destinations", name))
+        message = f"`{name}` needs addresses, and `contacts` names no column with them"
+        return [Diagnostic("W311", message, location=at, help="add `email: COLUMN` to `contacts`")]
+    return []
+
+
+def _model(written: str) -> tuple[type[BaseModel] | None, list[str]]:
+    """What may stand in a destination of this type, and the types there are. Raises DestinationError."""
+    from segmentry.engine.connectors import registry  # noqa: PLC0415  (a workspace without destinations starts without them)
+
+    model = registry.settings_model(written)
+    return model, [] if model is not None else registry.type_names()
+
+
+def _in_plain_text(document: Document, steps: Steps) -> Diagnostic:
+    at = document.location(steps)
+    key = next(str(step) for step in reversed(steps) if isinstance(step, str))
+    shown = ".".join(str(step) for step in steps if isinstance(step, str))
+    return Diagnostic(
+        "W309",
+        f"`{shown}` holds a secret in plain text" if key in SECRETS else f"`{shown}` holds a password in plain text",
+        location=at,
+        help="put it into an environment variable, and write `${NAME}` here",
+        notes=("whoever can read this file, or what it is copied to, has it: replace it where it was issued, too",),
+    )
+
+
+def _plain_secrets(document: Document) -> Iterator[Steps]:
+    """Where secrets stand as they are: under a key for them, or as the password within an address."""
+    notices = document.value.get("notify")
+    posts = [(("notify", index, "post"), entry.get("post")) for index, entry in enumerate(notices or ()) if isinstance(entry, dict)]
+    for steps, value in (*_texts(("destinations",), named(document, "destinations")), *posts):
+        if not isinstance(value, str):
+            continue
+        secret = any(step in SECRETS for step in steps[2:])
+        password = _PASSWORD.search(value)
+        if (secret and value.strip() and not _VARIABLE.search(value)) or (password and not _VARIABLE.search(password[1])):
+            yield steps
+
+
+def _guarded(document: Document) -> Iterator[Steps]:
+    """Where values stand that may be secrets, even beside a `${NAME}`, or which their type won't show; addresses apart."""
+    for name, entry in named(document, "destinations").items():
+        if not isinstance(entry, dict):
+            continue
+        hidden = _hidden(entry.get("type"))
+        for steps, value in _texts(("destinations", name), entry):
+            if (steps[2] in SECRETS or steps[2] in hidden) and not _VARIABLE.fullmatch(value):
+                yield steps
+
+
+def _hidden(written: object) -> frozenset[str]:
+    """The keys whose values a type won't show."""
+    if not isinstance(written, str) or written in TYPES_LATER:
+        return frozenset()
+    try:
+        model, _ = _model(written)
+    except DestinationError:
+        return frozenset()
+    fields = {} if model is None else model.model_fields
+    return frozenset(field.alias or name for name, field in fields.items() if not field.repr and name != "url")
+
+
+def _texts(steps: Steps, value: object) -> Iterator[tuple[Steps, str]]:
+    """Every text within a value, and where it stands."""
+    if isinstance(value, str):
+        yield steps, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts((*steps, key), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts((*steps, index), inner)
