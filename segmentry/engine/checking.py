@@ -8,6 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
+from segmentry.engine.activation_checks import aliases_of, check_suppress, field_problems
 from segmentry.engine.audit import audit
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
@@ -16,6 +17,7 @@ from segmentry.engine.preview import CONDITIONS, audit_conditions
 from segmentry.engine.render import table_html
 from segmentry.engine.rows import rows
 from segmentry.engine.snapshot import Format, Relation, Snapshot
+from segmentry.engine.vanished import renamed_unsaid
 from segmentry.engine.yaml import locate, parse_document
 from segmentry.errors import DiagnosedError, RuleError, SourceError, WorkspaceError
 from segmentry.rules.builder import parse_builder
@@ -95,11 +97,12 @@ def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = No
         raise (WorkspaceError if problems else SourceError)([*problems, *error.diagnostics]) from None
     checked, wrong, found = _rules(loaded, moment)
     kinds += [RuleError] if wrong else []
-    bad_lists = _list_problems(loaded, moment.snapshot)
-    kinds += [SourceError] if bad_lists else []
+    unread = _unread(loaded, moment.snapshot)
+    kinds += [SourceError] if unread else []
     if kinds:
-        raise kinds[0]([*problems, *wrong, *bad_lists])
-    warnings += found + _data_warnings(loaded, moment, {name: condition for name, condition in checked.items() if condition is not None})
+        raise kinds[0]([*problems, *wrong, *unread])
+    rules = {name: condition for name, condition in checked.items() if condition is not None}
+    warnings += found + renamed_unsaid(loaded) + _data_warnings(loaded, moment, rules)
     few = len(checked) <= FEW_SEGMENTS
     small = few and sum(file.size for relation in _relations(moment.snapshot).values() for file in relation.files) <= SMALL_BYTES
     counts = _audit(loaded, moment) if (small if audited is None else audited) else None
@@ -140,6 +143,10 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
             warnings += [segment.locate(warning) for warning in found]
         except RuleError as error:
             problems += [segment.locate(problem) for problem in error.diagnostics]
+    try:
+        warnings += check_suppress(loaded, moment.schema)[1]
+    except RuleError as error:
+        problems += error.diagnostics
     rules = {name: condition for name, condition in conditions.items() if condition is not None}
     try:
         in_order(rules)
@@ -150,7 +157,8 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
     return conditions, problems, warnings
 
 
-def _list_problems(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:
+def _unread(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:
+    """What is wrong with static lists, with mapped columns and with aliases."""
     key = snapshot.contacts.relation.columns[snapshot.contacts.key]
     problems: list[Diagnostic] = []
     for written, path in loaded.lists().items():
@@ -159,6 +167,11 @@ def _list_problems(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnost
                 read_list(path, key, written)
         except SourceError as error:
             problems += error.diagnostics
+    problems += field_problems(loaded, snapshot)
+    try:
+        aliases_of(loaded, snapshot)
+    except SourceError as error:
+        problems += error.diagnostics
     return problems
 
 

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import polars as pl
 
+from segmentry.engine.activation_checks import aliases_of, check_suppress, field_problems
+from segmentry.engine.aliases import Aliases
 from segmentry.engine.definitions import check_segments, definitions_of
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
@@ -26,7 +28,11 @@ from segmentry.rules.schema import Schema
 
 @dataclass(frozen=True)
 class Prepared:
-    """A workspace checked against one pinned snapshot, before anything is evaluated."""
+    """A workspace checked against one pinned snapshot, before anything is evaluated.
+
+    `suppress` (grounded) says who is never sent anything, None where the workspace doesn't; it may refer to segments, and
+    none can refer to it. `aliases` has contacts that were merged or re-keyed, None where the workspace names no file of them.
+    """
 
     snapshot: Snapshot
     clock: Clock
@@ -34,6 +40,8 @@ class Prepared:
     lists: Mapping[str, pl.Series]
     warnings: tuple[Diagnostic, ...]
     schema: Schema
+    suppress: Condition | None = None
+    aliases: Aliases | None = None
 
 
 def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -> Prepared:
@@ -42,15 +50,55 @@ def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -
     clock = Clock(as_of, config.timezone, config.week_start)
     snapshot = pin(config, clock.as_of, workspace.root, workspace.document)
     schema = schema_of(snapshot, workspace.names, look=look)
-    conditions, warnings = check_segments(workspace, schema)
-    lists = _read_lists(workspace, snapshot.contacts.relation.columns[snapshot.contacts.key])
+    conditions, suppress, warnings = _check_rules(workspace, schema)
+    lists, aliases = _read_beside(workspace, snapshot)
     grounded = {name: None if condition is None else ground(condition, clock) for name, condition in conditions.items()}
     rules = Rules(grounded, definitions_of(workspace, lists))
     try:
         in_order(rules.whole())
     except RuleError as error:
         raise RuleError([circle_in_file(workspace, problem) for problem in error.diagnostics]) from None
-    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema)
+    unsent = None if suppress is None else ground(suppress, clock)
+    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema, unsent, aliases)
+
+
+def _check_rules(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], Condition | None, list[Diagnostic]]:
+    """What the segments' rules and `suppress` mean, and warnings. Raises RuleError with the problems of all of them."""
+    problems: list[Diagnostic] = []
+    conditions: dict[str, Condition | None] = {}
+    suppress: Condition | None = None
+    warnings: list[Diagnostic] = []
+    try:
+        suppress, found = check_suppress(workspace, schema)
+        warnings += found
+    except RuleError as error:
+        problems += error.diagnostics
+    try:
+        conditions, found = check_segments(workspace, schema)
+        warnings += found
+    except RuleError as error:
+        problems += error.diagnostics
+    if problems:
+        raise RuleError(problems)
+    return conditions, suppress, warnings
+
+
+def _read_beside(workspace: LoadedWorkspace, snapshot: Snapshot) -> tuple[dict[str, pl.Series], Aliases | None]:
+    """What is read beside the sources: static lists and aliases. Raises SourceError with every problem, of mapped columns too."""
+    problems = field_problems(workspace, snapshot)
+    lists: dict[str, pl.Series] = {}
+    aliases: Aliases | None = None
+    try:
+        lists = _read_lists(workspace, snapshot.contacts.relation.columns[snapshot.contacts.key])
+    except SourceError as error:
+        problems += error.diagnostics
+    try:
+        aliases = aliases_of(workspace, snapshot)
+    except SourceError as error:
+        problems += error.diagnostics
+    if problems:
+        raise SourceError(problems)
+    return lists, aliases
 
 
 def columns_used(rules: Mapping[str, Condition | None], snapshot: Snapshot) -> dict[tuple[str, str], list[str]]:
