@@ -100,7 +100,7 @@ def _is_there(target: Path, manifest: Path) -> bool:
 
 def _frame(batch: Batch, *, lists: bool) -> pl.DataFrame:
     """The rows as columns, in the order in which their names first come. A row without a column's name is null there."""
-    rows = [dict(_flat({"id": row.id, **row.data, "id": row.id})) for row in batch.rows]
+    rows = [dict(_flat({"id": row.id} | {name: value for name, value in row.data.items() if name != "id"})) for row in batch.rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
     return pl.DataFrame([_series(name, values, lists=lists) for name, values in columns.items()])

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -97,12 +98,15 @@ class WebhookDestination(Destination):
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
         kind, body = self._payload(batch)
         until = time.monotonic() + self._patience
+        maybe = False
 
         def wait(error: Exception) -> bool | float:
             """How long until the next attempt: as long as the receiver asks, if we have that much patience; or no more."""
+            nonlocal maybe
             left = until - time.monotonic()
             if not isinstance(error, _AgainError) or left <= 0:
                 return False
+            maybe = maybe or error.answer.maybe  # no later answer takes back that this attempt may have been applied
             after = error.answer.after
             return True if after is None else after if after <= left else False
 
@@ -113,6 +117,8 @@ class WebhookDestination(Destination):
                     answer = self._ask(batch, kind, body)
         except _AgainError as last:
             answer = last.answer
+        if answer.verdict is Verdict.LATER:
+            answer = replace(answer, maybe=answer.maybe or maybe)
         return [answer] * len(batch.rows)
 
     def close(self) -> None:
@@ -174,7 +180,7 @@ class WebhookDestination(Destination):
             return "application/cloudevents+json", _bytes(events[0])
         data: Any = dict(batch.rows[0].data)
         if self._settings.batch > 1:
-            data = [{"id": row.id, **row.data} for row in batch.rows]
+            data = [{**row.data, "id": row.id} for row in batch.rows]
         return "application/json", _bytes({"type": batch.type, "timestamp": _instant(batch.at), "data": data})
 
     def _event(self, batch: Batch, row: Row) -> dict[str, Any]:
