@@ -146,9 +146,9 @@ def _hidden(written: object) -> frozenset[str]:
 
 
 def _texts(steps: Steps, value: object) -> Iterator[tuple[Steps, str]]:
-    """Every text within a value, and where it stands."""
-    if isinstance(value, str):
-        yield steps, value
+    """Every text within a value, numbers as text too, and where it stands."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield steps, str(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _texts((*steps, key), inner)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from segmentry.engine.config import SegmentConfig, WorkspaceConfig
+from segmentry.engine.config_destinations import TYPES_LATER
+from segmentry.engine.connectors.settings import FilesSettings, MemorySettings, WebhookSettings
 from segmentry.rules.builder import builder_schema
+
+BUILT_IN: Mapping[str, type[BaseModel]] = {"files": FilesSettings, "memory": MemorySettings, "webhook": WebhookSettings}
+"""Types of destinations that every installation has, and what may stand in one."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,7 +24,24 @@ def workspace_schema() -> dict[str, Any]:
     schema = _of_model(WorkspaceConfig, "segmentry.yml")
     table = schema["$defs"]["EventsConfig"]
     table["oneOf"] = [{"required": ["name"]}, {"required": ["event"]}]
+    schema["$defs"]["NotifyConfig"]["oneOf"] = [{"required": ["post"]}, {"required": ["run"]}]
+    schema["properties"]["suppress"]["type"] = ["string", "boolean"]
+    schema["$defs"]["DestinationConfig"] = _destination(schema["$defs"]["DestinationConfig"])
     return schema
+
+
+def _destination(every: dict[str, Any]) -> dict[str, Any]:
+    """A destination: of a type that is built in, with that type's keys and no others; or of one that a package brings."""
+    beside = {key: value for key, value in every["properties"].items() if key != "type"}
+    kinds = []
+    for name, model in BUILT_IN.items():
+        own = _of_model(model, name)
+        del own["$schema"]
+        kinds.append({**own, "properties": {**own["properties"], **beside}})
+    brought = {**every["properties"]["type"], "not": {"enum": sorted({*BUILT_IN, *TYPES_LATER})}}
+    other = {**every, "properties": {"type": brought, **beside}}
+    del other["description"]
+    return {"description": every["description"], "anyOf": [*kinds, other]}
 
 
 def segment_schema() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from segmentry.engine.activation_checks import aliases_of, field_problems
 from segmentry.engine.lists import read_lists
 from segmentry.engine.loading import load
 from segmentry.engine.sources import pin
@@ -98,6 +99,10 @@ def problems_of(root: Path) -> list[Diagnostic]:
             return list(loaded.diagnostics)
         snapshot = pin(loaded.config, AS_OF, loaded.root, loaded.document)
         read_lists(loaded.lists(), snapshot.contacts.relation.columns[snapshot.contacts.key])
+        unmapped = field_problems(loaded, snapshot)
+        if unmapped:
+            return unmapped
+        aliases_of(loaded, snapshot)
     except DiagnosedError as error:
         return list(error.diagnostics)
     return []

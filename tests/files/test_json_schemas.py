@@ -44,7 +44,7 @@ def keys_at(schema, value, steps):
     if not steps:
         yield from value.get("properties", ())
     elif steps[0] == "*":
-        for inner in ([value["items"]] if "items" in value else value.get("patternProperties", {}).values()):
+        for inner in [value["items"]] if "items" in value else value.get("patternProperties", {}).values():
             yield from keys_at(schema, inner, steps[1:])
     elif steps[0] in value.get("properties", ()):
         yield from keys_at(schema, value["properties"][steps[0]], steps[1:])
