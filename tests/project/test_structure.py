@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "segmentry.rules": {"segmentry.errors"},
     "segmentry.demo": set(),
     "segmentry.engine": {"segmentry", "segmentry.errors", "segmentry.rules", "segmentry.demo"},
-    "segmentry.cli": {"segmentry", "segmentry.errors", "segmentry.rules", "segmentry.engine"},
+    "segmentry.sandbox": {"segmentry.errors", "segmentry.engine"},  # the other side of the wire
+    "segmentry.cli": {"segmentry", "segmentry.errors", "segmentry.rules", "segmentry.engine", "segmentry.sandbox"},
     "segmentry.__main__": {"segmentry.cli"},
     "segmentry": {"segmentry.errors", "segmentry.rules", "segmentry.engine"},  # the public names, imported when used
 }
@@ -41,14 +42,23 @@ AT_HOME = {
         "engine/sources.py",
         "engine/textfiles.py",
     ),
+    "httpcore": ("engine/connectors/",),
+    "httpx": ("engine/connectors/",),
     "polars": ("engine/", "demo/", "cli"),
     "pyarrow": ("engine/", "cli"),
-    "pydantic": ("engine/config.py", "engine/comparing.py", "engine/json_schemas.py"),
-    "pydantic_core": ("engine/config.py",),
+    "pydantic": (
+        "engine/config_",
+        "engine/comparing.py",
+        "engine/json_schemas.py",
+        "engine/connectors/settings.py",
+        "engine/connectors/registry.py",
+    ),
+    "pydantic_core": ("engine/config_", "engine/connectors/settings.py"),
     "rich": ("cli", "engine/render.py"),
     "ruamel": ("engine/yaml.py", "engine/formatting.py"),
     "sqlalchemy": ("engine/state/",),
     "sqlglot": ("rules/", "engine/"),
+    "stamina": ("engine/connectors/",),
 }
 # sqlglot's types stay in the rules' lowering and in the compiler.
 WITHOUT_SQLGLOT = (
