@@ -142,6 +142,19 @@ def _newest(path: str, ready: str | None, root: Path, as_of: datetime, zone: str
     return [file for folder in folders for file in _hive_folder(path.replace(DATE, date), folder)]
 
 
+def dated(path: str, file: str, root: Path, zone: str) -> datetime | None:
+    """The first instant of the `{date}` that a file of this path has in its name; None for a path without one."""
+    if DATE not in path:
+        return None
+    beside = Path(file).relative_to(root) if Path(file).is_relative_to(root) and not Path(path).is_absolute() else Path(file)
+    template = re.compile(_template(path))
+    for name in (beside, *beside.parents):  # a date may name a folder of files
+        found = template.fullmatch(name.as_posix())
+        if found:
+            return _first_instant(found["date"], zone)
+    return None
+
+
 def _first_instant(date: str, zone: str) -> datetime | None:
     """The first instant of a date, or hour, in the zone; None for a date that no calendar has."""
     try:

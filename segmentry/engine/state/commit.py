@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, union, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state import ledger, reading
+from segmentry.engine.state.activated import ActivationDraft, FileRef, apply
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import SegmentFigures, Status
-from segmentry.engine.state.schema import CONTACTS, EVENT_FILES, FILES, RUN_SEGMENTS, RUNS, SEGMENTS
-
-FileRef = int | str
-"""A bulk file: by its id if an earlier run wrote it, by its path if it is staged for this one."""
+from segmentry.engine.state.schema import CONTACTS, EVENT_FILES, FILES, LEDGER, RUN_SEGMENTS, RUNS, SEGMENTS
 
 REPLACED_KINDS = ("digests", "events")
 """Files that only the next run reads: gone as soon as no accepted membership needs them."""
@@ -55,7 +54,11 @@ class EventFileDraft:
 
 @dataclass(frozen=True, slots=True)
 class RunDraft:
-    """A run about to be committed."""
+    """A run about to be committed.
+
+    `held` are segments whose computation is not accepted with it; `decided` those that somebody approved or took as a
+    baseline. `copied` is the run that a decision stands on: what was accepted with that is accepted with this one.
+    """
 
     id: int
     status: Status
@@ -71,6 +74,12 @@ class RunDraft:
     definitions: Mapping[str, Any]
     report: Mapping[str, Any]
     segments: Mapping[str, SegmentFigures]
+    held: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()
+    copied: int | None = None
+    decision: Mapping[str, Any] | None = None
+    skipped_file: FileRef | None = None
+    activation: ActivationDraft = field(default_factory=ActivationDraft)
 
 
 def commit(catalog: Catalog, lease: Lease, staging: Staging, draft: RunDraft) -> None:
@@ -101,22 +110,29 @@ def commit(catalog: Catalog, lease: Lease, staging: Staging, draft: RunDraft) ->
                 definitions=dumps(draft.definitions),
                 report=dumps(draft.report),
                 erased=0,
+                decision=None if draft.decision is None else dumps(draft.decision),
+                skipped_file=None if draft.skipped_file is None else resolve(draft.skipped_file),
             )
         )
         _insert_figures(connection, draft)
         unlisted: list[str] = []
+        apply(connection, draft.id, draft.as_of, draft.committed, draft.activation, resolve)
         if draft.status is Status.ACCEPTED:
             _accept(connection, draft)
         _insert_event_files(connection, draft, ids)
         if draft.status is Status.ACCEPTED:
             unlisted = unlist_replaced(connection)
+        listed = reading.listed_paths(connection)
+    ledger.finish_names(staging.root, listed)
     remove_files(staging.root, unlisted)
 
 
 def next_run(catalog: Catalog) -> int:
     """The id of the run that the lease's holder will commit next."""
     with catalog.reading() as connection:
-        return int(connection.execute(select(func.coalesce(func.max(RUNS.c.id), 0))).scalar_one()) + 1
+        runs = connection.execute(select(func.coalesce(func.max(RUNS.c.id), 0))).scalar_one()
+        ledgers = connection.execute(select(func.coalesce(func.max(LEDGER.c.run), 0))).scalar_one()  # recovered ones may be of later runs
+        return max(int(runs), int(ledgers)) + 1
 
 
 def list_file(connection: Connection, path: str, kind: str, size: int) -> int:
@@ -183,13 +199,17 @@ def _insert_figures(connection: Connection, draft: RunDraft) -> None:
 
 
 def _accept(connection: Connection, draft: RunDraft) -> None:
-    """Every segment of the run is accepted with it; those it doesn't have are retired."""
+    """Every segment of the run is accepted with it, but for those that are held; those it doesn't have are retired."""
     known = {str(row.name): row for row in connection.execute(select(SEGMENTS))}
-    for name in sorted(draft.segments):
+    if draft.copied is not None:
+        connection.execute(update(SEGMENTS).where(SEGMENTS.c.accepted_run == draft.copied).values(accepted_run=draft.id))
+    accepted = draft.decided if draft.copied is not None else draft.segments.keys() - draft.held
+    for name in sorted(accepted):
         if name in known:
             connection.execute(update(SEGMENTS).where(SEGMENTS.c.name == name).values(accepted_run=draft.id, retired_run=None))
         else:
             connection.execute(insert(SEGMENTS).values(name=name, accepted_run=draft.id, first_run=draft.id, retired_run=None))
+    connection.execute(update(SEGMENTS).where(SEGMENTS.c.name.in_(sorted(draft.decided))).values(decided=draft.id))
     gone = [name for name, row in sorted(known.items()) if name not in draft.segments and row.retired_run is None]
     if gone:
         connection.execute(update(SEGMENTS).where(SEGMENTS.c.name.in_(gone)).values(retired_run=draft.id))

@@ -18,6 +18,9 @@ import polars as pl
 from segmentry.errors import StateError
 
 STAGING = "staging"
+LEDGER_KIND, PENDING = "ledger", ".pending"
+"""Files of this kind get their final name only once their run is committed: see `ledger`."""
+
 BULK = ("runs", "contacts")
 """The folders that hold bulk files; everything in them that the catalog doesn't list may be removed."""
 
@@ -59,7 +62,7 @@ class Staging:
         """Renames every file to its place, and makes the folders' entries certain. Call inside the commit's transaction."""
         folders: set[Path] = set()
         for file in self.files:
-            target = self.root / file.path
+            target = self.root / self.published(file)
             for parent in [*reversed(target.relative_to(self.root).parents)][1:]:
                 folder = self.root / parent
                 if not folder.exists():
@@ -69,6 +72,10 @@ class Staging:
             folders.add(target.parent)
         for folder in sorted(folders):
             sync_folder(folder)
+
+    def published(self, file: StagedFile) -> str:
+        """Where a file is until its commit is certain: in its place, but for the ledger's, which has a passing name."""
+        return file.path if file.kind != LEDGER_KIND else f"{file.path.removesuffix('.parquet')}.{self.number}{PENDING}"
 
     def remove(self) -> None:
         """Removes whatever is left in the staging folder."""

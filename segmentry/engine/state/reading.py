@@ -67,7 +67,7 @@ def runs_that_changed(connection: Connection, segment: str) -> list[tuple[int, d
 def segment_records(connection: Connection) -> dict[str, SegmentRecord]:
     """Every segment that was ever accepted."""
     rows = connection.execute(select(SEGMENTS).order_by(SEGMENTS.c.name))
-    return {row.name: SegmentRecord(row.name, row.accepted_run, row.first_run, row.retired_run) for row in rows}
+    return {row.name: SegmentRecord(row.name, row.accepted_run, row.first_run, row.retired_run, row.decided) for row in rows}
 
 
 def contacts_record(connection: Connection, number: int) -> ContactsRecord:
@@ -137,6 +137,8 @@ def _run(catalog: Catalog, row: Row[tuple[object, ...]], segments: Mapping[str, 
         report=json.loads(row.report),
         erased=row.erased,
         segments=segments,
+        skipped_file=row.skipped_file,
+        decision=None if row.decision is None else json.loads(row.decision),
         detail=partial(_detail, catalog, row.id),
     )
 

@@ -12,6 +12,12 @@ from typing import Any
 ChunkFiles = tuple[tuple[int, tuple[str, ...]], ...]
 """Of one chunk: which columns are read from which file (by id)."""
 
+HELD_COLUMN = "held:"
+"""Columns of a run that are no segments: `held:` and a segment's name, what was computed while a guard holds the segment."""
+
+SUPPRESS_COLUMN = "suppress:"
+"""The column of a run that is true for whoever is never sent anything; `held:suppress:` is what was computed while a guard holds it."""
+
 LIST_COLUMN = "list:"
 """Columns of a run that are no segments: `list:` and a static list's path, true for the contacts whose key is in it."""
 
@@ -22,6 +28,8 @@ class Status(StrEnum):
     ACCEPTED = "accepted"
     HISTORICAL = "historical"
     """Its `as_of` is not after that of the run accepted before it: stored and shown, never accepted."""
+    HELD = "held"
+    """A guard holds the whole of it: stored and shown, accepted only by approval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,9 @@ class RunRecord:
     report: Mapping[str, Any]
     erased: int
     segments: Mapping[str, SegmentFigures]
+    skipped_file: int | None
+    decision: Mapping[str, Any] | None
+    """Where the run was no computation: `what` was decided (`approve`, `baseline`), on which `run`, and the `names` it was about."""
     detail: Callable[[str], Any] = field(repr=False, compare=False)
     """Reads one of the large parts, `snapshot` or `definitions`, when somebody asks for it."""
 
@@ -99,6 +110,31 @@ class SegmentRecord:
     accepted_run: int
     first_run: int
     retired_run: int | None
+    decided: int | None = None
+    """The run by which somebody last approved it or took it as a baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRecord:
+    """What a guard holds, or held. `status`: `open`, `ended`, `superseded`, `approved` or `discarded`. `detail`: reasons and figures."""
+
+    id: int
+    run: int
+    kind: str
+    name: str
+    status: str
+    since: datetime
+    opened: datetime
+    ended: datetime | None
+    ended_run: int | None
+    detail: Mapping[str, Any]
+    changes_file: int | None
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why, in words."""
+        found: list[str] = self.detail.get("reasons", [])
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,11 @@ SEGMENTS = Table(
     Column("accepted_run", Integer, nullable=False),
     Column("first_run", Integer, nullable=False),
     Column("retired_run", Integer),
-    Column("decided", String),
+    Column("decided", Integer),
 )
 """Every segment that was ever accepted, the run whose computation of it is accepted, and since which run its file is gone.
 
-While a guard holds a segment, `accepted_run` stays behind; later runs carry its accepted membership along. `decided`: when
+While a guard holds a segment, `accepted_run` stays behind; later runs carry its accepted membership along. `decided`: the run by which
 somebody last approved it or took it as a baseline; guards count from there.
 """
 

@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy import insert, select
 
 from segmentry.engine.diff import changes_frame, first_entries
-from segmentry.engine.state import files, reading
+from segmentry.engine.state import files, ledger, reading
 from segmentry.engine.state.catalog import Catalog, open_catalog
 from segmentry.engine.state.commit import RunDraft, commit, next_run, remove_files
 from segmentry.engine.state.erasure import forget
@@ -245,6 +245,10 @@ class State:
         """Removes what the catalog doesn't list: how many files and bytes."""
         with self.catalog.reading() as connection:
             listed = reading.listed_paths(connection)
+            ledgers = ledger.listed_files(connection)
+        ledger.finish_names(self.folder, listed)
+        for file in ledger.superseded_files(self.folder, ledgers):
+            file.unlink(missing_ok=True)
         return files.remove_unlisted(self.folder, listed, keep_staging=held.number)
 
     def next_run(self) -> int:

@@ -44,7 +44,7 @@ def _leases() -> None:
 def _runs() -> None:
     op.add_column("runs", sa.Column("decision", sa.Text))
     op.add_column("runs", sa.Column("skipped_file", sa.Integer))
-    op.add_column("segments", sa.Column("decided", sa.String))
+    op.add_column("segments", sa.Column("decided", sa.Integer))
 
 
 def _event_files() -> None:

@@ -1,0 +1,136 @@
+"""What becomes of rows that have not ended when a membership is accepted: who left, is suppressed or gone is not told any more.
+
+It happens inside the run's own commit, so whoever sends needs only to see that a row is still due: that is the check
+against the current accepted run. A row under way can't be called back; it gets a `stop`, which is seen before the next request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from segmentry.engine.enrolling import DELIVERABLE, Outcome
+from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION, SUPPRESSED, People, locate
+from segmentry.engine.state.activated import Settlement
+
+if TYPE_CHECKING:
+    from segmentry.engine.activation import Background, Standing
+    from segmentry.engine.loading import LoadedWorkspace
+
+WAITS = timedelta(days=30)
+"""How long an enrollment waits for an address."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`rows` end, or change; `stops` are rows under way that must not go any more. `arrived`: the sequences of rows whose address came."""
+
+    rows: Sequence[Settlement]
+    stops: dict[str, str]
+    arrived: pl.Series
+    _sequences: dict[str, str]
+
+    def holding(self, held: set[str]) -> Settled:
+        """The same, with rows that would become due held where their sequence is."""
+        due = str(Outcome.PENDING)
+        rows = [
+            replace(one, outcome=str(Outcome.HELD), reason="the sequence is held by its guard", pending_since=None)
+            if one.outcome == due and self._sequences.get(one.id) in held
+            else one
+            for one in self.rows
+        ]
+        return replace(self, rows=rows)
+
+
+def concerned(standing: Standing, background: Background) -> pl.Series:
+    """The positions of everybody with an open row."""
+    return locate(standing.keys, background.open_rows["person"].unique().cast(standing.keys.dtype, strict=False).drop_nulls())
+
+
+def settle(workspace: LoadedWorkspace, standing: Standing, background: Background, people: People, *, switched: str | None) -> Settled:
+    """What becomes of the open rows. `switched`: why all of them are dropped, if so."""
+    rows = background.open_rows
+    nothing = Settled([], {}, pl.Series("sequence", [], pl.String()), {})
+    if not rows.height:
+        return nothing
+    if switched is not None:
+        waiting = rows.filter(pl.col("outcome").is_in([str(outcome) for outcome in DELIVERABLE]))
+        return replace(nothing, rows=[Settlement(identity, str(Outcome.DROPPED), switched) for identity in waiting["id"]])
+    rows = rows.filter(pl.col("outcome") != str(Outcome.PAUSED))
+    known = rows.join(people.frame, left_on="person", right_on=CONTACT, how="left", maintain_order="left")
+    ends = known.with_columns(_end(workspace, standing, known)).filter(pl.col("end").is_not_null())
+    under_way = ends["outcome"] == str(Outcome.SENDING)
+    ended = [Settlement(*row) for row in ends.filter(~under_way).select("id", "end", "why").iter_rows()]
+    stops = dict(ends.filter(under_way).select("id", "why").iter_rows())
+    waiting = known.filter((pl.col("outcome") == str(Outcome.WAITING)) & ~pl.col("id").is_in(ends["id"].implode()))
+    arrived, came = _arrivals(workspace, standing, background, people, waiting)
+    return Settled([*ended, *arrived], stops, came["sequence"], dict(came.select("id", "sequence").iter_rows()))
+
+
+def _end(workspace: LoadedWorkspace, standing: Standing, known: pl.DataFrame) -> list[pl.Series]:
+    """For each row what it ends with (`end`), if it ends, and why (`why`)."""
+    members = _members(standing, known)
+    enrolls = {(name, policy.sequence) for name, segment in workspace.segments.items() for policy in segment.config.enroll}
+    ends: list[str | None] = []
+    whys: list[str | None] = []
+    columns = ("segment", "sequence", POSITION, SUPPRESSED, "outcome", "as_of")
+    for member, (segment, sequence, position, suppressed, outcome, as_of) in zip(members, known.select(columns).iter_rows(), strict=True):
+        end, why = None, None
+        if segment not in standing.segments:
+            end, why = Outcome.WITHDRAWN, "the segment is gone"
+        elif (segment, sequence) not in enrolls:
+            end, why = Outcome.WITHDRAWN, "the segment does not enroll in the sequence any more"
+        elif position is None or not standing.present[position]:
+            end, why = Outcome.WITHDRAWN, "gone from the snapshot"
+        elif suppressed:
+            end, why = Outcome.SUPPRESSED, "suppressed after entry"
+        elif not member and workspace.config.sequences[sequence].while_member:
+            end, why = Outcome.WITHDRAWN, "left the segment"
+        elif outcome == Outcome.WAITING and standing.as_of - as_of > WAITS:
+            end, why = Outcome.EXPIRED, "no address came within 30 days"
+        ends.append(None if end is None else str(end))
+        whys.append(why)
+    return [pl.Series("end", ends, pl.String()), pl.Series("why", whys, pl.String())]
+
+
+def _members(standing: Standing, known: pl.DataFrame) -> list[bool]:
+    """Whether each row's contact is in the row's segment."""
+    found = [False] * known.height
+    numbered = known.select("segment", POSITION).with_row_index("row").drop_nulls(POSITION)
+    for (segment,), part in numbered.group_by("segment"):
+        if segment in standing.segments:
+            inside = standing.member(str(segment)).gather(part[POSITION])
+            for row, member in zip(part["row"].to_list(), inside.to_list(), strict=True):
+                found[row] = member
+    return found
+
+
+def _arrivals(
+    workspace: LoadedWorkspace, standing: Standing, background: Background, people: People, waiting: pl.DataFrame
+) -> tuple[list[Settlement], pl.DataFrame]:
+    """Waiting rows whose address has come: due, unless somebody else in the sequence has it. Those that become due, too."""
+    came = waiting.filter(pl.col(ADDRESS).is_not_null()) if waiting.height else waiting
+    stamp = standing.now.isoformat(timespec="microseconds")
+    settled: list[Settlement] = []
+    due: list[str] = []
+    for (sequence,), part in came.group_by("sequence", maintain_order=True):
+        others = background.past.addresses(str(sequence), part[HASH].unique().to_list())
+        taken: dict[str, set[str]] = {}
+        for hashed, person in others.iter_rows():
+            taken.setdefault(hashed, set()).add(person)
+        fields = workspace.config.sequences[str(sequence)].fields
+        payloads = people.payloads(part["person"].alias(CONTACT), fields)
+        seen: dict[str, str] = {}
+        for (identity, person, hashed), payload in zip(part.select("id", "person", HASH).iter_rows(), payloads, strict=True):
+            first = seen.setdefault(hashed, person)
+            if first != person or taken.get(hashed, set()) - {person}:
+                why = "another contact with this address is in the sequence"
+                settled.append(Settlement(identity, str(Outcome.DUPLICATE), why, address_hash=hashed))
+            else:
+                settled.append(Settlement(identity, str(Outcome.PENDING), None, payload, hashed, stamp))
+                due.append(identity)
+    return settled, came.filter(pl.col("id").is_in(due)).select("id", "sequence") if due else came.head(0).select("id", "sequence")

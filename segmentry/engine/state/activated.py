@@ -1,0 +1,213 @@
+"""What a run makes so beside memberships: ledger rows, deliveries, attachments, holds, names, facts. Applied inside its commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.schema import (
+    ALIASES,
+    ATTACHMENTS,
+    DELIVERIES,
+    ENROLLMENTS,
+    FACTS,
+    HOLDS,
+    LEDGER,
+    RENAMES,
+    SEGMENTS,
+)
+
+FileRef = int | str
+"""A bulk file: by its id if an earlier run wrote it, by its path if it is staged for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An open row that a run turns into something else. `payload`: its new payload as JSON text; None leaves it as it is."""
+
+    id: str
+    outcome: str
+    reason: str | None
+    payload: str | None = None
+    address_hash: str | None = None
+    pending_since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDraft:
+    """A hold that a run opens. `since`: when the first of a row of holds on this opened (None: now)."""
+
+    kind: str
+    name: str
+    detail: Mapping[str, Any]
+    since: str | None = None
+    changes_file: FileRef | None = None
+
+
+@dataclass(frozen=True)
+class ActivationDraft:
+    """What a run's commit makes so, as plain rows; see the tables in `schema`.
+
+    `ended` are holds that end with this run, and how. `stops` are rows under way that must not go any more, and why.
+    """
+
+    ledger_file: FileRef | None = None
+    ledger_rows: int = 0
+    baselines: Sequence[tuple[str, str]] = ()
+    enrollments: Sequence[Mapping[str, Any]] = ()
+    deliveries: Sequence[Mapping[str, Any]] = ()
+    settled: Sequence[Settlement] = ()
+    stops: Mapping[str, str] = field(default_factory=dict)
+    attached: Sequence[tuple[str, str]] = ()
+    detached: Sequence[tuple[str, str]] = ()
+    opened: Sequence[HoldDraft] = ()
+    ended: Mapping[int, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    renames: Sequence[tuple[str, str, str]] = ()
+    """(kind, former name, name)."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """None removes a fact."""
+
+
+def apply(
+    connection: Connection, run: int, as_of: datetime, now: datetime, draft: ActivationDraft, resolve: Callable[[FileRef], int]
+) -> None:
+    """Makes it so, within the run's own transaction."""
+    _rename(connection, run, draft)
+    _merge(connection, run, draft)
+    if draft.ledger_file is not None:
+        values = {
+            "run": run,
+            "file": resolve(draft.ledger_file),
+            "rows": draft.ledger_rows,
+            "baselines": dumps([list(p) for p in draft.baselines]),
+        }
+        connection.execute(insert(LEDGER).values(values))
+    if draft.enrollments:
+        connection.execute(insert(ENROLLMENTS), list(draft.enrollments))
+    if draft.deliveries:
+        connection.execute(insert(DELIVERIES), list(draft.deliveries))
+    settle(connection, draft.settled, now)
+    for identity, reason in draft.stops.items():
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == identity).values(stop=reason))
+    _attach(connection, run, as_of, draft)
+    _hold(connection, run, now, draft, resolve)
+    for name, value in draft.facts.items():
+        set_fact(connection, name, value)
+
+
+def settle(connection: Connection, settled: Sequence[Settlement], now: datetime) -> None:
+    """Gives rows their new outcome; what has ended is no longer due."""
+    stamp = now.isoformat(timespec="microseconds")
+    outcomes = [
+        {
+            "key": one.id,
+            "outcome": one.outcome,
+            "reason": one.reason,
+            "changed": stamp,
+            "hash": one.address_hash,
+            "since": one.pending_since,
+        }
+        for one in settled
+    ]
+    if not outcomes:
+        return
+    table = ENROLLMENTS.c
+    connection.execute(
+        update(ENROLLMENTS)
+        .where(table.id == bindparam("key"))
+        .values(
+            outcome=bindparam("outcome"),
+            reason=bindparam("reason"),
+            changed=bindparam("changed"),
+            address_hash=func.coalesce(bindparam("hash"), table.address_hash),
+            pending_since=func.coalesce(bindparam("since"), table.pending_since),
+        ),
+        outcomes,
+    )
+    payloads = [{"key": one.id, "payload": one.payload} for one in settled if one.payload is not None]
+    if payloads:
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == bindparam("key")).values(payload=bindparam("payload")), payloads)
+    ended = [
+        {"key": one.id, "ended": stamp}
+        for one in settled
+        if one.outcome not in ("pending", "held", "waiting", "paused", "sending", "unknown")
+    ]
+    if ended:
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == bindparam("key")).values(ended=bindparam("ended")), ended)
+
+
+def fact(connection: Connection, name: str) -> Any:
+    """A fact of this state; None if it is not known."""
+    found = connection.execute(select(FACTS.c.value).where(FACTS.c.name == name)).scalar()
+    return None if found is None else json.loads(found)
+
+
+def set_fact(connection: Connection, name: str, value: Any) -> None:
+    """Notes a fact; None removes it."""
+    connection.execute(delete(FACTS).where(FACTS.c.name == name))
+    if value is not None:
+        connection.execute(insert(FACTS).values(name=name, value=dumps(value)))
+
+
+def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
+    for kind, former, name in draft.renames:
+        connection.execute(delete(RENAMES).where(RENAMES.c.kind == kind, RENAMES.c.former == former))
+        connection.execute(insert(RENAMES).values(kind=kind, former=former, name=name, run=run))
+        if kind == "segment":
+            connection.execute(update(SEGMENTS).where(SEGMENTS.c.name == former).values(name=name))
+        if kind in ("segment", "sequence"):
+            for table in (ATTACHMENTS, ENROLLMENTS):
+                column = table.c[kind]
+                connection.execute(update(table).where(column == former).values({kind: name}))
+        if kind != "destination":
+            held = (HOLDS.c.kind == kind) & (HOLDS.c.name == former)
+            connection.execute(update(HOLDS).where(held).values(name=name))
+        else:
+            connection.execute(update(DELIVERIES).where(DELIVERIES.c.destination == former).values(destination=name))
+
+
+def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:
+    for old, new in draft.aliases.items():
+        connection.execute(delete(ALIASES).where(ALIASES.c.old == old))
+        connection.execute(insert(ALIASES).values(old=old, new=new, run=run))
+        connection.execute(update(ENROLLMENTS).where(ENROLLMENTS.c.person == old).values(person=new))
+
+
+def _attach(connection: Connection, run: int, as_of: datetime, draft: ActivationDraft) -> None:
+    for segment, sequence in (*draft.detached, *draft.attached):
+        connection.execute(delete(ATTACHMENTS).where(ATTACHMENTS.c.segment == segment, ATTACHMENTS.c.sequence == sequence))
+    rows = [
+        {"segment": segment, "sequence": sequence, "run": run, "as_of": as_of.isoformat(timespec="microseconds")}
+        for segment, sequence in draft.attached
+    ]
+    if rows:
+        connection.execute(insert(ATTACHMENTS), rows)
+
+
+def _hold(connection: Connection, run: int, now: datetime, draft: ActivationDraft, resolve: Callable[[FileRef], int]) -> None:
+    stamp = now.isoformat(timespec="microseconds")
+    for number, status in draft.ended.items():
+        connection.execute(update(HOLDS).where(HOLDS.c.id == number).values(status=status, ended=stamp, ended_run=run))
+    number = int(connection.execute(select(func.coalesce(func.max(HOLDS.c.id), 0))).scalar_one())
+    for one in draft.opened:
+        number += 1
+        connection.execute(
+            insert(HOLDS).values(
+                id=number,
+                run=run,
+                kind=one.kind,
+                name=one.name,
+                status="open",
+                since=one.since or stamp,
+                opened=stamp,
+                detail=dumps(one.detail),
+                changes_file=None if one.changes_file is None else resolve(one.changes_file),
+            )
+        )

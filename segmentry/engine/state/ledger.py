@@ -1,0 +1,237 @@
+"""The ledger: who was enrolled in what, for good. Its files hold every row as it was written; the catalog, what became of it.
+
+A file has a passing name until its run is committed: `enrollments/<run>.<lease>.pending`. The commit lists it by its final
+name, and it is renamed after; whoever takes the lease next finishes that. A file with a final name that the catalog does
+not list is a sign of a restored catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from sqlalchemy import Connection, func, select
+
+from segmentry.engine.state import reading
+from segmentry.engine.state.files import PENDING, sync_folder
+from segmentry.engine.state.schema import ALIASES, ATTACHMENTS, ENROLLMENTS, ERASURES, FILES, LEDGER, RENAMES
+
+FOLDER = "enrollments"
+SEVERAL = 5_000
+"""Values asked for in one query; SQLite takes 32,766."""
+
+INSTANT = pl.Datetime("us", "UTC")
+COLUMNS = {
+    "id": pl.String(),
+    "sequence": pl.String(),
+    "segment": pl.String(),
+    "contact": pl.String(),
+    "number": pl.Int32(),
+    "run": pl.Int64(),
+    "as_of": INSTANT,
+    "cause": pl.String(),
+    "outcome": pl.String(),
+    "reason": pl.String(),
+    "address_hash": pl.String(),
+}
+"""A ledger file's columns; `contact` is stored in the key's own type. Rows with number 0 are baseline, and have no id."""
+
+SKIPPED = pl.Schema({"segment": pl.String(), "sequence": pl.String(), "contact": pl.String(), "reason": pl.String()})
+"""Entries that enrolled nobody, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A sequence that a segment enrolls in, since a run."""
+
+    segment: str
+    sequence: str
+    run: int
+    as_of: str
+
+
+def attachments(connection: Connection) -> dict[tuple[str, str], Attachment]:
+    """Which segment enrolls in which sequence, by (segment, sequence)."""
+    rows = connection.execute(select(ATTACHMENTS).order_by(ATTACHMENTS.c.segment, ATTACHMENTS.c.sequence))
+    return {(row.segment, row.sequence): Attachment(row.segment, row.sequence, row.run, row.as_of) for row in rows}
+
+
+def aliases(connection: Connection) -> dict[str, str]:
+    """Keys that were merged, and the surviving key of each."""
+    return {str(row.old): str(row.new) for row in connection.execute(select(ALIASES))}
+
+
+def former_names(connection: Connection, kind: str) -> dict[str, str]:
+    """Former names of segments, sequences or destinations, and the present name of each."""
+    steps = {str(row.former): str(row.name) for row in connection.execute(select(RENAMES).where(RENAMES.c.kind == kind))}
+    return {former: _last(steps, former) for former in steps}
+
+
+def first_name(connection: Connection, kind: str, name: str) -> str:
+    """The name by which something was first known."""
+    back = {
+        str(row.name): str(row.former) for row in connection.execute(select(RENAMES).where(RENAMES.c.kind == kind).order_by(RENAMES.c.run))
+    }
+    seen = {name}
+    while name in back and back[name] not in seen:
+        name = back[name]
+        seen.add(name)
+    return name
+
+
+def numbered(connection: Connection, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
+    """Of these persons, those who have a number in the sequence: `person`, `number` (the last), `last` (as_of), `first` (as_of)."""
+    table = ENROLLMENTS.c
+    wanted = select(table.person, func.max(table.number), func.max(table.as_of), func.min(table.as_of)).group_by(table.person)
+    rows = [
+        tuple(row)
+        for part in _parts(persons)
+        for row in connection.execute(wanted.where(table.sequence == sequence, table.person.in_(part)))
+    ]
+    frame = pl.DataFrame(
+        rows, schema={"person": pl.String(), "number": pl.Int32(), "last": pl.String(), "first": pl.String()}, orient="row"
+    )
+    return frame.with_columns(pl.col("last", "first").str.to_datetime(time_unit="us", time_zone="UTC", format="%Y-%m-%dT%H:%M:%S%.f%z"))
+
+
+def enrolled_addresses(connection: Connection, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
+    """Of these address hashes, those of rows in the sequence: `address_hash`, `person`."""
+    table = ENROLLMENTS.c
+    rows = [
+        tuple(row)
+        for part in _parts(hashes)
+        for row in connection.execute(
+            select(table.address_hash, table.person).where(table.sequence == sequence, table.address_hash.in_(part)).distinct()
+        )
+    ]
+    return pl.DataFrame(rows, schema={"address_hash": pl.String(), "person": pl.String()}, orient="row")
+
+
+def erased(connection: Connection, hashes: Sequence[str]) -> set[str]:
+    """Those of these keyed hashes that are of forgotten contacts."""
+    return {
+        str(value)
+        for part in _parts(hashes)
+        for value in connection.execute(select(ERASURES.c.hash).where(ERASURES.c.hash.in_(part))).scalars()
+    }
+
+
+def pending_since(connection: Connection, sequence: str, since: str) -> int:
+    """How many rows of a sequence became due after an instant."""
+    table = ENROLLMENTS.c
+    counted = select(func.count()).select_from(ENROLLMENTS).where(table.sequence == sequence, table.pending_since > since)
+    return int(connection.execute(counted).scalar_one())
+
+
+def baseline_rows(
+    root: Path, connection: Connection, sequence: str, segment: str | None = None, former: Sequence[str] = ()
+) -> Iterator[pl.LazyFrame]:
+    """The baseline rows of a sequence, or of one segment in it, a frame a file: `contact` (text), `as_of`, `address_hash`.
+
+    `former`: names that the segment or the sequence had.
+    """
+    names = {sequence, *former}
+    segments = None if segment is None else {segment, *former}
+    for row in connection.execute(select(LEDGER).order_by(LEDGER.c.run)):
+        pairs = json.loads(row.baselines)
+        if any(inside in names and (segments is None or outside in segments) for outside, inside in pairs):
+            path = reading.paths(connection, [row.file])[row.file]
+            found = pl.scan_parquet(settled_path(root, path), glob=False, hive_partitioning=False).filter(
+                pl.col("number") == 0, pl.col("sequence").is_in(list(names))
+            )
+            if segments is not None:
+                found = found.filter(pl.col("segment").is_in(list(segments)))
+            yield found.select(pl.col("contact").cast(pl.String()), "as_of", "address_hash")
+
+
+def stored_rows(root: Path, connection: Connection) -> list[pl.LazyFrame]:
+    """Every ledger file, oldest first, with `contact` as text."""
+    numbers = [int(row.file) for row in connection.execute(select(LEDGER.c.file).order_by(LEDGER.c.run))]
+    where = reading.paths(connection, numbers)
+    return [
+        pl.scan_parquet(settled_path(root, where[number]), glob=False, hive_partitioning=False).with_columns(
+            pl.col("contact").cast(pl.String())
+        )
+        for number in numbers
+    ]
+
+
+# ---------------------------------------------------------------- files
+
+
+def path_of(run: int) -> str:
+    """A run's ledger file, by its final name."""
+    return f"{FOLDER}/{run}.parquet"
+
+
+def settled_path(root: Path, path: str) -> Path:
+    """Where a listed ledger file is: under its final name, or under its passing one if its run was killed after its commit."""
+    final = root / path
+    if not final.exists():
+        for passing in _passing(root, final.stem):
+            return passing
+    return final
+
+
+def finish_names(root: Path, listed: set[str]) -> None:
+    """Gives the ledger files of committed runs their final names, and removes those of runs that never were."""
+    folder = root / FOLDER
+    if not folder.is_dir():
+        return
+    for file in sorted(folder.glob(f"*{PENDING}")):
+        final = folder / f"{file.name.split('.')[0]}.parquet"
+        if final.relative_to(root).as_posix() in listed and not final.exists():
+            file.replace(final)
+        else:
+            with suppress(FileNotFoundError):
+                file.unlink()
+    sync_folder(folder)
+
+
+def unknown_files(root: Path, listed: Mapping[int, str]) -> list[Path]:
+    """Ledger files with a final name that the catalog, which lists a file per run, does not know: it is older than they are."""
+    return [file for file in _final(root) if int(file.name.split(".")[0]) not in listed or not _is_there(root, file, listed)]
+
+
+def superseded_files(root: Path, listed: Mapping[int, str]) -> list[Path]:
+    """Ledger files that were written anew under another name, because somebody was forgotten, and were not removed any more."""
+    others = [file for file in _final(root) if file.relative_to(root).as_posix() != listed.get(int(file.name.split(".")[0]))]
+    return [file for file in others if int(file.name.split(".")[0]) in listed and _is_there(root, file, listed)]
+
+
+def listed_files(connection: Connection) -> dict[int, str]:
+    """The ledger's files by run."""
+    rows = connection.execute(select(LEDGER.c.run, FILES.c.path).join(FILES, FILES.c.id == LEDGER.c.file))
+    return {int(row.run): str(row.path) for row in rows}
+
+
+def _final(root: Path) -> list[Path]:
+    folder = root / FOLDER
+    return sorted(file for file in folder.glob("*.parquet") if file.name.split(".")[0].isdigit()) if folder.is_dir() else []
+
+
+def _is_there(root: Path, file: Path, listed: Mapping[int, str]) -> bool:
+    """Whether the file that the catalog lists for the same run is there."""
+    return (root / listed[int(file.name.split(".")[0])]).exists()
+
+
+def _passing(root: Path, run: str) -> Iterable[Path]:
+    return sorted((root / FOLDER).glob(f"{run}.*{PENDING}"))
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    unique = list(dict.fromkeys(values))
+    for start in range(0, len(unique), SEVERAL):
+        yield unique[start : start + SEVERAL]
+
+
+def _last(steps: dict[str, str], name: str) -> str:
+    seen = {name}
+    while name in steps and steps[name] not in seen:
+        name = steps[name]
+        seen.add(name)
+    return name
