@@ -21,7 +21,7 @@ from segmentry.engine.guards import HoldKind, Trip, sequence_trip, spoken
 from segmentry.engine.identity import enrollment_id
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.people import People, Snapshot, locate
-from segmentry.engine.state.activated import ActivationDraft, HoldDraft, Settlement
+from segmentry.engine.state.activated import ActivationDraft, FileRef, HoldDraft, Settlement
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.ledger import COLUMNS, SKIPPED, Attachment, path_of
 from segmentry.engine.state.past import LedgerPast
@@ -102,8 +102,13 @@ class Activation:
         opened = [
             HoldDraft(str(trip.kind), trip.name, {"reasons": list(trip.reasons), "figures": dict(trip.figures)}) for trip in self.trips
         ]
+        if self.skipped.height:
+            skipped: FileRef | None = staging.write(f"runs/{standing.run}/skipped.parquet", "skipped", self.skipped)
+        else:
+            skipped = None
         return replace(
             more,
+            skipped_file=skipped,
             ledger_file=file,
             ledger_rows=self.rows.height,
             baselines=baselines,

@@ -7,7 +7,8 @@ A package brings a type by an entry point of the group `segmentry.destinations`,
         @classmethod
         def open(cls, name, settings, context) -> segmentry.engine.connectors.destination.Destination
 
-`settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. A
+A `Settings` with a true `needs_address` says that contacts without an e-mail address can't be told of, one with a number `per_minute` how
+many rows a minute the destination takes. `settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. A
 `type` that is built in can't be brought by a package.
 """
 
@@ -62,6 +63,12 @@ def settings_model(type: str) -> type[BaseModel] | None:
         return _BUILT_IN[type][0]
     brought = _brought(type)
     return None if brought is None else _settings_of(brought, _loaded(brought))
+
+
+def needs_address(settings: Mapping[str, Any]) -> bool:
+    """Whether a destination can't be told of contacts without an address, as its `Settings` say by an attribute of that name."""
+    model = settings_model(str(settings.get("type")))
+    return bool(model is not None and getattr(model.model_validate(dict(settings)), "needs_address", False))
 
 
 def open_destination(name: str, settings: Mapping[str, Any], context: Context) -> Destination:

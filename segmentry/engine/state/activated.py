@@ -57,6 +57,7 @@ class ActivationDraft:
     `ended` are holds that end with this run, and how. `stops` are rows under way that must not go any more, and why.
     """
 
+    skipped_file: FileRef | None = None
     ledger_file: FileRef | None = None
     ledger_rows: int = 0
     baselines: Sequence[tuple[str, str]] = ()

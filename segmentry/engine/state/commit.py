@@ -18,7 +18,7 @@ from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import SegmentFigures, Status
-from segmentry.engine.state.schema import CONTACTS, EVENT_FILES, FILES, LEDGER, RUN_SEGMENTS, RUNS, SEGMENTS
+from segmentry.engine.state.schema import CONTACTS, EVENT_FILES, FILES, HOLDS, LEDGER, RUN_SEGMENTS, RUNS, SEGMENTS
 
 REPLACED_KINDS = ("digests", "events")
 """Files that only the next run reads: gone as soon as no accepted membership needs them."""
@@ -78,7 +78,6 @@ class RunDraft:
     decided: frozenset[str] = frozenset()
     copied: int | None = None
     decision: Mapping[str, Any] | None = None
-    skipped_file: FileRef | None = None
     activation: ActivationDraft = field(default_factory=ActivationDraft)
 
 
@@ -111,7 +110,7 @@ def commit(catalog: Catalog, lease: Lease, staging: Staging, draft: RunDraft) ->
                 report=dumps(draft.report),
                 erased=0,
                 decision=None if draft.decision is None else dumps(draft.decision),
-                skipped_file=None if draft.skipped_file is None else resolve(draft.skipped_file),
+                skipped_file=None if draft.activation.skipped_file is None else resolve(draft.activation.skipped_file),
             )
         )
         _insert_figures(connection, draft)
@@ -144,7 +143,11 @@ def list_file(connection: Connection, path: str, kind: str, size: int) -> int:
 
 def unlist_replaced(connection: Connection) -> list[str]:
     """Unlists digests that no accepted membership needs any more; the paths to remove once that is committed."""
-    needed = select(SEGMENTS.c.accepted_run).where(SEGMENTS.c.retired_run.is_(None)).union(select(func.max(RUNS.c.id)))
+    needed = union(
+        select(SEGMENTS.c.accepted_run).where(SEGMENTS.c.retired_run.is_(None)),
+        select(HOLDS.c.run).where(HOLDS.c.status == "open"),
+        select(func.max(RUNS.c.id)),
+    )
     connection.execute(delete(EVENT_FILES).where(EVENT_FILES.c.run.not_in(needed)))
     connection.execute(update(RUNS).where(RUNS.c.digests_file.is_not(None), RUNS.c.id.not_in(needed)).values(digests_file=None))
     used = union(select(RUNS.c.digests_file).where(RUNS.c.digests_file.is_not(None)), select(EVENT_FILES.c.file))

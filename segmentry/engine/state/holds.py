@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from segmentry.engine.state.records import HoldRecord
-from segmentry.engine.state.schema import HOLDS, PAUSES
+from segmentry.engine.state.records import HoldRecord, Status
+from segmentry.engine.state.schema import HOLDS, PAUSES, RUN_SEGMENTS, RUNS, SEGMENTS
 
 EVERYTHING = "*"
 """The name under which everything is paused."""
@@ -37,6 +39,39 @@ def holds(connection: Connection, *, status: str | None = "open", run: int | Non
         )
         for row in connection.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A segment in one accepted run, for guards that look back. `base`: the span begins with this run, and counts it not."""
+
+    size: int
+    entered: int
+    exited: int
+    base: bool
+
+
+def earlier(connection: Connection, segments: Sequence[str], since: datetime) -> dict[str, list[Earlier]]:
+    """Each segment's accepted runs after an instant (by `as_of`), oldest first, and before them the one at which the span begins.
+
+    That is the newest run not after the instant, or the first that had the segment; but if somebody has decided on the segment
+    since, the run of that decision.
+    """
+    stamp = since.isoformat(timespec="microseconds")
+    accepted = select(RUNS.c.id, RUNS.c.as_of).where(RUNS.c.status == str(Status.ACCEPTED)).order_by(RUNS.c.id)
+    runs = [(int(row.id), str(row.as_of)) for row in connection.execute(accepted)]
+    first = max((number for number, as_of in runs if as_of <= stamp), default=runs[0][0] if runs else 0)
+    table = RUN_SEGMENTS.c
+    wanted = select(RUN_SEGMENTS).where(
+        table.run >= first, table.segment.in_(segments), table.run.in_([number for number, _ in runs if number >= first])
+    )
+    decided = {str(row.name): int(row.decided or 0) for row in connection.execute(select(SEGMENTS.c.name, SEGMENTS.c.decided))}
+    found: dict[str, list[Earlier]] = {}
+    for row in connection.execute(wanted.order_by(table.run)):
+        if row.run >= decided.get(row.segment, 0):
+            before = found.setdefault(row.segment, [])
+            before.append(Earlier(row.size, row.entered, row.exited, base=not before))
+    return found
 
 
 def pauses(connection: Connection) -> dict[str, str | None]:

@@ -8,9 +8,10 @@ not list is a sign of a restored catalog.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from segmentry.engine.state import reading
 from segmentry.engine.state.files import PENDING, sync_folder
-from segmentry.engine.state.schema import ALIASES, ATTACHMENTS, ENROLLMENTS, ERASURES, FILES, LEDGER, RENAMES
+from segmentry.engine.state.schema import ALIASES, ATTACHMENTS, ENROLLMENTS, ERASURES, FILES, HOLDS, LEDGER, RENAMES
 
 FOLDER = "enrollments"
 SEVERAL = 5_000
@@ -39,6 +40,9 @@ COLUMNS = {
     "address_hash": pl.String(),
 }
 """A ledger file's columns; `contact` is stored in the key's own type. Rows with number 0 are baseline, and have no id."""
+
+OPEN = ("held", "pending", "sending", "waiting", "paused")
+"""Outcomes of rows that have not ended."""
 
 SKIPPED = pl.Schema({"segment": pl.String(), "sequence": pl.String(), "contact": pl.String(), "reason": pl.String()})
 """Entries that enrolled nobody, and why."""
@@ -95,7 +99,7 @@ def numbered(connection: Connection, sequence: str, persons: Sequence[str]) -> p
     frame = pl.DataFrame(
         rows, schema={"person": pl.String(), "number": pl.Int32(), "last": pl.String(), "first": pl.String()}, orient="row"
     )
-    return frame.with_columns(pl.col("last", "first").str.to_datetime(time_unit="us", time_zone="UTC", format="%Y-%m-%dT%H:%M:%S%.f%z"))
+    return frame.with_columns(_instant("last", "first"))
 
 
 def enrolled_addresses(connection: Connection, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
@@ -120,28 +124,38 @@ def erased(connection: Connection, hashes: Sequence[str]) -> set[str]:
     }
 
 
-def pending_since(connection: Connection, sequence: str, since: str) -> int:
-    """How many rows of a sequence became due after an instant."""
+def enrolled_within(connection: Connection, sequence: str, since: datetime) -> int:
+    """How many rows of a sequence became due since an instant, or since somebody last decided on a hold of it, if that was later."""
+    decided = (HOLDS.c.kind == "sequence") & (HOLDS.c.name == sequence) & HOLDS.c.status.in_(("approved", "discarded"))
+    last = connection.execute(select(func.max(HOLDS.c.ended)).where(decided)).scalar()
+    after = max(since.isoformat(timespec="microseconds"), last or "")
     table = ENROLLMENTS.c
-    counted = select(func.count()).select_from(ENROLLMENTS).where(table.sequence == sequence, table.pending_since > since)
+    counted = select(func.count()).select_from(ENROLLMENTS).where(table.sequence == sequence, table.pending_since > after)
     return int(connection.execute(counted).scalar_one())
 
 
+def open_rows(connection: Connection) -> pl.DataFrame:
+    """The rows that a run may still end, and those that wait for a person: `id`, `sequence`, `segment`, `person`, `outcome`, `as_of`."""
+    table = ENROLLMENTS.c
+    wanted = select(table.id, table.sequence, table.segment, table.person, table.outcome, table.as_of)
+    rows = [tuple(row) for row in connection.execute(wanted.where(table.outcome.in_(OPEN)).order_by(table.as_of, table.id))]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(("id", "sequence", "segment", "person", "outcome", "as_of"), pl.String()), orient="row")
+    return frame.with_columns(_instant("as_of"))
+
+
 def baseline_rows(
-    root: Path, connection: Connection, sequence: str, segment: str | None = None, former: Sequence[str] = ()
+    root: Path, connection: Connection, sequences: Collection[str], segments: Collection[str] | None = None
 ) -> Iterator[pl.LazyFrame]:
     """The baseline rows of a sequence, or of one segment in it, a frame a file: `contact` (text), `as_of`, `address_hash`.
 
-    `former`: names that the segment or the sequence had.
+    A sequence, and a segment, is given by all the names it had.
     """
-    names = {sequence, *former}
-    segments = None if segment is None else {segment, *former}
     for row in connection.execute(select(LEDGER).order_by(LEDGER.c.run)):
         pairs = json.loads(row.baselines)
-        if any(inside in names and (segments is None or outside in segments) for outside, inside in pairs):
+        if any(inside in sequences and (segments is None or outside in segments) for outside, inside in pairs):
             path = reading.paths(connection, [row.file])[row.file]
             found = pl.scan_parquet(settled_path(root, path), glob=False, hive_partitioning=False).filter(
-                pl.col("number") == 0, pl.col("sequence").is_in(list(names))
+                pl.col("number") == 0, pl.col("sequence").is_in(list(sequences))
             )
             if segments is not None:
                 found = found.filter(pl.col("segment").is_in(list(segments)))
@@ -221,6 +235,11 @@ def _is_there(root: Path, file: Path, listed: Mapping[int, str]) -> bool:
 
 def _passing(root: Path, run: str) -> Iterable[Path]:
     return sorted((root / FOLDER).glob(f"{run}.*{PENDING}"))
+
+
+def _instant(*columns: str) -> pl.Expr:
+    """Columns of the catalog's instants, as instants."""
+    return pl.col(*columns).str.to_datetime(time_unit="us", time_zone="UTC", format="%Y-%m-%dT%H:%M:%S%.f%z")
 
 
 def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -18,13 +18,14 @@ ADDRESSES = pl.Schema({"address_hash": pl.String(), "person": pl.String()})
 
 @dataclass(frozen=True)
 class LedgerPast:
-    """`aliases` maps merged keys to surviving ones; `names` maps segments and sequences to those they had before."""
+    """`aliases` maps merged keys to surviving ones; `segments` and `sequences` map present names to those had before."""
 
     root: Path
     connection: Connection
     secret: str
     aliases: Mapping[str, str]
-    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sequences: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def numbered(self, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
         return ledger.numbered(self.connection, sequence, persons)
@@ -71,5 +72,6 @@ class LedgerPast:
         return pl.concat(found).group_by("person").agg(pl.col("as_of").max().cast(ledger.INSTANT).alias("since"))
 
     def _baseline(self, sequence: str, segment: str | None = None) -> list[pl.LazyFrame]:
-        former = [*self.names.get(sequence, ()), *self.names.get(segment or "", ())]
-        return list(ledger.baseline_rows(self.root, self.connection, sequence, segment, former))
+        sequences = {sequence, *self.sequences.get(sequence, ())}
+        segments = None if segment is None else {segment, *self.segments.get(segment, ())}
+        return list(ledger.baseline_rows(self.root, self.connection, sequences, segments))

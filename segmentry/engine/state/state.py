@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.state import files, ledger, reading
@@ -218,19 +218,47 @@ class State:
         return _again_if_moved(read)
 
     def history(self, segment: str) -> pl.DataFrame:
-        """Every change of a segment over the accepted runs, oldest first: `run`, `as_of` (UTC) and the columns of `changes`."""
+        """Every change of a segment over the accepted runs, oldest first: `run`, `as_of` (UTC) and the columns of `changes`.
+
+        Under former names too; `segment` is the present one throughout. Raises NotFound.
+        """
         if segment not in self.segments():
             raise NotFound(f"there is no segment `{segment}` in any run")
+        return self.history_under(self.names(segment)).with_columns(segment=pl.lit(segment))
+
+    def history_under(self, names: Sequence[str]) -> pl.DataFrame:
+        """As `history`, of what was known by any of these names; empty if nothing was."""
         frames = []
         with self.catalog.reading() as connection:
-            runs = reading.runs_that_changed(connection, segment)
-        for number, as_of in runs:
+            runs = sorted((*found, name) for name in names for found in reading.runs_that_changed(connection, name))
+        for number, as_of, name in runs:
             when = [pl.lit(number, pl.Int64).alias("run"), pl.lit(as_of).cast(pl.Datetime("us", "UTC")).alias("as_of")]
-            frames.append(self.changes(number, segment).select(*when, pl.all()))
-        if not frames:
-            dates = pl.DataFrame([pl.Series("run", [], pl.Int64()), pl.Series("as_of", [], pl.Datetime("us", "UTC"))])
-            return dates.hstack(self.changes(segment=segment).clear().get_columns())
-        return pl.concat(frames, how="vertical_relaxed")
+            frames.append(self.changes(number, name).select(*when, pl.all()))
+        if frames:
+            return pl.concat(frames, how="vertical_relaxed")
+        accepted = self.accepted()
+        schema = changes_frame([], pl.String()).schema if accepted is None else self.changes(accepted.id).schema
+        return pl.DataFrame(schema={"run": pl.Int64(), "as_of": pl.Datetime("us", "UTC"), **schema})
+
+    def names(self, segment: str) -> list[str]:
+        """A segment's name and those it had before."""
+        with self.catalog.reading() as connection:
+            former = ledger.former_names(connection, "segment")
+        return [segment, *(name for name, now in former.items() if now == segment)]
+
+    def skipped(self, run: int | None = None) -> pl.DataFrame:
+        """A run's entries that enrolled nobody, and why: `segment`, `sequence`, `contact` (text), `reason`."""
+        record = self.run(run)
+        if record.skipped_file is None:
+            return pl.DataFrame(schema=ledger.SKIPPED)
+        with self.catalog.reading() as connection:
+            where = reading.paths(connection, [record.skipped_file])
+        return files.read(self.folder, where.values())
+
+    @staticmethod
+    def secret(connection: Connection) -> str:
+        """What keys every hash of this state, in hex."""
+        return str(connection.execute(select(WORKSPACE.c.hash_key)).scalar_one())
 
     # ------------------------------------------------------------ writing
 

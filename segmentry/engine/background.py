@@ -1,0 +1,99 @@
+"""What the state says when a run, or somebody's word on a held one, begins to activate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+
+from segmentry.engine.activation import Background
+from segmentry.engine.state import State, ledger
+from segmentry.engine.state.activated import fact
+from segmentry.engine.state.holds import holds, pauses
+from segmentry.engine.state.past import LedgerPast
+
+DELIVERS, RECOVERED = "delivers", "recovered"
+"""Facts of a state: whether the environment delivered at the accepted run; whether a recovery waits for its run."""
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """New names and the former one of each, by kind, as this run's files say it: nothing in the catalog knows of them yet."""
+
+    segments: Mapping[str, str]
+    sequences: Mapping[str, str]
+    destinations: Mapping[str, str]
+
+    def drafts(self) -> list[tuple[str, str, str]]:
+        """(kind, former name, name), for the commit."""
+        return [
+            (kind, former, name)
+            for kind, found in (("segment", self.segments), ("sequence", self.sequences), ("destination", self.destinations))
+            for name, former in sorted(found.items())
+        ]
+
+
+NOTHING = Renamed({}, {}, {})
+
+
+@contextmanager
+def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTHING) -> Iterator[Background]:
+    """The background, while the catalog is read as it is now. `aliases` are this run's merged keys; those known are added."""
+    with state.catalog.reading() as connection:
+        merged = {**ledger.aliases(connection), **aliases}
+        merged = {old: _survivor(merged, old) for old in merged}
+        segments = _former_names(ledger.former_names(connection, "segment"), renamed.segments)
+        sequences = _former_names(ledger.former_names(connection, "sequence"), renamed.sequences)
+        secret = state.secret(connection)
+        attached = {
+            (_now(segment, renamed.segments), _now(sequence, renamed.sequences)): attachment
+            for (segment, sequence), attachment in ledger.attachments(connection).items()
+        }
+        open_rows = ledger.open_rows(connection).with_columns(
+            pl.col("segment").replace({former: name for name, former in renamed.segments.items()}),
+            pl.col("sequence").replace({former: name for name, former in renamed.sequences.items()}),
+            pl.col("person").replace(merged),
+        )
+        yield Background(
+            past=LedgerPast(state.folder, connection, secret, merged, segments, sequences),
+            secret=secret,
+            attached=attached,
+            holds=holds(connection),
+            pauses=pauses(connection),
+            open_rows=open_rows,
+            delivered=fact(connection, DELIVERS),
+            recovered=bool(fact(connection, RECOVERED)),
+            enrolled_within=lambda name, since: ledger.enrolled_within(connection, renamed.sequences.get(name, name), since),
+            past_members=lambda segment: _past_members(state, segment, segments.get(segment, ())),
+            first_name=lambda name: ledger.first_name(connection, "sequence", renamed.sequences.get(name, name)),
+        )
+
+
+def _past_members(state: State, segment: str, former: Iterable[str]) -> pl.Series:
+    """Every key that was ever in a segment by its recorded history, as text."""
+    found = state.history_under([segment, *former]).filter(change="entered")["contact"]
+    return found.cast(pl.String()).unique()
+
+
+def _former_names(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
+    """Every name that something had before its present one."""
+    found: dict[str, list[str]] = {}
+    latest = {former: name for name, former in now.items()}
+    for former, name in [*known.items(), *latest.items()]:
+        found.setdefault(latest.get(name, name), []).append(former)
+    return found
+
+
+def _now(name: str, renamed: Mapping[str, str]) -> str:
+    """The present name of something that the catalog knows by `name`."""
+    return next((new for new, former in renamed.items() if former == name), name)
+
+
+def _survivor(aliases: Mapping[str, str], key: str) -> str:
+    seen = {key}
+    while key in aliases and aliases[key] not in seen:
+        key = aliases[key]
+        seen.add(key)
+    return key
