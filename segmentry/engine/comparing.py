@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -24,6 +24,7 @@ from segmentry.engine.otherwise import (
     former_lists,
     former_members,
     lists_named,
+    needed_by,
     with_former_members,
     with_member,
 )
@@ -57,6 +58,15 @@ class Question:
     can_not_run: frozenset[str] = frozenset()
     apart: Apart | None = None
 
+    def about(self, names: Collection[str]) -> Question:
+        """What of it has to be evaluated to compare these segments."""
+        scenarios = (self.by_lists, self.by_definitions, self.by_both)
+        asked = {*names, *(column for scenario in scenarios for column in scenario.columns.values())}
+        for name, other, column_in, column_out in self.via:
+            asked |= {name, other, column_in, column_out}
+        needed = needed_by(asked, self.conditions)
+        return replace(self, conditions={name: condition for name, condition in self.conditions.items() if name in needed})
+
 
 @dataclass(frozen=True)
 class Apart:
@@ -73,14 +83,26 @@ def first_question(current: Rules, lists: Lists) -> Question:
     return Question({**current.whole(), **_list_columns(lists)}, lists)
 
 
-def question(workspace: LoadedWorkspace, current: Rules, lists: Lists, former: FormerRun, schema: Schema, clock: Clock) -> Question:
-    """What a run answers to be compared with the former one. Where nothing but the data changed, that is `via` alone."""
+def question(
+    workspace: LoadedWorkspace,
+    current: Rules,
+    lists: Lists,
+    former: FormerRun,
+    schema: Schema,
+    clock: Clock,
+    only: Collection[str] | None = None,
+) -> Question:
+    """What a run answers to be compared with the former one. Where nothing but the data changed, that is `via` alone.
+
+    `only` has the segments that are compared with this one, where not all are.
+    """
     whole = current.whole()
     conditions: dict[str, Condition] = {**whole, **_list_columns(lists)}
     via = []
     for name, other, column_in, with_all, column_out, with_none in with_member(whole):
-        conditions[column_in], conditions[column_out] = with_all, with_none
-        via.append((name, other, column_in, column_out))
+        if only is None or name in only:
+            conditions[column_in], conditions[column_out] = with_all, with_none
+            via.append((name, other, column_in, column_out))
     then = former.definitions
     by_lists = former_lists(current, then)
     by_definitions, by_both, can_not_run, apart = Scenario(), Scenario(), frozenset[str](), None
@@ -91,6 +113,9 @@ def question(workspace: LoadedWorkspace, current: Rules, lists: Lists, former: F
         by_definitions = former_definitions(current, rules)
         if by_lists.columns:
             by_both = former_both(current, rules)
+    if only is not None:
+        by_lists, by_definitions, by_both = (scenario.only(only) for scenario in (by_lists, by_definitions, by_both))
+    if apart is None:
         conditions.update({**by_definitions.conditions, **by_both.conditions})
     conditions.update(by_lists.conditions)
     return Question(conditions, _with_former(lists, conditions, former), by_lists, by_definitions, by_both, tuple(via), can_not_run, apart)

@@ -17,7 +17,8 @@ import polars as pl
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.positions import Placement
 from segmentry.engine.snapshot import ContactSource, PinnedFile, Snapshot
-from segmentry.engine.state.commit import EventFileDraft, FileRef
+from segmentry.engine.state.activated import FileRef
+from segmentry.engine.state.commit import EventFileDraft
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.records import EventFileRecord
 from segmentry.engine.state.state import State
@@ -107,6 +108,15 @@ class EventDigests:
     """The positions of contacts that the former snapshot did not have."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a run keeps for the next one to be compared with: row digests (a former file's id where they still hold), events' digests."""
+
+    reads: Reads
+    rows: pl.Series | int | None
+    events: EventDigests
+
+
 def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: Sequence[EventFileRecord], new: pl.Series) -> EventDigests:
     """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now.
 
@@ -178,14 +188,15 @@ def contacts_differ(
         return False
     if digests is None or reads.engine != ENGINE or not set(reads.contacts) <= set(current.relation.columns):
         return True
-    before = digests
+    now = digester.contact_digests(reads.contacts)
     if placement.former_positions is not None:
         kept = placement.former_positions.is_not_null()
-        before = digests.filter(kept)  # compaction keeps the order
-    now = digester.contact_digests(reads.contacts)
-    common = min(len(before), len(now))
+        before = pl.repeat(None, len(now), dtype=pl.UInt64(), eager=True)
+        before = before.scatter(placement.former_positions.filter(kept), digests.filter(kept))
+        return (before != now).fill_null(value=True).alias("differs")
+    common = min(len(digests), len(now))
     new = pl.repeat(True, len(now) - common, dtype=pl.Boolean(), eager=True)
-    return pl.concat([(before.head(common) != now.head(common)).alias("differs"), new.alias("differs")])
+    return pl.concat([(digests.head(common) != now.head(common)).alias("differs"), new.alias("differs")])
 
 
 def events_differ(
@@ -210,6 +221,37 @@ def events_differ(
         else:
             return True
     return _differing(before, now, placement.alignment.size)
+
+
+def events_differ_since(
+    state: State,
+    snapshot: Snapshot,
+    former: Sequence[EventFileRecord],
+    reads: Reads,
+    now: Kept,
+    digester: Digester,
+    placement: Placement,
+) -> pl.Series | bool:
+    """Whose events differ from those of a run before the accepted one, which had the files `former` and rules that read `reads`.
+
+    Files that are as they were cancel out, whatever happened in between; the others are summed up as in `events_differ`.
+    """
+    left = {(record.source, record.path, record.size, record.modified, record.digest): record for record in former}
+    made = {(one.key, one.file): one.frame for one in now.events.made}
+    sums: list[pl.DataFrame] = []
+    for index, (key, source) in enumerate(zip(source_keys(snapshot), snapshot.events, strict=True)):
+        files = [f for f in source.relation.files if left.pop((key, f.path, f.size, f.modified, f.digest), None) is None]
+        columns = reads.events.get(key, now.reads.events[key])
+        if files and not set(columns) <= set(source.relation.columns):
+            return True
+        if columns == now.reads.events[key]:
+            sums += [made[key, file] for file in files if (key, file) in made]
+            files = [file for file in files if (key, file) not in made]
+        if files:
+            sums += digester.event_digests(index, files, columns)
+    if any(record.engine != ENGINE for record in left.values()):
+        return True
+    return _differing([_moved(state.event_digests(record), placement) for record in left.values()], sums, placement.alignment.size)
 
 
 def _differing(before: Sequence[pl.DataFrame], now: Sequence[pl.DataFrame], size: int) -> pl.Series:

@@ -7,7 +7,7 @@ such columns have a colon, which no segment's name has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, reaching
@@ -40,6 +40,12 @@ class Scenario:
 
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    def only(self, names: Collection[str]) -> Scenario:
+        """What is needed to say it of these segments alone."""
+        needed = needed_by([self.columns[name] for name in names if name in self.columns], self.conditions)
+        kept = {name: column for name, column in self.columns.items() if name in names}
+        return Scenario({column: condition for column, condition in self.conditions.items() if column in needed}, kept)
 
 
 def former_lists(current: Rules, former: Definitions) -> Scenario:
@@ -87,6 +93,18 @@ def with_former_members(condition: Condition) -> Condition:
 def former_members(segment: str) -> str:
     """What the list of a segment's former members is called."""
     return f"{TOGETHER}{segment}"
+
+
+def needed_by(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[str]:
+    """These segments and those that they refer to, by however many steps."""
+    found: set[str] = set()
+    left = [name for name in names if name in conditions]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += references(conditions[name]) & conditions.keys()
+    return found
 
 
 def lists_named(conditions: Mapping[str, Condition]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -15,11 +15,22 @@ COMPACT_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
+class Merges:
+    """Contacts that go on under another's key: the old one is not in the snapshot any more, the other one is.
+
+    Both frames have `old` and `new`: `keys` has the keys, `positions` (UInt32) the places of those that the order knows.
+    """
+
+    keys: pl.DataFrame
+    positions: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A snapshot's place in the lasting order.
 
     `former_positions` is None while the former order is a prefix of this one; after compaction it has, for every former
-    position, the new one (null where it was dropped).
+    position, the new one (null where it was dropped). `merges` is None where no contact became another.
     """
 
     alignment: Alignment
@@ -27,6 +38,7 @@ class Placement:
     """`integer`, `text` or `uuid`: what a key is, however wide it is stored."""
     former_size: int = 0
     former_positions: pl.Series | None = None
+    merges: Merges | None = None
 
     @property
     def gone(self) -> int:
@@ -38,11 +50,13 @@ def first_placement(keys: pl.Series, kind: str) -> Placement:
     return Placement(Alignment(keys, _all(len(keys))), kind)
 
 
-def place(former_keys: pl.Series, former_present: pl.Series, former_kind: str, keys: pl.Series, kind: str) -> Placement:
+def place(
+    former_keys: pl.Series, former_present: pl.Series, former_kind: str, keys: pl.Series, kind: str, *, compact: bool = True
+) -> Placement:
     """A snapshot's keys in the lasting order: known ones keep their positions, new ones follow in the snapshot's order.
 
-    When more than a quarter of the positions is gone, those that the former snapshot missed too are dropped. Raises
-    SourceError if the key's type changed.
+    When more than a quarter of the positions is gone, those that the former snapshot missed too are dropped; not so
+    without `compact`, while a membership is carried along that may have them still. Raises SourceError if the key's type changed.
     """
     if kind != former_kind:
         raise SourceError([_changed_type(former_kind, kind)])
@@ -51,7 +65,7 @@ def place(former_keys: pl.Series, former_present: pl.Series, former_kind: str, k
         return Placement(Alignment(former_keys, _all(len(keys))), kind, len(former_keys))
     alignment = aligned(former_keys, keys)
     placement = Placement(alignment, kind, len(former_keys))
-    if placement.gone > COMPACT_SHARE * alignment.size:
+    if compact and placement.gone > COMPACT_SHARE * alignment.size:
         return _compacted(placement, former_present)
     return placement
 
@@ -72,14 +86,69 @@ def aligned(former: pl.Series, keys: pl.Series) -> Alignment:
     return Alignment(all_keys, present, found.alias("position"))
 
 
+def placement_of(former_keys: pl.Series, present: Placement) -> Placement:
+    """The present order beside that of a run before the accepted one; its merges hold for that one too."""
+    former, keys = _one_type(former_keys, present.alignment.keys)
+    size = len(former)
+    if size <= len(keys) and former.rename(keys.name).equals(keys.head(size)):
+        return replace(present, former_size=size, former_positions=None)
+    known = pl.DataFrame({"key": keys}).with_row_index("position").drop_nulls("key")
+    found = pl.DataFrame({"key": former}).join(known, on="key", how="left", maintain_order="left")["position"]
+    return replace(present, former_size=size, former_positions=found)
+
+
+def with_merges(placement: Placement, aliases: pl.DataFrame | None) -> Placement:
+    """The placement with those of the `aliases` (keys `old` and `new`, chains followed) that this snapshot merges.
+
+    A pair whose keys are both in the snapshot, or of which neither is, does nothing.
+    """
+    if aliases is None or aliases.is_empty():
+        return placement
+    alignment = placement.alignment
+    pairs = aliases.select(pl.col("old", "new").cast(alignment.keys.dtype, strict=False)).drop_nulls()
+    named = pl.concat([pairs["old"], pairs["new"]]).unique()
+    at = alignment.keys.is_in(named.implode()).fill_null(value=False).arg_true()
+    known = pl.DataFrame({"key": alignment.keys.gather(at), "position": at, "present": alignment.present.gather(at)})
+    olds = known.select(old="key", old_position="position", old_present="present")
+    survivors = known.filter("present").select(new="key", new_position="position")
+    pairs = pairs.join(survivors, on="new", how="inner", maintain_order="left").join(olds, on="old", how="left", maintain_order="left")
+    pairs = pairs.filter(~pl.col("old_present").fill_null(value=False))
+    if pairs.is_empty():
+        return placement
+    positions = pairs.select(old="old_position", new="new_position").drop_nulls()
+    return replace(placement, merges=Merges(pairs.select("old", "new"), positions))
+
+
 def carried(bitmap: pl.Series, placement: Placement) -> pl.Series:
-    """A bitmap over the former order's positions, over this order's."""
+    """A bitmap over the former order's positions, over this order's; whoever was merged hands what was so on to the survivor."""
+    moved = relocated(bitmap, placement)
+    merges = placement.merges
+    if merges is None:
+        return moved
+    old, new = merges.positions["old"], merges.positions["new"]
+    was = moved.gather(old)
+    if not was.any():
+        return moved
+    return moved.clone().scatter(old, False).scatter(new.filter(was), True)
+
+
+def relocated(bitmap: pl.Series, placement: Placement) -> pl.Series:
+    """A bitmap over the former order's positions, over this order's, everybody for themselves."""
     size = placement.alignment.size
     if placement.former_positions is None:
         missing = size - len(bitmap)
         return bitmap if missing <= 0 else pl.concat([bitmap, _all(missing, value=False).alias(bitmap.name)])
     positions = placement.former_positions.filter(bitmap).drop_nulls()
     return _all(size, value=False).scatter(positions, True).alias(bitmap.name)
+
+
+def handed_on(keys: pl.Series, placement: Placement) -> pl.Series:
+    """Former members' keys, each once, with the surviving key in place of one that was merged."""
+    if placement.merges is None:
+        return keys
+    pairs = placement.merges.keys.select(pl.col("old", "new").cast(keys.dtype, strict=False))
+    found = pl.DataFrame({"old": keys}).join(pairs, on="old", how="left", maintain_order="left")
+    return found.select(pl.coalesce("new", "old").unique(maintain_order=True)).to_series().alias(keys.name)
 
 
 def _compacted(placement: Placement, former_present: pl.Series) -> Placement:

@@ -16,31 +16,33 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine import digests as digesting
+from segmentry.engine.changing import Comparison, answered
 from segmentry.engine.columns import key_kind
-from segmentry.engine.comparing import Answers, Question, explained, first_question, question
+from segmentry.engine.comparing import Answers, first_question
 from segmentry.engine.diff import changes_frame, first_entries
+from segmentry.engine.digests import Kept
 from segmentry.engine.evaluation import Counters, Evaluation
-from segmentry.engine.former import FormerRun
+from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
-from segmentry.engine.otherwise import Scenario
 from segmentry.engine.plan import Plan, make_plan
-from segmentry.engine.positions import Placement, aligned, carried, first_placement, place
+from segmentry.engine.positions import Placement, first_placement, place, relocated, with_merges
 from segmentry.engine.prepared import Prepared, columns_used, prepare
+from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.sources import files_of, schema_changes, snapshot_to_json, verify_unchanged
 from segmentry.engine.state import RunRecord, State, Status
-from segmentry.engine.state.commit import EventFileDraft, FileRef, RunDraft
+from segmentry.engine.state.activated import FileRef
+from segmentry.engine.state.commit import EventFileDraft, RunDraft
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import LIST_COLUMN
 from segmentry.engine.state.state import wall_clock
-from segmentry.engine.storing import Stored, changes_of, returned_moves, store_contacts, store_members
+from segmentry.engine.storing import Chunks, Compared, compare_members, store_contacts, store_members
 from segmentry.errors import ClockError, NoState, SourceChanged, SourceError
 from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.ground import Clock
-from segmentry.rules.nodes import Condition
 
 Clocked = Callable[[], datetime]
 
@@ -81,15 +83,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a run keeps for the next one to be compared with: row digests (a former file's id where they still hold), events' digests."""
-
-    reads: digesting.Reads
-    rows: pl.Series | int | None
-    events: digesting.EventDigests
-
-
-@dataclass(frozen=True)
 class _Computed:
     """A run ready to be committed, and what its report tells of."""
 
@@ -100,6 +93,8 @@ class _Computed:
     stored_changes: pl.DataFrame
     firsts: tuple[str, ...]
     changes: Callable[[], pl.DataFrame]
+    renames: Mapping[str, str]
+    """Former names of segments, and the name each has from this run on."""
 
 
 def recompute(
@@ -137,7 +132,7 @@ def recompute(
             )
         settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
         place = Place(state, lease, throwaway)
-        former = None if accepted is None else FormerRun(state, accepted)
+        former = None if accepted is None else former_run(state, accepted, renames_of(workspace, state.segments()))
         try:
             return _Run(workspace, settings, place, former).compute()
         except SourceChanged:
@@ -231,27 +226,29 @@ class _Run:
         return found
 
     def _computed(self, prepared: Prepared, evaluation: Evaluation) -> _Computed:
-        watch, compared = self.settings.watch, None if self.historical else self.former
+        watch, comparison = self.settings.watch, self._comparison(prepared)
         with watch.stage("evaluate"):
-            asked = self._question(prepared, compared)
+            asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
             plan = make_plan(asked.conditions, prepared.snapshot, prepared.clock)
             evaluation.prepare(plan)
             placement = self._placed(prepared, evaluation.keys())
             evaluation.align(placement.alignment)
-            answers = self._answered(asked, evaluation.memberships(plan, asked.lists), placement)
+            answers = answered(asked, evaluation.memberships(plan, asked.lists), placement, self._evaluation)
         with watch.stage("digest"):
             kept = None if self.historical else self._digested(prepared, evaluation, plan, placement)
         with watch.stage("compare"):
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists)]
-            stored = store_members(self.place.state, self.staging, self.number, answers.memberships, names, self.former, placement)
-            changes, firsts = self._changes(prepared, evaluation, answers, stored, kept, placement)
+            compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
+            changes, firsts = self._changes(prepared, evaluation, comparison, answers, compared, kept, placement)
+            stored = store_members(self.staging, self.number, compared)
         with watch.stage("write"):
             return self._written(prepared, evaluation, answers, plan, stored, kept, changes, firsts, placement)
 
-    def _question(self, prepared: Prepared, compared: FormerRun | None) -> Question:
-        if compared is None:
-            return first_question(prepared.rules, prepared.lists)
-        return question(self.workspace, prepared.rules, prepared.lists, compared, prepared.schema, prepared.clock)
+    def _comparison(self, prepared: Prepared) -> Comparison | None:
+        """The accepted runs that this one is compared with; None for a first run and a historical one."""
+        if self.former is None or self.historical:
+            return None
+        return Comparison(self.workspace, prepared, self.former, self._evaluation)
 
     def _placed(self, prepared: Prepared, keys: pl.Series) -> Placement:
         contacts = prepared.snapshot.contacts
@@ -259,30 +256,15 @@ class _Run:
         if self.former is None:
             return first_placement(keys, kind)
         order = self.former.order
-        return place(order.keys, order.present, order.record.kind, keys, kind)
-
-    def _answered(self, asked: Question, memberships: Memberships, placement: Placement) -> Answers:
-        """The plan's answers, and those of former definitions that need an evaluation of their own."""
-        if asked.apart is None:
-            return Answers(asked, memberships, {})
-        apart = asked.apart
-        plan = make_plan(apart.conditions, apart.snapshot, apart.clock)
-        try:
-            with self._evaluation(apart.snapshot, apart.clock) as evaluation:
-                evaluation.prepare(plan)
-                evaluation.align(aligned(placement.alignment.keys, evaluation.keys()))
-                found = evaluation.memberships(plan, apart.lists)
-        except SourceError:
-            everybody = frozenset(asked.by_definitions.columns)
-            return Answers(replace(asked, can_not_run=everybody, by_definitions=Scenario(), by_both=Scenario()), memberships, {})
-        return Answers(asked, memberships, {name: found.column(name).head(placement.alignment.size) for name in found.names})
+        placement = place(order.keys, order.present, order.record.kind, keys, kind, compact=self.former.settled)
+        return with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
 
     def _digested(self, prepared: Prepared, evaluation: Evaluation, plan: Plan, placement: Placement) -> Kept:
         """The digests that the next run is compared by; those of files that did not change are the former run's."""
         snapshot, former = prepared.snapshot, self.former
         own = make_plan(prepared.rules.whole(), snapshot, prepared.clock) if former is not None else plan
         reads = digesting.reads_of(snapshot, own.columns_read())
-        files, before = (former.event_files, carried(former.order.present, placement)) if former is not None else ((), None)
+        files, before = (former.event_files, relocated(former.order.present, placement)) if former is not None else ((), None)
         new = pl.Series(dtype=pl.UInt32()) if before is None else (placement.alignment.present & ~before).arg_true()
         events = digesting.digest_events(evaluation, snapshot, reads, files, new)
         if not reads.contacts:
@@ -302,54 +284,20 @@ class _Run:
         )
 
     def _changes(
-        self, prepared: Prepared, evaluation: Evaluation, answers: Answers, stored: Stored, kept: Kept | None, placement: Placement
+        self,
+        prepared: Prepared,
+        evaluation: Evaluation,
+        comparison: Comparison | None,
+        answers: Answers,
+        compared: Compared,
+        kept: Kept | None,
+        placement: Placement,
     ) -> tuple[pl.DataFrame, tuple[str, ...]]:
         """Who changed and why since the former run, and the segments that are computed for the first time."""
-        keys = placement.alignment.keys
-        nothing = changes_frame([], keys.dtype)
-        if self.historical:
-            return nothing, ()
-        if self.former is None or kept is None:
-            return nothing, tuple(sorted(prepared.rules.conditions))
-        former = self.former
-        firsts = tuple(sorted(name for name in prepared.rules.conditions if name not in former.segments))
-        returned = former.returned(prepared.rules.conditions)
-        gone: dict[str, pl.Series] = {}
-        moved = [stored.moves]
-        for name in returned:
-            frame, gone[name] = returned_moves(former, name, answers.memberships.column(name), placement)
-            moved.append(frame)
-        moves = pl.concat(moved)
-        if keys.has_nulls():
-            moves = moves.filter(keys.gather(moves["position"]).is_not_null())
-
-        def differs(positions: pl.Series) -> pl.Series:
-            return self._differs(prepared, evaluation, former, kept, placement, positions)
-
-        def ask(conditions: Mapping[str, Condition], lists: Mapping[str, pl.Series]) -> Memberships:
-            return evaluation.memberships(make_plan(conditions, prepared.snapshot, prepared.clock), lists)
-
-        decided = explained(moves, answers, former, placement, returned, differs, ask)
-        return changes_of(decided, keys, gone), firsts
-
-    def _differs(
-        self, prepared: Prepared, evaluation: Evaluation, former: FormerRun, kept: Kept, placement: Placement, positions: pl.Series
-    ) -> pl.Series:
-        """Whether these contacts' rows, or their events, differ from the former run's."""
-        snapshot = prepared.snapshot
-        rows = digesting.contacts_differ(
-            former.snapshot.contacts,
-            former.reads,
-            self.place.state.digests(former.record.id),
-            snapshot.contacts,
-            evaluation,
-            placement,
-        )
-        events = digesting.events_differ(self.place.state, snapshot, kept.events, kept.reads, former.reads, evaluation, placement)
-        found = pl.repeat(False, len(positions), dtype=pl.Boolean(), eager=True)
-        for differing in (rows, events):
-            found = found | (differing.gather(positions) if isinstance(differing, pl.Series) else differing)
-        return found
+        if comparison is not None and kept is not None:
+            return comparison.changes(evaluation, answers, compared.moves, kept, placement), comparison.firsts
+        nothing = changes_frame([], placement.alignment.keys.dtype)
+        return nothing, () if self.historical else tuple(sorted(prepared.rules.conditions))
 
     def _written(
         self,
@@ -357,7 +305,7 @@ class _Run:
         evaluation: Evaluation,
         answers: Answers,
         plan: Plan,
-        stored: Stored,
+        stored: Chunks,
         kept: Kept | None,
         changes: pl.DataFrame,
         firsts: tuple[str, ...],
@@ -375,7 +323,7 @@ class _Run:
             started=self.settings.now,
             committed=self.settings.now,
             contacts=contacts,
-            members=stored.chunks,
+            members=stored,
             changes_file=self.staging.write(f"runs/{self.number}/changes.parquet", "changes", changes),
             digests_file=digests_file,
             event_files=event_files,
@@ -389,7 +337,8 @@ class _Run:
             segments=figures(sizes, changes, firsts),
         )
         all_changes = _all_changes(changes, answers.memberships, placement, firsts)
-        return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes)
+        renames = {} if self.former is None or self.historical else dict(self.former.renames)
+        return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes, renames)
 
     def _write_digests(self, kept: Kept | None, order: int, placement: Placement) -> tuple[FileRef | None, list[EventFileDraft]]:
         if kept is None:
@@ -462,5 +411,7 @@ def _record(draft: RunDraft) -> RunRecord:
         report=draft.report,
         erased=0,
         segments=draft.segments,
+        skipped_file=None,
+        decision=None,
         detail={"snapshot": draft.snapshot, "definitions": draft.definitions}.__getitem__,
     )

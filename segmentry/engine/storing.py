@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from segmentry.engine.diff import MOVES, changes_frame, moves, resized
-from segmentry.engine.former import FormerRun
+from segmentry.engine.former import HELD_COLUMN, FormerRun
 from segmentry.engine.membership import CHUNK_ROWS, Memberships, chunk_bounds
-from segmentry.engine.positions import Placement, carried
+from segmentry.engine.positions import Placement, carried, handed_on
 from segmentry.engine.state import State, reading
-from segmentry.engine.state.commit import ContactsDraft, FileRef, next_contacts
+from segmentry.engine.state.activated import FileRef
+from segmentry.engine.state.commit import ContactsDraft, next_contacts
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.records import LIST_COLUMN
 
@@ -20,11 +21,14 @@ Chunks = tuple[tuple[tuple[FileRef, tuple[str, ...]], ...], ...]
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Memberships as written: which file has which columns, chunk by chunk; and who moved since the former run."""
+class Compared:
+    """A run's columns beside the former run's: who moved, and per chunk the files that may stand for columns that are as they were."""
 
-    chunks: Chunks
+    memberships: Memberships
+    names: tuple[str, ...]
     moves: pl.DataFrame
+    same: tuple[Mapping[str, int], ...]
+    former: FormerChunks
 
 
 def store_contacts(
@@ -54,38 +58,58 @@ def store_contacts(
     return number, ContactsDraft(lineage, key, placement.kind, alignment.size, placement.gone, tuple(key_files), present)
 
 
-def store_members(
-    state: State, staging: Staging, run: int, memberships: Memberships, names: Sequence[str], former: FormerRun | None, placement: Placement
-) -> Stored:
-    """Writes the columns `names`, chunk by chunk; where a chunk of a column did not change, the former run's file stands for it."""
-    chunks: list[tuple[tuple[FileRef, tuple[str, ...]], ...]] = []
+def compare_members(
+    state: State, memberships: Memberships, names: Sequence[str], former: FormerRun | None, placement: Placement
+) -> Compared:
+    """The columns `names` beside the former run's accepted ones, chunk by chunk. What is in no column there has not moved."""
+    source = FormerChunks(state, former, placement, sorted(names))
     moved: list[pl.DataFrame] = []
-    source = _FormerChunks(state, former, placement, sorted(set(names) & (former.columns if former is not None else set())))
+    same: list[Mapping[str, int]] = []
     for index, chunk in enumerate(memberships.chunks):
-        start = index * CHUNK_ROWS
         before, homes = source.read(index, chunk.height)
-        kept: dict[FileRef, list[str]] = {}
-        written: list[str] = []
-        for name in sorted(names):
-            current = chunk[name]
-            if name in before.columns:
-                then = before[name]
-                if name in homes and len(then) == len(current) and then.equals(current):
-                    kept.setdefault(homes[name], []).append(name)
-                    continue
-                if not name.startswith(LIST_COLUMN):
-                    moved.append(moves(name, resized(then, len(current)), current, start))
-            written.append(name)
-        if written:
-            kept[staging.write(f"runs/{run}/members-{index}.parquet", "members", chunk.select(written))] = written
-        chunks.append(tuple((ref, tuple(columns)) for ref, columns in kept.items()))
+        unchanged: dict[str, int] = {}
+        for then in before.get_columns():
+            name, current = then.name, chunk[then.name]
+            if name in homes and then.equals(current):
+                unchanged[name] = homes[name]
+            elif not name.startswith(LIST_COLUMN):
+                moved.append(moves(name, then, current, index * CHUNK_ROWS))
+        same.append(unchanged)
     found = [frame for frame in moved if frame.height]
-    return Stored(tuple(chunks), pl.concat(found).sort("segment", "position") if found else pl.DataFrame(schema=MOVES))
+    everyone = pl.concat(found).sort("segment", "position") if found else pl.DataFrame(schema=MOVES)
+    return Compared(memberships, tuple(sorted(names)), everyone, tuple(same), source)
+
+
+def store_members(staging: Staging, run: int, compared: Compared, held: Collection[str] = frozenset()) -> Chunks:
+    """Writes the columns, chunk by chunk; where a chunk of a column did not change, the former run's file stands for it.
+
+    Of a segment that is `held`, the accepted membership goes on under its name, if it has one, and the computed one beside it.
+    """
+    chunks: list[tuple[tuple[FileRef, tuple[str, ...]], ...]] = []
+    source = compared.former
+    for index, chunk in enumerate(compared.memberships.chunks):
+        homes = dict(compared.same[index])
+        columns = [chunk[name] for name in compared.names if name not in held]
+        if held:
+            accepted, accepted_homes = source.read(index, chunk.height, sorted(held))
+            computed = [chunk[name].alias(HELD_COLUMN + name) for name in sorted(held)]
+            homes = {name: home for name, home in homes.items() if name not in held} | accepted_homes | source.standing(index, computed)
+            columns = [*columns, *accepted.get_columns(), *computed]
+        kept: dict[FileRef, list[str]] = {}
+        written = sorted((column for column in columns if column.name not in homes), key=lambda column: column.name)
+        for column in sorted(columns, key=lambda column: column.name):
+            if column.name in homes:
+                kept.setdefault(homes[column.name], []).append(column.name)
+        if written:
+            path = staging.write(f"runs/{run}/members-{index}.parquet", "members", pl.DataFrame(written))
+            kept[path] = [column.name for column in written]
+        chunks.append(tuple((ref, tuple(names)) for ref, names in kept.items()))
+    return tuple(chunks)
 
 
 def returned_moves(former: FormerRun, segment: str, current: pl.Series, placement: Placement) -> tuple[pl.DataFrame, pl.Series]:
     """Who moved in a segment that was gone for a while, since its last accepted membership; and former members whose position is gone."""
-    members = former.last_members(segment)
+    members = handed_on(former.last_members(segment), placement)
     keys = placement.alignment.keys
     known = keys.cast(members.dtype, strict=False) if keys.dtype != members.dtype else keys
     was_in = known.is_in(members.implode()) & known.is_not_null()
@@ -115,31 +139,80 @@ def changes_of(decided: pl.DataFrame, keys: pl.Series, gone: Mapping[str, pl.Ser
     return changes_frame([pl.concat([frame, *exits]).sort("segment", "contact")], keys.dtype)
 
 
-class _FormerChunks:
-    """The former run's columns, chunk by chunk of the present order."""
+class FormerChunks:
+    """The former run's columns of these names, as far as it has them, chunk by chunk of the present order."""
 
-    def __init__(self, state: State, former: FormerRun | None, placement: Placement, names: list[str]) -> None:
-        self.state, self.former, self.names = state, former, names
+    def __init__(self, state: State, former: FormerRun | None, placement: Placement, names: Sequence[str]) -> None:
+        self.state, self.former, self.placement = state, former, placement
+        self.names = [name for name in names if former is not None and name in former.columns]
         self.moved: pl.DataFrame | None = None
         self.where: dict[int, str] = {}
-        if former is None or not names:
-            self.names = []
-        elif placement.former_positions is not None:
-            self.moved = pl.DataFrame([carried(column, placement) for column in state.columns(names, former.record.id).get_columns()])
-        else:
-            with state.catalog.reading() as connection:
-                self.where = reading.paths(connection, (number for chunk in former.record.members for number, _ in chunk))
+        self.handed_on: dict[str, pl.DataFrame] = {}
+        if former is None:
+            return
+        if placement.former_positions is not None:
+            if self.names:
+                self.moved = pl.DataFrame([carried(column, placement) for column in former.read(self.names).get_columns()])
+            return
+        with state.catalog.reading() as connection:
+            self.where = reading.paths(connection, (number for chunk in former.record.members for number, _ in chunk))
+        if placement.merges is not None and self.names:
+            self.handed_on = self._merged(placement.merges.positions.sort("old"))
 
-    def read(self, index: int, height: int) -> tuple[pl.DataFrame, dict[str, int]]:
-        """A chunk of the former columns, and which file each is in (empty after a compaction: nothing can stand then)."""
-        if self.moved is not None:
-            return self.moved.slice(index * CHUNK_ROWS, height), {}
-        if self.former is None or not self.names:
+    def read(self, index: int, height: int, names: Sequence[str] | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
+        """A chunk of the former columns over the present positions, and the files that hold it just so (none after a compaction)."""
+        wanted = [name for name in self.names if names is None or name in names]
+        if not wanted or self.former is None:
             return pl.DataFrame(), {}
-        if index >= len(self.former.record.members):
-            nobody = pl.repeat(False, height, dtype=pl.Boolean(), eager=True)
-            return pl.DataFrame(dict.fromkeys(self.names, nobody)), {}
-        chunk = self.former.record.members[index]
-        return reading.chunk_columns(self.state.folder, chunk, self.where, self.names), {
-            name: number for number, columns in chunk for name in columns
+        if self.moved is not None:
+            return self.moved.select(wanted).slice(index * CHUNK_ROWS, height), {}
+        found, homes = self._stored(index, wanted)
+        columns = []
+        for column in found.get_columns():
+            bitmap = self._with_merges(resized(column, height), index * CHUNK_ROWS)
+            if bitmap is not column:
+                homes.pop(column.name, None)
+            columns.append(bitmap)
+        return pl.DataFrame(columns), homes
+
+    def standing(self, index: int, columns: Sequence[pl.Series]) -> dict[str, int]:
+        """The files that hold a chunk of these columns just as it is now."""
+        if self.former is None or self.placement.former_positions is not None:
+            return {}
+        found, homes = self._stored(index, [column.name for column in columns if column.name in self.former.columns])
+        return {
+            column.name: homes[column.name]
+            for column in columns
+            if column.name in homes and len(found) == len(column) and found[column.name].equals(column)
         }
+
+    def _stored(self, index: int, names: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+        """A chunk of columns as it is in the files; and those files, where the columns are called in them as they are now."""
+        assert self.former is not None
+        if index >= len(self.former.record.members) or not names:
+            return pl.DataFrame({name: pl.Series([], dtype=pl.Boolean()) for name in names}), {}
+        chunk = self.former.record.members[index]
+        stored = {self.former.stored(name): name for name in names}
+        found = reading.chunk_columns(self.state.folder, chunk, self.where, list(stored)).rename(stored)
+        return found, {column: number for number, columns in chunk for column in columns if stored.get(column) == column}
+
+    def _merged(self, pairs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        """For each column the merges of contacts that were in it."""
+        parts = [
+            self._stored(int(number), self.names)[0][(part["old"] - number * CHUNK_ROWS).to_list()]
+            for (number,), part in pairs.group_by(pl.col("old") // CHUNK_ROWS, maintain_order=True)
+        ]
+        if not parts:
+            return {}
+        were_in = pl.concat(parts)
+        return {column.name: pairs.filter(column) for column in were_in.get_columns() if column.any()}
+
+    def _with_merges(self, bitmap: pl.Series, start: int) -> pl.Series:
+        """The bitmap of a chunk that begins at `start`, itself where no merge touches it."""
+        pairs = self.handed_on.get(bitmap.name)
+        if pairs is None:
+            return bitmap
+        old, new = ((places - start).filter(places.is_between(start, start + len(bitmap), "left")) for places in pairs.get_columns())
+        if not len(old) and not len(new):
+            return bitmap
+        return bitmap.clone().scatter(old, False).scatter(new, True)
