@@ -7,9 +7,10 @@ A package brings a type by an entry point of the group `segmentry.destinations`,
         @classmethod
         def open(cls, name, settings, context) -> segmentry.engine.connectors.destination.Destination
 
-A `Settings` with a true `needs_address` says that contacts without an e-mail address can't be told of, one with a number `per_minute` how
-many rows a minute the destination takes. `settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. A
-`type` that is built in can't be brought by a package.
+`settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. What
+may stand in a destination of any type (`account`, `renamed_from`) is not in it. A `Settings` with a true `needs_address` says
+that contacts without an e-mail address can't be told of, one with a number `per_minute` how many rows a minute the
+destination takes. A `type` that is built in can't be brought by a package.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from segmentry.engine.connectors.destination import Destination
-from segmentry.engine.connectors.settings import VARIABLE, FilesSettings, MemorySettings, WebhookSettings
+from segmentry.engine.connectors.settings import OF_EVERY_TYPE, VARIABLE, FilesSettings, MemorySettings, WebhookSettings
 from segmentry.errors import DestinationError
 from segmentry.rules.suggest import did_you_mean
 
@@ -68,7 +69,7 @@ def settings_model(type: str) -> type[BaseModel] | None:
 def needs_address(settings: Mapping[str, Any]) -> bool:
     """Whether a destination can't be told of contacts without an address, as its `Settings` say by an attribute of that name."""
     model = settings_model(str(settings.get("type")))
-    return bool(model is not None and getattr(model.model_validate(dict(settings)), "needs_address", False))
+    return bool(model is not None and getattr(model.model_validate(_own(settings)), "needs_address", False))
 
 
 def open_destination(name: str, settings: Mapping[str, Any], context: Context) -> Destination:
@@ -82,12 +83,17 @@ def open_destination(name: str, settings: Mapping[str, Any], context: Context) -
         hint = did_you_mean(type, type_names()) or f"there are {', '.join(type_names())}"
         raise DestinationError(f"destination `{name}`: there is no type `{type}`; {hint}")
     try:
-        checked = model.model_validate(dict(settings))
+        checked = model.model_validate(_own(settings))
     except ValidationError as error:
         raise DestinationError(f"destination `{name}`: {_problems(error)}") from None
     resolved = checked.model_copy(update={key: _resolved(value, name, context) for key, value in checked if key != "type"})
     opened: Destination = _class_of(type).open(name, resolved, context)
     return opened
+
+
+def _own(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is the type's own to read."""
+    return {key: value for key, value in settings.items() if key not in OF_EVERY_TYPE}
 
 
 def _class_of(type: str) -> Any:

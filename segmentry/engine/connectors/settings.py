@@ -12,6 +12,9 @@ from segmentry.engine.config_values import Filled, Matching, Model
 VARIABLE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
 """`${NAME}`, which stands for a variable of the environment."""
 
+OF_EVERY_TYPE = ("account", "renamed_from")
+"""Keys that may stand in every destination, which are no type's own."""
+
 
 class _Settings(Model):
     # a refused value may be a secret that somebody wrote into the file

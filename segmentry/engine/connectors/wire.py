@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -70,6 +71,12 @@ _UNLOGGED = _Unlogged()
 _LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11")
 
 
+@cache
+def _public_trust() -> ssl.SSLContext:
+    """Whom everybody trusts, or whom SSL_CERT_FILE or SSL_CERT_DIR say; read once, as it takes a while."""
+    return httpx.create_ssl_context()
+
+
 class Wire:
     """A way to one receiver, used from several threads at once."""
 
@@ -77,7 +84,7 @@ class Wire:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_UNLOGGED)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._transport = _Transport(limits, _Backend(names, None if allow_private else is_public), trust or httpx.create_ssl_context())
+        self._transport = _Transport(limits, _Backend(names, None if allow_private else is_public), trust or _public_trust())
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Sends, and hears the answer out; all within `timeout` seconds. Raises NotReachedError, UnclearError, PrivateAddressError."""
