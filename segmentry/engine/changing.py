@@ -20,7 +20,7 @@ from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.otherwise import Scenario
 from segmentry.engine.plan import make_plan
-from segmentry.engine.positions import Placement, aligned, placement_of
+from segmentry.engine.positions import Placement, aligned, placement_of, survivors
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.storing import changes_of, returned_moves
@@ -122,7 +122,7 @@ class Comparison:
         else:
             events = digesting.events_differ_since(state, snapshot, former.event_files, former.reads, kept, evaluation, placement)
         found = pl.repeat(False, len(positions), dtype=pl.Boolean(), eager=True)
-        for differing in (rows, events):
+        for differing in (rows, events, survivors(former.order.present, placement)):
             found = found | (differing.gather(positions) if isinstance(differing, pl.Series) else differing)
         return found
 

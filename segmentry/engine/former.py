@@ -16,10 +16,10 @@ from segmentry.engine.definitions import Definitions
 from segmentry.engine.digests import Reads
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.positions import Placement, carried
-from segmentry.engine.renaming import followed, renamed, renamed_definitions
+from segmentry.engine.renaming import renamed, renamed_definitions
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.state import Order, RunRecord, SegmentRecord, State
-from segmentry.engine.state.naming import renames_since
+from segmentry.engine.state.naming import followed, renames_since
 from segmentry.engine.state.records import LIST_COLUMN, EventFileRecord
 from segmentry.engine.state.state import held_columns
 

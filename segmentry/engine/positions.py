@@ -142,6 +142,15 @@ def relocated(bitmap: pl.Series, placement: Placement) -> pl.Series:
     return _all(size, value=False).scatter(positions, True).alias(bitmap.name)
 
 
+def survivors(former_present: pl.Series, placement: Placement) -> pl.Series | bool:
+    """Into whom contacts of the former snapshot have been merged: Boolean per position, or one answer for all."""
+    merges = placement.merges
+    if merges is None:
+        return False
+    there = relocated(former_present, placement).gather(merges.positions["old"])
+    return _all(placement.alignment.size, value=False).scatter(merges.positions["new"].filter(there), True)
+
+
 def handed_on(keys: pl.Series, placement: Placement) -> pl.Series:
     """Former members' keys, each once, with the surviving key in place of one that was merged."""
     if placement.merges is None:

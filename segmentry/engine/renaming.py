@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TypeVar
 
@@ -31,15 +31,6 @@ def renames_of(workspace: LoadedWorkspace, known: Mapping[str, SegmentRecord]) -
         old = next(former, None)
         if old is not None:
             found[old] = name
-    return found
-
-
-def followed(steps: Iterable[tuple[str, str]], renames: Mapping[str, str]) -> dict[str, str]:
-    """Former names and today's, from renames in the order they came, `renames` being the newest of them."""
-    found: dict[str, str] = {}
-    for old, new in [*steps, *renames.items()]:
-        found = {first: new if last == old else last for first, last in found.items()}
-        found.setdefault(old, new)
     return found
 
 

@@ -5,7 +5,7 @@ Before the commit nothing has happened; after it everything has. A process kille
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,10 +33,11 @@ from segmentry.engine.report import Progress, Stopwatch, figures, segment_report
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.sources import files_of, schema_changes, snapshot_to_json, verify_unchanged
 from segmentry.engine.state import RunRecord, State, Status
-from segmentry.engine.state.activated import FileRef
+from segmentry.engine.state.activated import ActivationDraft, FileRef
 from segmentry.engine.state.commit import EventFileDraft, RunDraft
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
+from segmentry.engine.state.naming import SEGMENT
 from segmentry.engine.state.records import LIST_COLUMN
 from segmentry.engine.state.state import wall_clock
 from segmentry.engine.storing import Chunks, Compared, compare_members, store_contacts, store_members
@@ -93,8 +94,6 @@ class _Computed:
     stored_changes: pl.DataFrame
     firsts: tuple[str, ...]
     changes: Callable[[], pl.DataFrame]
-    renames: Mapping[str, str]
-    """Former names of segments, and the name each has from this run on."""
 
 
 def recompute(
@@ -316,6 +315,7 @@ class _Run:
         sizes = {name: size for name, size in answers.memberships.counts().items() if name in prepared.rules.conditions}
         order, contacts = store_contacts(state, self.staging, placement, key, self.former, accepted=not self.historical)
         digests_file, event_files = self._write_digests(kept, order, placement)
+        renames = self.former.renames if self.former is not None and not self.historical else {}
         draft = RunDraft(
             id=self.number,
             status=Status.HISTORICAL if self.historical else Status.ACCEPTED,
@@ -335,10 +335,10 @@ class _Run:
             },
             report={},
             segments=figures(sizes, changes, firsts),
+            activation=ActivationDraft(renames=[(SEGMENT, old, new) for old, new in sorted(renames.items())]),
         )
         all_changes = _all_changes(changes, answers.memberships, placement, firsts)
-        renames = {} if self.former is None or self.historical else dict(self.former.renames)
-        return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes, renames)
+        return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes)
 
     def _write_digests(self, kept: Kept | None, order: int, placement: Placement) -> tuple[FileRef | None, list[EventFileDraft]]:
         if kept is None:

@@ -12,7 +12,9 @@ from sqlalchemy import Connection, delete, select, update
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state import reading
 from segmentry.engine.state.catalog import Catalog
+from segmentry.engine.state.holds import holds
 from segmentry.engine.state.lease import Lease
+from segmentry.engine.state.naming import followed_back, renames_since
 from segmentry.engine.state.records import ChunkFiles, RunRecord, SegmentRecord
 from segmentry.engine.state.schema import CONTACTS, FILES, RUNS
 
@@ -30,23 +32,34 @@ def unlist_old(catalog: Catalog, lease: Lease, before: datetime) -> Removed:
     """Unlists the memberships of runs committed before an instant, in one transaction."""
     with catalog.writing() as connection:
         lease.check(connection)
-        newest = reading.accepted_run(catalog, connection)
         segments = reading.segment_records(connection)
+        whole = _whole(catalog, connection, segments)
         old = [
             record
             for record in reading.run_records(catalog, connection)
-            if record.complete and record.committed < before and (newest is None or record.id != newest.id)
+            if record.complete and record.committed < before and record.id not in whole
         ]
         for record in old:
-            kept = _reduced(record.members, _needed(record, segments))
+            names = followed_back(renames_since(connection, record.id))
+            kept = _reduced(record.members, _needed(record, segments, names))
             connection.execute(update(RUNS).where(RUNS.c.id == record.id).values(complete=False, members=dumps(kept)))
         return _unlist_unused(connection, len(old))
 
 
-def _needed(record: RunRecord, segments: Mapping[str, SegmentRecord]) -> set[str]:
-    """The columns of an old run that stay: entries of a first computation are read off them, and a retired segment may come back."""
+def _whole(catalog: Catalog, connection: Connection, segments: Mapping[str, SegmentRecord]) -> set[int]:
+    """The runs that nothing goes of: the newest accepted one, those that living segments are compared with, those of open holds."""
+    newest = reading.accepted_run(catalog, connection)
+    accepted = {segment.accepted_run for segment in segments.values() if segment.retired_run is None}
+    return accepted | {hold.run for hold in holds(connection)} | ({newest.id} if newest is not None else set())
+
+
+def _needed(record: RunRecord, segments: Mapping[str, SegmentRecord], names: Mapping[str, str]) -> set[str]:
+    """The columns of an old run that stay: entries of a first computation are read off them, and a retired segment may come back.
+
+    `names` has what segments were called in that run, where it was something else.
+    """
     firsts = {name for name, figures in record.segments.items() if figures.first and record.accepted}
-    return firsts | {name for name, segment in segments.items() if segment.accepted_run == record.id}
+    return firsts | {names.get(name, name) for name, segment in segments.items() if segment.accepted_run == record.id}
 
 
 def _reduced(members: tuple[ChunkFiles, ...], needed: Collection[str]) -> list[list[list[object]]]:
