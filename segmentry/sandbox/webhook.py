@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()):
             self.close_connection = True
             return self.answer(411, "how long is it?")
-        if int(length[:12]) > LARGEST:
+        if len(length) > 12 or int(length) > LARGEST:
             self.close_connection = True
             return self.answer(413, "too large")
         body = self.rfile.read(int(length))

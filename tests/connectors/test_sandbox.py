@@ -127,6 +127,13 @@ def test_what_has_no_length_is_not_waited_for(post: Post) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 411")
 
 
+@pytest.mark.parametrize(("length", "status"), [("9" * 11, "413"), ("9" * 5000, "413"), ("-1", "411"), ("ten", "411")])
+def test_lengths_that_nobody_means_are_refused(post: Post, length: str, status: str) -> None:
+    with socket.create_connection(("127.0.0.1", post.sandbox.port), timeout=10) as connection:
+        connection.sendall(f"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        assert connection.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+
+
 def test_a_sender_that_goes_away_in_the_middle_is_forgotten(post: Post) -> None:
     with socket.create_connection(("127.0.0.1", post.sandbox.port), timeout=10) as connection:
         connection.sendall(b"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")

@@ -9,16 +9,15 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from segmentry.engine.connectors.destination import DestinationStopped, Verdict
-from segmentry.engine.connectors.webhook import ATTEMPTS
+from segmentry.engine.connectors import wire
+from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
+from segmentry.engine.connectors.webhook import ATTEMPTS, PARALLEL
 from segmentry.engine.connectors.wire import ANSWER_BYTES
 from segmentry.sandbox.webhook import WebhookSandbox
 from tests.connectors.conftest import Post, another_secret, batch, minutes, nothing, utc_now
@@ -371,39 +370,66 @@ def test_the_first_of_two_addresses_being_dead_the_second_is_told(post: Post) ->
     assert request.headers["host"] == f"crm.example:{post.sandbox.port}"
 
 
+def test_failures_take_no_connection_s_place(post: Post) -> None:
+    destination = post.open()
+    for kind in ("reset", "close", "garbage", "truncated", "endless") * 3:
+        post.meets(kind)
+        destination.send(batch("a"), nothing)
+    unreached = post.open(url="https://crm.example/", allow_private=False, names=lambda host, port: ["127.0.0.1"])
+    for _ in range(3 * PARALLEL):
+        with pytest.raises(DestinationStopped, match="private"):
+            unreached.send(batch("a"), nothing)
+    assert destination.send(batch("b"), nothing)[0].verdict is Verdict.SENT
+
+
 def test_a_receiver_that_speaks_no_tls_is_for_later(post: Post) -> None:
     answer = post.send("a", url=post.sandbox.url.replace("http:", "https:"))
     assert (answer.verdict, answer.maybe, answer.reason) == (Verdict.LATER, False, "the receiver does not speak TLS as it should")
 
 
-@contextmanager
-def tls_server(folder: Path, name: str) -> Iterator[tuple[int, list[str]]]:
-    """A server with a certificate that nobody vouches for: its port, and the names that it was asked for."""
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    subprocess.run([*made, "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trust.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+@pytest.fixture
+def tls(post: Post, tmp_path: Path) -> Iterator[list[str]]:
+    """The receiver speaks TLS, with a certificate of its own for `crm.example`. Gives the names that it was asked for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ours", "-addext", "subjectAltName=DNS:crm.example"]
+    subprocess.run([*made, "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
+    speaks = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    speaks.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     asked: list[str] = []
-    trust.sni_callback = lambda _socket, server, _context: asked.append(server or "")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            connection, _ = listening.accept()
-            with connection, suppress(OSError):
-                trust.wrap_socket(connection, server_side=True).close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listening.getsockname()[1], asked
-        thread.join()
+    speaks.sni_callback = lambda _socket, name, _context: asked.append(name or "")
+    server = vars(post.sandbox)["_server"]
+    server.handle_error = lambda *_: None  # a handshake that fails is what is wanted
+    server.socket = speaks.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    wire._public_trust.cache_clear()
+    yield asked
+    wire._public_trust.cache_clear()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-def test_a_certificate_nobody_vouches_for_is_for_later_and_the_name_was_asked_for(post: Post, tmp_path: Path) -> None:
-    with tls_server(tmp_path, "crm.example") as (port, asked):
-        answer = post.send("a", url=f"https://crm.example:{port}/hook", names=lambda host, _: ["127.0.0.1"])
+def over_tls(post: Post, host: str) -> Answer:
+    return post.send("a", url=f"https://{host}:{post.sandbox.port}/hook", names=lambda host, port: ["127.0.0.1"])
+
+
+def test_a_certificate_nobody_vouches_for_is_for_later(post: Post, tls: list[str]) -> None:
+    answer = over_tls(post, "crm.example")
     assert (answer.verdict, answer.maybe, answer.reason) == (Verdict.LATER, False, "the receiver's certificate can't be verified")
-    assert asked == ["crm.example"]
+    assert tls == ["crm.example"]
+
+
+def test_a_certificate_of_another_name_is_for_later(post: Post, tls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    answer = over_tls(post, "other.example")
+    assert (answer.verdict, answer.maybe, answer.reason) == (Verdict.LATER, False, "the receiver's certificate can't be verified")
+    assert post.sandbox.count == 0
+
+
+def test_the_certificate_is_held_against_the_name_though_the_address_is_connected_to(
+    post: Post, tls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    assert over_tls(post, "crm.example").verdict is Verdict.SENT
+    assert tls == ["crm.example"]
+    assert post.sandbox.requests[0].headers["host"] == f"crm.example:{post.sandbox.port}"
 
 
 # ---------------------------------------------------------------- signatures

@@ -20,7 +20,7 @@ _COMPATIBLE = IPv6Network("::/96")
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    """What the operating system says; each address once."""
+    """What the operating system says, which takes the time it takes; each address once."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 

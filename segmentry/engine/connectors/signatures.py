@@ -39,7 +39,7 @@ def problem_of(keys: Iterable[bytes], headers: Mapping[str, str], body: bytes, n
     if missing:
         return f"no {missing[0]}"
     seconds = headers[TIMESTAMP]
-    if not (seconds.isascii() and seconds.isdigit()):
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 12):
         return "a timestamp that is no number"
     if abs(int(seconds) - now.timestamp()) > TOLERANCE:
         return "a timestamp too far from now"

@@ -80,11 +80,11 @@ def _public_trust() -> ssl.SSLContext:
 class Wire:
     """A way to one receiver, used from several threads at once."""
 
-    def __init__(self, *, connections: int, allow_private: bool, names: Resolve = resolve, trust: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, connections: int, allow_private: bool, names: Resolve = resolve) -> None:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_UNLOGGED)
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._transport = _Transport(limits, _Backend(names, None if allow_private else is_public), trust or _public_trust())
+        self._transport = _Transport(limits, _Backend(names, None if allow_private else is_public), _public_trust())
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Sends, and hears the answer out; all within `timeout` seconds. Raises NotReachedError, UnclearError, PrivateAddressError."""
@@ -161,20 +161,17 @@ class _Backend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(_NO_NAME)
         if self._allowed is not None and not all(map(self._allowed, found)):
             raise PrivateAddressError
-        for address in found[:-1]:
+        for address, others in zip(found, range(len(found) - 1, -1, -1), strict=True):
+            left = _leash.left(timeout)
+            if left is not None and left <= 0:
+                break
+            share = None if left is None else left / (others + 1)  # an address that leads nowhere leaves time for the others
             try:
-                return self._connect(address, port, timeout, local_address, socket_options)
+                return _Stream(self._sockets.connect_tcp(address, port, share, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return self._connect(found[-1], port, timeout, local_address, socket_options)
-
-    def _connect(
-        self, address: str, port: int, timeout: float | None, local_address: str | None, options: Iterable[Any] | None
-    ) -> httpcore.NetworkStream:
-        left = _leash.left(timeout)
-        if left is not None and left <= 0:
-            raise httpcore.ConnectTimeout
-        return _Stream(self._sockets.connect_tcp(address, port, left, local_address, options))
+                if not others:
+                    raise
+        raise httpcore.ConnectTimeout
 
 
 class _Stream(httpcore.NetworkStream):
