@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from segmentry.cli_sandbox import sandbox
 from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.errors import SegmentryError
 from segmentry.sandbox.cruelty import NAMED, Cruelty, misbehaviour
@@ -305,6 +307,20 @@ def tell(url: str, secret: str, *ids: str) -> list[Verdict]:
         return [destination.send(batch(id), nothing)[0].verdict for id in ids]
     finally:
         destination.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--cruel", "503,angry"], "`angry` is no way to be cruel"),
+        (["--secret-env", "NO_SUCH_SECRET"], "the environment variable NO_SUCH_SECRET is not set"),
+        (["--secret-env", "PATH"], "no webhook secret"),
+    ],
+)
+def test_the_command_says_what_it_can_not_do(words: list[str], says: str) -> None:
+    found = CliRunner().invoke(sandbox, ["webhook", "--port", "0", *words]).exception
+    assert isinstance(found, SegmentryError)
+    assert says in str(found)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
