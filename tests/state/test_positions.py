@@ -5,7 +5,17 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from segmentry.engine.positions import aligned, carried, first_placement, place
+from segmentry.engine.positions import (
+    aligned,
+    carried,
+    first_placement,
+    handed_on,
+    place,
+    placement_of,
+    relocated,
+    survivors,
+    with_merges,
+)
 from segmentry.errors import SourceError
 
 
@@ -87,3 +97,49 @@ def test_an_order_for_a_snapshot_of_other_definitions() -> None:
     alignment = aligned(keys(1, 2), keys(9, 2))
     assert alignment.keys.to_list() == [1, 2, 9]
     assert alignment.present.to_list() == [False, True, True]
+
+
+def test_while_a_membership_is_carried_along_no_position_goes() -> None:
+    former, there = keys(*range(8)), bits(1, 1, 1, 0, 0, 0, 0, 0)
+    assert place(former, there, "integer", keys(0, 1), "integer", compact=False).alignment.size == 8
+    assert place(former, there, "integer", keys(0, 1), "integer").alignment.size == 3
+
+
+def test_an_older_order_beside_the_present_one() -> None:
+    present = place(keys(3, 1, 2), bits(1, 1, 1), "integer", keys(2, 3, 9), "integer")
+    prefix = placement_of(keys(3, 1).cast(pl.Int16), present)
+    assert (prefix.former_size, prefix.former_positions) == (2, None)
+    assert carried(bits(1, 0), prefix).to_list() == [True, False, False, False]
+    other = placement_of(pl.Series("id", [9, None, 2, 7], pl.Int64), present)
+    assert other.former_positions is not None
+    assert other.former_positions.to_list() == [3, None, 2, None]
+    assert carried(bits(1, 1, 0, 1), other).to_list() == [False, False, False, True]
+
+
+def pairs(*rows: tuple[object, object]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["old", "new"], orient="row")
+
+
+def test_a_merged_contact_hands_on_to_the_survivor() -> None:
+    placement = place(keys(1, 2, 3, 4, 5), bits(1, 1, 1, 1, 1), "integer", keys(1, 2, 9), "integer", compact=False)
+    merged = with_merges(placement, pairs((3, 1), (4, 1), (5, 9), (2, 1), (77, 1), (6, 78)))
+    assert merged.merges is not None
+    assert merged.merges.keys.rows() == [(3, 1), (4, 1), (5, 9), (77, 1)]
+    assert merged.merges.positions.rows() == [(2, 0), (3, 0), (4, 5)]
+    former = bits(0, 1, 0, 1, 1)
+    assert carried(former, merged).to_list() == [True, True, False, False, False, True]
+    assert relocated(former, merged).to_list() == [False, True, False, True, True, False]
+    assert former.to_list() == [False, True, False, True, True]
+    assert carried(bits(1, 0, 0, 0, 0), merged).to_list() == [True, False, False, False, False, False]
+    assert handed_on(keys(2, 5, 4, 3, 8), merged).to_list() == [2, 9, 1, 8]
+    gone_before = survivors(bits(1, 1, 1, 0, 0), merged)
+    assert isinstance(gone_before, pl.Series)
+    assert gone_before.to_list() == [True, False, False, False, False, False]
+
+
+def test_nothing_is_merged_where_no_pair_says_so() -> None:
+    placement = place(keys(1, 2), bits(1, 1), "integer", keys(1, 2), "integer")
+    for aliases in (None, pairs((1, 2)), pairs((1, 2)).clear(), pl.DataFrame({"old": ["x"], "new": ["1"]})):
+        assert with_merges(placement, aliases) is placement
+    assert survivors(bits(1, 1), placement) is False
+    assert handed_on(keys(2), placement).to_list() == [2]
