@@ -1,0 +1,280 @@
+"""Delivery: whatever is due goes to its destination, a sender a destination, side by side. It goes on while later runs commit.
+
+Who may still be told is settled by runs, in their own commit (`settling`): a row that is still due may go. So a sender claims
+rows in one transaction, looks once more immediately before each request, and records what came of them, many at once.
+
+    crash before the claim        nothing happened
+    crash after it                the rows are `sending`; the next sender finds them: the same batches again where the
+                                  destination is repeat-safe, else `unknown`, and a person decides
+
+Memory is bounded: a claim is of some thousands of rows at most, and only the ids of those next in line are known beyond it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from segmentry.engine.config import parse_length
+from segmentry.engine.connectors.destination import Destination, DestinationStopped
+from segmentry.engine.connectors.registry import Context, open_destination
+from segmentry.engine.report import Progress, unseen
+from segmentry.engine.sending import Sender, Settings
+from segmentry.engine.state import outbox, reading
+from segmentry.engine.state.holds import pauses
+from segmentry.engine.state.lease import Lease, hold
+from segmentry.engine.state.state import wall_clock
+from segmentry.engine.telling import Circle
+from segmentry.errors import DestinationError, LeaseHeld, NotFound, SegmentryError
+from segmentry.rules.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from segmentry.engine.loading import LoadedWorkspace
+    from segmentry.engine.state import State
+
+Open = Callable[[str, Mapping[str, Any], Context], Destination]
+
+LOOK_SECONDS = 0.1
+"""How often progress is told."""
+
+COUNTS = ("sent", "rejected", "later", "unknown", "withdrawn", "expired", "left")
+"""The figures of a destination: see `Delivery`."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of one destination's rows.
+
+    `withdrawn`: stopped by a later run while under way, also who is suppressed since. `later`: pending, to be tried at a later
+    time. `left`: due, and not sent, for a reason that `messages` say. `failed`: whether somebody should look.
+    """
+
+    sent: int = 0
+    rejected: int = 0
+    later: int = 0
+    unknown: int = 0
+    withdrawn: int = 0
+    expired: int = 0
+    left: int = 0
+    messages: tuple[str, ...] = ()
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What came of a delivery, by destination. `messages`: what is so of the whole of it."""
+
+    destinations: Mapping[str, Delivery]
+    messages: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether some deliveries failed."""
+        return any(one.failed for one in self.destinations.values())
+
+    def summary(self) -> pl.DataFrame:
+        """A row a destination: `destination` and its figures."""
+        rows = [{"destination": name, **{key: getattr(one, key) for key in COUNTS}} for name, one in self.destinations.items()]
+        return pl.DataFrame(rows, schema={"destination": pl.String(), **dict.fromkeys(COUNTS, pl.Int64())})
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        told = {name: {**asdict(one), "messages": list(one.messages)} for name, one in self.destinations.items()}
+        return {"destinations": told, "messages": list(self.messages), "failed": self.failed}
+
+
+def deliver(
+    state: State,
+    workspace: LoadedWorkspace,
+    *,
+    destinations: Sequence[str] | None = None,
+    environ: Mapping[str, str],
+    clock: Callable[[], datetime] = wall_clock,
+    progress: Progress = unseen,
+    open: Open = open_destination,
+    sleep: Callable[[float], object] | None = None,
+    draw: Callable[[], float] = random.random,
+) -> Delivered:
+    """Sends whatever is due, to all destinations or some, and comes back when nothing more is due.
+
+    Call it without holding the run's lease. `clock` (UTC) says what is due; `sleep`, which waits by that clock, and `draw`, from 0
+    to 1 for jitter, are the real ones where not given. Raises NotFound for an unknown destination and StateError. After Ctrl-C
+    it waits for the requests under way, records them, and raises KeyboardInterrupt.
+    """
+    names = _named(workspace, destinations)
+    environment = workspace.config.environments.get(workspace.environment)
+    if environment is None or not environment.deliver:
+        return Delivered({}, (f"environment `{workspace.environment}` sends nothing: it has no `deliver: true`",))
+    stopping = threading.Event()
+    delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state))
+    with state.catalog.reading() as connection:
+        unsent = outbox.unsent(connection)
+    wanted = [name for name in names if name in unsent]
+    found = delivering.side_by_side(wanted, sum(unsent[name] for name in wanted), progress)
+    _clear_old_payloads(state, workspace, clock())
+    gone = sorted(set(unsent) - set(workspace.config.destinations)) if destinations is None else []
+    messages = (f"{unsent[name]:,} are for `{name}`, which segmentry.yml does not have any more; the next run ends them" for name in gone)
+    return Delivered(found, tuple(messages))
+
+
+def _named(workspace: LoadedWorkspace, destinations: Sequence[str] | None) -> list[str]:
+    known = list(workspace.config.destinations)
+    for name in destinations or ():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise NotFound(f"there is no destination `{name}`" + (f"; {hint}" if hint else ""))
+    return known if destinations is None else list(dict.fromkeys(destinations))
+
+
+def _key_kind(state: State) -> str:
+    """What contacts' keys are by the accepted run."""
+    accepted = state.accepted()
+    if accepted is None:
+        return "text"
+    with state.catalog.reading() as connection:
+        return reading.contacts_record(connection, accepted.contacts).kind
+
+
+def _clear_old_payloads(state: State, workspace: LoadedWorkspace, now: datetime) -> None:
+    with state.catalog.writing() as connection:
+        outbox.clear_payloads(connection, now - parse_length(workspace.config.retention.addresses))
+
+
+@dataclass(frozen=True)
+class _Delivering:
+    """What all senders of one delivery have in common."""
+
+    state: State
+    workspace: LoadedWorkspace
+    environ: Mapping[str, str]
+    clock: Callable[[], datetime]
+    open: Open
+    sleep: Callable[[float], object]
+    draw: Callable[[], float]
+    stopping: threading.Event
+    kind: str
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def side_by_side(self, names: Sequence[str], total: int, progress: Progress) -> dict[str, Delivery]:
+        """Each destination in a thread of its own. What none of them should raise is raised when all have ended."""
+        if not names:
+            return {}
+        self.counts.update({name: Counter(dict.fromkeys((*COUNTS, "trouble"), 0)) for name in names})
+        with ThreadPoolExecutor(len(names), thread_name_prefix="segmentry-deliver") as pool:
+            try:
+                under_way = {name: pool.submit(self._one, name) for name in names}
+                while wait(under_way.values(), timeout=LOOK_SECONDS).not_done:
+                    done = sum(count for counts in self.counts.values() for key, count in counts.items() if key in COUNTS)
+                    progress(f"{done:,} of {total:,}", min(done / max(total, 1), 1.0))
+            except BaseException:
+                self.stopping.set()
+                raise
+        return {name: future.result() for name, future in under_way.items()}
+
+    def _one(self, name: str) -> Delivery:
+        """One destination, under its own lease."""
+        state, config = self.state, self.workspace.config
+        messages: list[str] = []
+        failed = False
+        try:
+            purpose = f"delivery:{name}"
+            with hold(state.catalog, config.id, self.workspace.environment, purpose=purpose, clock=state.clock) as lease:
+                failed = self._under(lease, name, messages)
+        except LeaseHeld as error:
+            messages.append(str(error))
+        except SegmentryError as error:
+            messages.append(str(error))
+            failed = True
+        with state.catalog.reading() as connection:
+            left, later = outbox.waiting(connection, name, self.clock())
+        counts = self.counts[name]
+        figures = {key: counts[key] for key in COUNTS if key not in ("left", "later")}
+        failed = failed or (counts["trouble"] > 0 and later > 0)
+        return Delivery(**figures, later=later, left=left, messages=tuple(messages), failed=failed)
+
+    def _under(self, lease: Lease, name: str, messages: list[str]) -> bool:
+        """Tells one destination of what is due; whether somebody should look."""
+        expires = self._expires(name)
+        now, counts = self.clock(), self.counts[name]
+        with self.state.catalog.writing() as connection:
+            lease.check(connection)
+            for sequence, (length, written) in expires.items():
+                counts["expired"] += outbox.expire(connection, name, sequence, now - length, f"not sent within {written}", now)
+            closed, paused = outbox.closed(connection, name), pauses(connection)
+            due, _ = outbox.waiting(connection, name, now)
+            idle = due == 0 and not outbox.is_under_way(connection, name)
+        if closed is not None:
+            messages.append(closed)
+        if closed is not None or idle:
+            return False
+        by_file = [sequence for sequence in expires if self.workspace.config.sequences[sequence].paused]
+        going = {sequence: length for sequence, (length, _) in expires.items() if sequence not in by_file}
+        messages += [f"sequence `{sequence}` is paused in segmentry.yml" for sequence in by_file]
+        messages += [f"sequence `{sequence}` is paused" for sequence in going if sequence in paused]
+        with self._opened(name) as destination:
+            refusal = self._pin(destination, name)
+            if refusal is not None:
+                raise DestinationError(refusal)
+            config = self.workspace.config
+            circle = Circle(config.id, self.workspace.environment, self.kind)
+            settings = Settings(name, config.id, circle, going, self.clock, self.sleep, self.draw, self.stopping)
+            sender = Sender(self.state.catalog, lease, destination, settings, counts, messages)
+            sender.run()
+            return sender.failed
+
+    def _expires(self, name: str) -> dict[str, tuple[timedelta, str]]:
+        """Of every sequence of a destination how long its rows may be pending, also as it is written."""
+        sequences = self.workspace.config.sequences
+        return {key: (parse_length(one.expires), one.expires) for key, one in sequences.items() if one.destination == name}
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Destination]:
+        """The destination, while the block lasts."""
+        config = self.workspace.config
+        context = Context(self.workspace.root, self.environ, config.id, self.workspace.environment, self.clock)
+        with _no_bug(name, "be opened"):
+            opened = self.open(name, config.destinations[name].settings, context)
+        try:
+            yield opened
+        finally:
+            with _no_bug(name, "be closed"):
+                opened.close()
+
+    def _pin(self, destination: Destination, name: str) -> str | None:
+        """Why the destination's account is not the one it should be, if so; else that account is its own from now on."""
+        wanted = self.workspace.config.destinations[name].account
+        try:
+            with _no_bug(name, "say whose account it is"):
+                account = destination.account()
+        except DestinationStopped as stop:
+            return f"destination `{name}` can't say whose account it is: {stop}"
+        shown = "no account that could be told" if account is None else f"account `{account}`"
+        if wanted is not None and account != wanted:
+            return f"destination `{name}` has {shown}, and its `account:` says `{wanted}`; nothing was sent"
+        with self.state.catalog.writing() as connection:
+            pinned = outbox.pinned_account(connection, name)
+            if pinned is not None and account != pinned:
+                hint = "another account needs a destination of another name"
+                return f"destination `{name}` has {shown}, and was first used with `{pinned}`; nothing was sent: {hint}"
+            outbox.pin_account(connection, name, account, self.clock())
+        return None
+
+
+@contextmanager
+def _no_bug(name: str, doing: str) -> Iterator[None]:
+    """Makes an error of one destination out of a connector's own bug, whose text may hold anything and is not shown."""
+    try:
+        yield
+    except (SegmentryError, DestinationStopped):
+        raise
+    except Exception as error:
+        raise DestinationError(f"destination `{name}` can't {doing}: a bug in its connector ({type(error).__name__})") from error
