@@ -7,6 +7,7 @@ SegmentryError                anything a caller may want to catch; `exit_code` i
 │   └── SourceChanged         a file changed while it was read; trying again may help
 ├── DialectError              a rule can't be said in another SQL dialect with the same meaning; `.diagnostics` has what
 ├── DestinationError          a destination can't be opened: a missing variable, a secret that is none, an unknown type
+├── DecisionError             what was to be approved or discarded is not held any more, or was edited since
 ├── NotFound                  an unknown segment, run or contact was asked for
 ├── ClockError                `as_of` is later than the clock, or the clock is behind the accepted run
 ├── StateError                the state folder or its catalog can't be used
@@ -61,6 +62,10 @@ class DialectError(DiagnosedError):
 
 class DestinationError(SegmentryError):
     """A destination can't be opened: a variable is missing, a secret or an address is none, its connector isn't there."""
+
+
+class DecisionError(SegmentryError):
+    """What was to be approved or discarded is not held any more, or was compared with something else."""
 
 
 class NotFound(SegmentryError):

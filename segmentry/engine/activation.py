@@ -51,6 +51,8 @@ class Standing:
     entered: pl.DataFrame
     snapshot: Snapshot
     baseline: frozenset[str] = frozenset()
+    by_hand: bool = False
+    """Somebody approved it: then it is never late."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,12 @@ def _paused(sequence: str, destination: str, by_file: bool, pauses: Mapping[str,
     return f"destination {destination} is paused" if destination in pauses else None
 
 
+def delivers(workspace: LoadedWorkspace) -> bool:
+    """Whether the environment sends anything."""
+    environment = workspace.config.environments.get(workspace.environment)
+    return environment is not None and environment.deliver
+
+
 def activate(workspace: LoadedWorkspace, standing: Standing, background: Background) -> Activation:
     """Decides. Reads the snapshot's rows of whom it concerns; writes nothing."""
     return _Activating(workspace, standing, background).decide()
@@ -198,8 +206,8 @@ class _Activating:
 
     def decide(self) -> Activation:
         background, standing = self.background, self.standing
-        delivers = self._delivers()
-        switched = delivers and background.delivered is False
+        sends = delivers(self.workspace)
+        switched = sends and background.delivered is False
         pairs = pairs_of(self.workspace, background.pauses, standing.segments)
         attached = {} if switched else dict(background.attached)
         late = self._late()
@@ -226,18 +234,14 @@ class _Activating:
             trips,
             [(pair.segment, pair.sequence) for pair in fresh],
             sorted(set(background.attached) - {(pair.segment, pair.sequence) for pair in pairs}),
-            delivers,
-            {"delivers": delivers, "recovered": None},
+            sends,
+            {"delivers": sends, "recovered": None},
         )
-
-    def _delivers(self) -> bool:
-        environment = self.workspace.config.environments.get(self.workspace.environment)
-        return environment is not None and environment.deliver
 
     def _late(self) -> str | None:
         within = parse_length(self.workspace.config.schedule.activate_within)
         behind = self.standing.now - self.standing.as_of
-        return f"the run was {spoken(behind)} behind the clock" if behind > within else None
+        return f"the run was {spoken(behind)} behind the clock" if behind > within and not self.standing.by_hand else None
 
     def _circumstances(self, people: People, late: str | None) -> Circumstances:
         recovered = "the first run after a recovery" if self.background.recovered else None

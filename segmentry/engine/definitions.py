@@ -28,7 +28,7 @@ from segmentry.rules.schema import Schema
 LANGUAGE = 1
 """The version of the rule language. It changes when a rule's meaning does; a rule of another version can't run any more."""
 
-NOT_READ = {"email", "phone"}
+NOT_READ = {"email", "phone", "aliases"}
 """Keys of `contacts:` that say nothing of who is in a segment."""
 
 
@@ -60,6 +60,8 @@ class Definitions:
     sources: Mapping[str, Any] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
     language: int = LANGUAGE
+    suppress: str | None = None
+    """The rule of who is never sent anything, as its author wrote it; it says nothing of who is in a segment."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,12 +71,14 @@ class Definitions:
             "sources": dict(self.sources),
             "lists": dict(self.lists),
             "language": self.language,
+            **({} if self.suppress is None else {"suppress": self.suppress}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Definitions:
         segments = {name: SegmentDefinition.from_json(definition) for name, definition in value["segments"].items()}
-        return cls(segments, value["timezone"], value["week_start"], value["sources"], value["lists"], value["language"])
+        elsewhere = value["timezone"], value["week_start"], value["sources"]
+        return cls(segments, *elsewhere, value["lists"], value["language"], value.get("suppress"))
 
     @property
     def elsewhere(self) -> tuple[object, ...]:
@@ -86,12 +90,18 @@ def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -
     """The definitions of a workspace whose files have no problem; `lists` has each static list's keys."""
     config = workspace.config
     return Definitions(
-        segments={name: _definition(segment) for name, segment in workspace.segments.items()},
+        segments={name: definition_of(segment) for name, segment in workspace.segments.items()},
         timezone=config.timezone,
         week_start=config.week_start,
         sources=_sources(config),
         lists={path: digest_of_keys(keys) for path, keys in lists.items()},
+        suppress=config.suppress,
     )
+
+
+def elsewhere_of(config: WorkspaceConfig) -> tuple[object, ...]:
+    """`Definitions.elsewhere` of a workspace as its file is now."""
+    return config.timezone, config.week_start, _sources(config), LANGUAGE
 
 
 def digest_of_keys(keys: pl.Series) -> str:
@@ -150,7 +160,8 @@ def reaching(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[s
         found |= more
 
 
-def _definition(segment: Segment) -> SegmentDefinition:
+def definition_of(segment: Segment) -> SegmentDefinition:
+    """What a segment's file says of who is in. Its rule has no problem."""
     text = None if segment.syntax is None else to_text(segment.syntax)
     return SegmentDefinition(text, segment.list, segment.include, segment.exclude)
 

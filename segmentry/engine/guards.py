@@ -46,6 +46,8 @@ class Trip:
     reasons: tuple[str, ...]
     figures: Mapping[str, object] = field(default_factory=dict)
     because: str | None = None
+    rests_on: tuple[str, ...] = ()
+    """The segments whose rules decide what is held."""
 
     @property
     def title(self) -> str:

@@ -17,7 +17,7 @@ from segmentry.engine.state.activated import HoldDraft
 from segmentry.engine.state.holds import Earlier, earlier
 from segmentry.engine.state.records import HoldRecord
 from segmentry.rules.nodes import Condition
-from segmentry.rules.references import references
+from segmentry.rules.references import all_references, references
 
 SUPERSEDED, ENDED = "superseded", "ended"
 
@@ -80,10 +80,13 @@ def hold(
         if trip is not None:
             why = likely_cause(name, figures.changes.filter(segment=name), evidence)
             tripped[name] = replace(trip, reasons=(*trip.reasons, f"likely cause: {why}"))
-    held = _spread(tripped, conditions)
-    suppress_held = _suppress(workspace, figures)
-    through = suppress is not None and bool(references(suppress) & held.keys())
-    return Held(None, held, suppress_held, suppress_held is not None or through)
+    deep = all_references(conditions)
+    held = {name: replace(trip, rests_on=tuple(sorted({name} | deep[name]))) for name, trip in _spread(tripped, conditions).items()}
+    named = frozenset() if suppress is None else references(suppress)
+    unsent = _suppress(workspace, figures)
+    if unsent is not None:
+        unsent = replace(unsent, rests_on=tuple(sorted(named.union(*(deep[name] for name in named)))))
+    return Held(None, held, unsent, unsent is not None or bool(named & held.keys()))
 
 
 def _spread(tripped: Mapping[str, Trip], conditions: Mapping[str, Condition]) -> dict[str, Trip]:
@@ -131,7 +134,7 @@ def transitions(held: Held, before: Sequence[HoldRecord], changes_file: int | st
     for trip in held.trips:
         former = known.get((str(trip.kind), trip.name))
         replaced |= {former.id} if former is not None else set()
-        detail = {"reasons": list(trip.reasons), "figures": dict(trip.figures), "because": trip.because}
+        detail = {"reasons": list(trip.reasons), "figures": dict(trip.figures), "because": trip.because, "rests_on": list(trip.rests_on)}
         since = None if former is None else former.since.isoformat(timespec="microseconds")
         opened.append(HoldDraft(str(trip.kind), trip.name, detail, since, changes_file if trip.kind is HoldKind.SEGMENT else None))
     if held.source is not None:  # a run that is held as a whole decides nothing about segments

@@ -18,7 +18,7 @@ from segmentry.rules.zones import tzdata_version
 Progress = Callable[[str, float], None]
 """Called with the stage that begins and the share of the run that is done, 0 to 1."""
 
-STAGES = {"check": 0.0, "evaluate": 0.05, "digest": 0.65, "compare": 0.8, "write": 0.9, "commit": 0.97}
+STAGES = {"check": 0.0, "evaluate": 0.05, "digest": 0.65, "compare": 0.78, "activate": 0.86, "write": 0.9, "commit": 0.97}
 """The stages of a run, and the share of it that is done when each begins."""
 
 

@@ -15,7 +15,7 @@ from segmentry.engine.run import Recomputed
 from segmentry.engine.showing import plan_text
 from segmentry.rules.diagnostics import Diagnostic
 
-STAGES = ("check", "evaluate", "digest", "compare", "write", "commit")
+STAGES = ("check", "evaluate", "digest", "compare", "activate", "write", "commit")
 COUNTS = ("size", "entered", "exited")
 
 

@@ -5,10 +5,11 @@ Before the commit nothing has happened; after it everything has. A process kille
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +20,7 @@ from segmentry.engine import digests as digesting
 from segmentry.engine.changing import Comparison, answered
 from segmentry.engine.columns import key_kind
 from segmentry.engine.comparing import Answers, first_question
+from segmentry.engine.consequences import FAILURE, Answered, Consequences, suppression
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.digests import Kept
 from segmentry.engine.evaluation import Counters, Evaluation
@@ -37,11 +39,10 @@ from segmentry.engine.state.activated import ActivationDraft, FileRef
 from segmentry.engine.state.commit import EventFileDraft, RunDraft
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.lease import Lease
-from segmentry.engine.state.naming import SEGMENT
 from segmentry.engine.state.records import LIST_COLUMN
 from segmentry.engine.state.state import wall_clock
-from segmentry.engine.storing import Chunks, Compared, compare_members, store_contacts, store_members
-from segmentry.errors import ClockError, NoState, SourceChanged, SourceError
+from segmentry.engine.storing import Compared, compare_members, store_contacts, store_members
+from segmentry.errors import ClockError, LeaseLost, NoState, SegmentryError, SourceChanged, SourceError
 from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.ground import Clock
 
@@ -57,6 +58,8 @@ class Recomputed:
     warnings: tuple[Diagnostic, ...]
     plan: Plan
     committed: bool
+    consequences: Consequences | None
+    """What guards hold of it and whom it enrolls; None for a historical run."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,21 @@ class Place:
 
 
 @dataclass(frozen=True)
+class _Result:
+    """What a run has found before anything is held or written."""
+
+    prepared: Prepared
+    evaluation: Evaluation
+    memberships: Memberships
+    plan: Plan
+    compared: Compared
+    kept: Kept | None
+    changes: pl.DataFrame
+    firsts: tuple[str, ...]
+    placement: Placement
+
+
+@dataclass(frozen=True)
 class _Computed:
     """A run ready to be committed, and what its report tells of."""
 
@@ -94,6 +112,7 @@ class _Computed:
     stored_changes: pl.DataFrame
     firsts: tuple[str, ...]
     changes: Callable[[], pl.DataFrame]
+    consequences: Consequences | None
 
 
 def recompute(
@@ -132,10 +151,22 @@ def recompute(
         settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
         place = Place(state, lease, throwaway)
         former = None if accepted is None else former_run(state, accepted, renames_of(workspace, state.segments()))
-        try:
-            return _Run(workspace, settings, place, former).compute()
-        except SourceChanged:
-            return _Run(workspace, settings, place, former).compute()
+        with noted_failure(place, now):
+            try:
+                return _Run(workspace, settings, place, former).compute()
+            except SourceChanged:
+                return _Run(workspace, settings, place, former).compute()
+
+
+@contextmanager
+def noted_failure(place: Place, now: datetime) -> Iterator[None]:
+    """Notes in the state that a run failed, and why, for whoever asks how things stand; the next run that is committed clears it."""
+    try:
+        yield
+    except SegmentryError as error:
+        if place.lease is not None and not isinstance(error, LeaseLost):
+            place.state.note(place.lease, FAILURE, {"at": now.isoformat(timespec="seconds"), "message": str(error)})
+        raise
 
 
 def _open(workspace: LoadedWorkspace, throwaway: Path | None, *, first_run: bool, clock: Clocked) -> State:
@@ -201,10 +232,12 @@ class _Run:
         verify_unchanged(prepared.snapshot)
         draft = replace(computed.draft, report=self._report(prepared, computed))
         if self.place.lease is None:
-            return Recomputed(_record(draft), computed.changes, warnings, computed.plan, committed=False)
+            found = computed.consequences
+            return Recomputed(_record(draft), computed.changes, warnings, computed.plan, committed=False, consequences=found)
         with watch.stage("commit"):
             record = self.place.state.commit(self.place.lease, self.staging, draft)
-        return Recomputed(record, lambda: self.place.state.changes(self.number), warnings, computed.plan, committed=True)
+        changes = partial(self.place.state.changes, self.number)
+        return Recomputed(record, changes, warnings, computed.plan, committed=True, consequences=computed.consequences)
 
     def _evaluation(self, snapshot: Snapshot, clock: Clock) -> Evaluation:
         engine = self.workspace.config.engine
@@ -228,7 +261,8 @@ class _Run:
         watch, comparison = self.settings.watch, self._comparison(prepared)
         with watch.stage("evaluate"):
             asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
-            plan = make_plan(asked.conditions, prepared.snapshot, prepared.clock)
+            unsent = suppression(prepared, self.former)
+            plan = make_plan({**asked.conditions, **unsent}, prepared.snapshot, prepared.clock)
             evaluation.prepare(plan)
             placement = self._placed(prepared, evaluation.keys())
             evaluation.align(placement.alignment)
@@ -236,12 +270,32 @@ class _Run:
         with watch.stage("digest"):
             kept = None if self.historical else self._digested(prepared, evaluation, plan, placement)
         with watch.stage("compare"):
-            names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists)]
+            names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
             compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
             changes, firsts = self._changes(prepared, evaluation, comparison, answers, compared, kept, placement)
-            stored = store_members(self.staging, self.number, compared)
-        with watch.stage("write"):
-            return self._written(prepared, evaluation, answers, plan, stored, kept, changes, firsts, placement)
+        result = _Result(prepared, evaluation, answers.memberships, plan, compared, kept, changes, firsts, placement)
+        if self.historical:
+            return self._written(result, None)
+        with watch.stage("activate"):
+            consequences = self._consequences(result)
+        return self._written(result, consequences)
+
+    def _consequences(self, result: _Result) -> Consequences:
+        """What follows from the answers, decided before anything is written."""
+        answers = Answered(
+            self.number,
+            self.settings.as_of,
+            self.settings.now,
+            result.prepared,
+            result.placement,
+            result.memberships,
+            result.changes,
+            frozenset(result.firsts),
+            self.former,
+        )
+        found = Consequences(self.workspace, self.place.state, answers)
+        _ = found.held, found.activation
+        return found
 
     def _comparison(self, prepared: Prepared) -> Comparison | None:
         """The accepted runs that this one is compared with; None for a first run and a historical one."""
@@ -298,47 +352,46 @@ class _Run:
         nothing = changes_frame([], placement.alignment.keys.dtype)
         return nothing, () if self.historical else tuple(sorted(prepared.rules.conditions))
 
-    def _written(
-        self,
-        prepared: Prepared,
-        evaluation: Evaluation,
-        answers: Answers,
-        plan: Plan,
-        stored: Chunks,
-        kept: Kept | None,
-        changes: pl.DataFrame,
-        firsts: tuple[str, ...],
-        placement: Placement,
-    ) -> _Computed:
+    def _written(self, result: _Result, found: Consequences | None) -> _Computed:
         """Writes what is left to write, and says what the commit will make so."""
-        state, key = self.place.state, prepared.snapshot.contacts.key
-        sizes = {name: size for name, size in answers.memberships.counts().items() if name in prepared.rules.conditions}
-        order, contacts = store_contacts(state, self.staging, placement, key, self.former, accepted=not self.historical)
-        digests_file, event_files = self._write_digests(kept, order, placement)
-        renames = self.former.renames if self.former is not None and not self.historical else {}
-        draft = RunDraft(
-            id=self.number,
-            status=Status.HISTORICAL if self.historical else Status.ACCEPTED,
-            as_of=self.settings.as_of,
-            started=self.settings.now,
-            committed=self.settings.now,
-            contacts=contacts,
-            members=stored,
-            changes_file=self.staging.write(f"runs/{self.number}/changes.parquet", "changes", changes),
-            digests_file=digests_file,
-            event_files=event_files,
-            snapshot=snapshot_to_json(prepared.snapshot),
-            definitions={
-                "definitions": prepared.rules.definitions.to_json(),
-                "reads": (kept.reads if kept is not None else digesting.Reads((), {})).to_json(),
-                "versions": versions(),
-            },
-            report={},
-            segments=figures(sizes, changes, firsts),
-            activation=ActivationDraft(renames=[(SEGMENT, old, new) for old, new in sorted(renames.items())]),
-        )
-        all_changes = _all_changes(changes, answers.memberships, placement, firsts)
-        return _Computed(draft, plan, evaluation.counters, placement, changes, firsts, all_changes)
+        state, staging, prepared, placement = self.place.state, self.staging, result.prepared, result.placement
+        sizes = {name: size for name, size in result.memberships.counts().items() if name in prepared.rules.conditions}
+        changes, firsts, held = result.changes, result.firsts, frozenset[str]()
+        status = Status.HISTORICAL
+        activation = ActivationDraft()
+        with self.settings.watch.stage("write"):
+            if found is not None:
+                status = Status.ACCEPTED if found.held.source is None else Status.HELD
+                sizes, changes, firsts, held = found.sizes, found.accepted_changes, found.firsts, found.held_columns
+                activation = found.draft(staging)
+            members = store_members(staging, self.number, result.compared, held)
+            accepted = status is Status.ACCEPTED
+            order, contacts = store_contacts(state, staging, placement, prepared.snapshot.contacts.key, self.former, accepted=accepted)
+            digests_file, event_files = self._write_digests(result.kept, order, placement)
+            draft = RunDraft(
+                id=self.number,
+                status=status,
+                as_of=self.settings.as_of,
+                started=self.settings.now,
+                committed=self.settings.now,
+                contacts=contacts,
+                members=members,
+                changes_file=staging.write(f"runs/{self.number}/changes.parquet", "changes", changes),
+                digests_file=digests_file,
+                event_files=event_files,
+                snapshot=snapshot_to_json(prepared.snapshot),
+                definitions={
+                    "definitions": prepared.rules.definitions.to_json(),
+                    "reads": (result.kept.reads if result.kept is not None else digesting.Reads((), {})).to_json(),
+                    "versions": versions(),
+                },
+                report={},
+                segments=figures(sizes, changes, firsts),
+                held=frozenset() if found is None else frozenset(found.held.segments),
+                activation=activation,
+            )
+        everybody = _all_changes(changes, result.memberships, placement, firsts)
+        return _Computed(draft, result.plan, result.evaluation.counters, placement, changes, firsts, everybody, found)
 
     def _write_digests(self, kept: Kept | None, order: int, placement: Placement) -> tuple[FileRef | None, list[EventFileDraft]]:
         if kept is None:

@@ -55,6 +55,10 @@ class Shop:
     key: str = "id"
     zone: str = "UTC"
     events: bool = False
+    guards: str = "{snapshot: {shrinks: 100%}}"
+    """None of these few contacts shall be missed, unless a test is about that."""
+    more: str = ""
+    """Further keys of `segmentry.yml`, as text."""
 
     def contacts(self, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
         pl.DataFrame(rows).write_parquet(self.root / "contacts.parquet")
@@ -78,7 +82,8 @@ class Shop:
 
     def write_config(self) -> None:
         """`segmentry.yml` as it is to be."""
-        (self.root / "segmentry.yml").write_text(HEAD.format(zone=self.zone, key=self.key) + (EVENTS if self.events else ""))
+        text = HEAD.format(zone=self.zone, key=self.key) + (EVENTS if self.events else "") + f"guards: {self.guards}\n{self.more}"
+        (self.root / "segmentry.yml").write_text(text)
 
     def run(self, as_of: str | datetime, **settings: Any) -> Recomputed:
         """A run whose clock reads its `as_of`, unless it is said otherwise."""

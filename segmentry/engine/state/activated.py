@@ -15,10 +15,12 @@ from segmentry.engine.state.schema import (
     ALIASES,
     ATTACHMENTS,
     DELIVERIES,
+    DESTINATIONS,
     ENROLLMENTS,
     FACTS,
     HOLDS,
     LEDGER,
+    PAUSES,
     RENAMES,
     SEGMENTS,
 )
@@ -144,6 +146,13 @@ def settle(connection: Connection, settled: Sequence[Settlement], now: datetime)
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == bindparam("key")).values(ended=bindparam("ended")), ended)
 
 
+def end_holds(connection: Connection, ended: Mapping[int, str], now: datetime, run: int | None = None) -> None:
+    """Ends holds, each with how it ended, and with a run if it was one that ended it."""
+    for number, status in ended.items():
+        values = {"status": status, "ended": now.isoformat(timespec="microseconds"), "ended_run": run}
+        connection.execute(update(HOLDS).where(HOLDS.c.id == number).values(values))
+
+
 def fact(connection: Connection, name: str) -> Any:
     """A fact of this state; None if it is not known."""
     found = connection.execute(select(FACTS.c.value).where(FACTS.c.name == name)).scalar()
@@ -172,6 +181,8 @@ def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
             connection.execute(update(HOLDS).where(held).values(name=name))
         else:
             connection.execute(update(DELIVERIES).where(DELIVERIES.c.destination == former).values(destination=name))
+            connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == former).values(name=name))
+        connection.execute(update(PAUSES).where(PAUSES.c.name == former).values(name=name))
 
 
 def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:
@@ -194,8 +205,7 @@ def _attach(connection: Connection, run: int, as_of: datetime, draft: Activation
 
 def _hold(connection: Connection, run: int, now: datetime, draft: ActivationDraft, resolve: Callable[[FileRef], int]) -> None:
     stamp = now.isoformat(timespec="microseconds")
-    for number, status in draft.ended.items():
-        connection.execute(update(HOLDS).where(HOLDS.c.id == number).values(status=status, ended=stamp, ended_run=run))
+    end_holds(connection, draft.ended, now, run)
     number = int(connection.execute(select(func.coalesce(func.max(HOLDS.c.id), 0))).scalar_one())
     for one in draft.opened:
         number += 1

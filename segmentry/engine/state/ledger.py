@@ -19,7 +19,18 @@ from sqlalchemy import Connection, func, select
 
 from segmentry.engine.state import reading
 from segmentry.engine.state.files import PENDING, sync_folder
-from segmentry.engine.state.schema import ALIASES, ATTACHMENTS, ENROLLMENTS, ERASURES, FILES, HOLDS, LEDGER, RENAMES
+from segmentry.engine.state.schema import (
+    ALIASES,
+    ATTACHMENTS,
+    DELIVERIES,
+    DESTINATIONS,
+    ENROLLMENTS,
+    ERASURES,
+    FILES,
+    HOLDS,
+    LEDGER,
+    RENAMES,
+)
 
 FOLDER = "enrollments"
 SEVERAL = 5_000
@@ -87,6 +98,15 @@ def first_name(connection: Connection, kind: str, name: str) -> str:
     return name
 
 
+def known_names(connection: Connection, kind: str) -> set[str]:
+    """The present names of sequences, or of destinations, that this state has ever used."""
+    columns = {
+        "sequence": (ATTACHMENTS.c.sequence, ENROLLMENTS.c.sequence),
+        "destination": (DELIVERIES.c.destination, DESTINATIONS.c.name),
+    }[kind]
+    return {str(name) for column in columns for name in connection.execute(select(column).distinct()).scalars()}
+
+
 def numbered(connection: Connection, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
     """Of these persons, those who have a number in the sequence: `person`, `number` (the last), `last` (as_of), `first` (as_of)."""
     table = ENROLLMENTS.c
@@ -132,6 +152,13 @@ def enrolled_within(connection: Connection, sequence: str, since: datetime) -> i
     table = ENROLLMENTS.c
     counted = select(func.count()).select_from(ENROLLMENTS).where(table.sequence == sequence, table.pending_since > after)
     return int(connection.execute(counted).scalar_one())
+
+
+def ids(connection: Connection, sequence: str, outcome: str) -> list[str]:
+    """The ids of a sequence's rows with an outcome, in their order."""
+    table = ENROLLMENTS.c
+    wanted = select(table.id).where(table.sequence == sequence, table.outcome == outcome).order_by(table.as_of, table.id)
+    return [str(value) for value in connection.execute(wanted).scalars()]
 
 
 def open_rows(connection: Connection) -> pl.DataFrame:

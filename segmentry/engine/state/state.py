@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,12 @@ from sqlalchemy import Connection, insert, select
 
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.state import files, ledger, reading
+from segmentry.engine.state.activated import Settlement, end_holds, fact, set_fact, settle
 from segmentry.engine.state.catalog import Catalog, open_catalog
 from segmentry.engine.state.commit import RunDraft, commit, next_run, remove_files
 from segmentry.engine.state.erasure import forget
 from segmentry.engine.state.lease import Lease, hold, holder
-from segmentry.engine.state.records import LIST_COLUMN, ContactsRecord, EventFileRecord, RunRecord, SegmentRecord
+from segmentry.engine.state.records import LIST_COLUMN, ChunkFiles, ContactsRecord, EventFileRecord, RunRecord, SegmentRecord
 from segmentry.engine.state.retention import unlist_old
 from segmentry.engine.state.schema import WORKSPACE
 from segmentry.engine.state.view import view_sql
@@ -246,6 +247,27 @@ class State:
             former = ledger.former_names(connection, "segment")
         return [segment, *(name for name, now in former.items() if now == segment)]
 
+    def stored_changes(self, run: int | None) -> pl.DataFrame:
+        """A run's changes as they are stored: without the entries of segments computed for the first time."""
+        return self.file(self.run(run).changes_file)
+
+    def file(self, number: int) -> pl.DataFrame:
+        """The rows of a listed bulk file."""
+
+        def read() -> pl.DataFrame:
+            with self.catalog.reading() as connection:
+                where = reading.paths(connection, [number])
+            return files.read(self.folder, where.values())
+
+        return _again_if_moved(read)
+
+    def chunk_height(self, chunk: ChunkFiles) -> int:
+        """How many positions a chunk of a run has."""
+        number, columns = chunk[0]
+        with self.catalog.reading() as connection:
+            where = reading.paths(connection, [number])
+        return files.read(self.folder, where.values(), [columns[0]]).height
+
     def skipped(self, run: int | None = None) -> pl.DataFrame:
         """A run's entries that enrolled nobody, and why: `segment`, `sequence`, `contact` (text), `reason`."""
         record = self.run(run)
@@ -286,6 +308,29 @@ class State:
     def staging(self, held: Lease) -> files.Staging:
         """Where the lease's holder writes."""
         return files.Staging(self.folder, held.number)
+
+    def settle(self, held: Lease, now: datetime, settled: Sequence[Settlement], ended: Mapping[int, str]) -> None:
+        """Gives open rows of the ledger their outcomes and ends holds, in one transaction; raises LeaseLost."""
+        with self.catalog.writing() as connection:
+            held.check(connection)
+            settle(connection, settled, now)
+            end_holds(connection, ended, now)
+
+    def note(self, held: Lease, name: str, value: Any) -> None:
+        """Notes a fact of this state (None removes it); raises LeaseLost."""
+        with self.catalog.writing() as connection:
+            held.check(connection)
+            set_fact(connection, name, value)
+
+    def fact(self, name: str) -> Any:
+        """A fact of this state; None if it is not known."""
+        with self.catalog.reading() as connection:
+            return fact(connection, name)
+
+    def rows_of(self, sequence: str, outcome: str) -> list[str]:
+        """The ids of a sequence's rows with an outcome."""
+        with self.catalog.reading() as connection:
+            return ledger.ids(connection, sequence, outcome)
 
     def commit(self, held: Lease, staging: files.Staging, draft: RunDraft) -> RunRecord:
         """Makes a run so, in one transaction; raises LeaseLost."""

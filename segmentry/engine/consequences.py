@@ -1,0 +1,274 @@
+"""What follows from a run's answers: what guards hold of them, who is enrolled, which deliveries end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+
+import polars as pl
+
+from segmentry.engine.activation import Activation, Standing, activate, delivers
+from segmentry.engine.background import NOTHING, RECOVERED, Renamed, background
+from segmentry.engine.config import parse_length
+from segmentry.engine.diagnosis import Evidence
+from segmentry.engine.former import FormerRun
+from segmentry.engine.guards import Freshness, HoldKind, Trip, source_trip
+from segmentry.engine.holding import Figures, Held, hold, transitions
+from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.membership import Memberships
+from segmentry.engine.paths import dated
+from segmentry.engine.people import Snapshot as PeopleSnapshot
+from segmentry.engine.positions import Placement
+from segmentry.engine.prepared import Prepared, columns_used
+from segmentry.engine.reading_rows import rows_of_snapshot
+from segmentry.engine.state import State, ledger
+from segmentry.engine.state.activated import ActivationDraft, FileRef, fact
+from segmentry.engine.state.files import Staging
+from segmentry.engine.state.holds import holds
+from segmentry.engine.state.records import SUPPRESS_COLUMN, HoldRecord
+from segmentry.rules.nodes import Always, Condition
+
+FAILURE = "failure"
+"""The fact of a state that tells of the last run if it failed."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A run's answers: the computed memberships, the changes against the accepted ones, the segments without one."""
+
+    number: int
+    as_of: datetime
+    now: datetime
+    prepared: Prepared
+    placement: Placement
+    memberships: Memberships
+    changes: pl.DataFrame
+    firsts: frozenset[str]
+    former: FormerRun | None
+
+
+def suppression(prepared: Prepared, former: FormerRun | None) -> dict[str, Condition]:
+    """The condition of who is never sent anything; where the workspace says none any more, nobody, so that the guard sees it."""
+    if prepared.suppress is not None:
+        return {SUPPRESS_COLUMN: prepared.suppress}
+    return {SUPPRESS_COLUMN: Always(value=False)} if former is not None and SUPPRESS_COLUMN in former.columns else {}
+
+
+@dataclass(frozen=True)
+class Consequences:
+    """What follows; each part is found when somebody asks for it."""
+
+    workspace: LoadedWorkspace
+    state: State
+    answered: Answered
+
+    # ------------------------------------------------------------ what is held
+
+    @cached_property
+    def held(self) -> Held:
+        """What guards hold. A run that is held as a whole holds no segment by itself."""
+        source = self._source()
+        if source is not None:
+            return Held(source)
+        answered = self.answered
+        if answered.former is None:
+            return Held()
+        conditions = answered.prepared.rules.whole()
+        figures = Figures(answered.changes, answered.firsts, self._former_sizes, self._suppressed)
+        return hold(self.workspace, self.state, figures, conditions, answered.prepared.suppress, answered.as_of, self._evidence())
+
+    @property
+    def held_columns(self) -> frozenset[str]:
+        """The columns whose computed values are kept beside the accepted ones."""
+        return frozenset(self.held.segments) | (frozenset([SUPPRESS_COLUMN]) if self.held.suppress_kept else frozenset())
+
+    @cached_property
+    def accepted_changes(self) -> pl.DataFrame:
+        """The changes that the run accepts."""
+        return self.answered.changes.filter(~pl.col("segment").is_in(sorted(self.held.segments)))
+
+    @cached_property
+    def held_changes(self) -> pl.DataFrame:
+        """The changes that are held."""
+        return self.answered.changes.filter(pl.col("segment").is_in(sorted(self.held.segments)))
+
+    @property
+    def firsts(self) -> tuple[str, ...]:
+        """The segments whose first membership the run accepts."""
+        return tuple(sorted(self.answered.firsts - self.held.segments.keys()))
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The size of every accepted membership."""
+        counts = self.answered.memberships.counts()
+        return {
+            name: int(self.member(name).sum()) if name in self.held.segments else counts[name]
+            for name in self.answered.prepared.rules.conditions
+            if name not in self.held.segments or name not in self.answered.firsts
+        }
+
+    def member(self, name: str) -> pl.Series:
+        """A segment's accepted membership over the present positions."""
+        if name in self.held.segments:
+            assert self.answered.former is not None
+            return self.answered.former.bitmap(name, self.answered.placement)
+        return self.answered.memberships.column(name)
+
+    # ------------------------------------------------------------ what is activated
+
+    @cached_property
+    def activation(self) -> Activation | None:
+        """Who is enrolled and which deliveries end; None where the whole run is held."""
+        if self.held.source is not None:
+            return None
+        answered = self.answered
+        contacts = answered.prepared.snapshot.contacts
+        standing = Standing(
+            run=answered.number,
+            as_of=answered.as_of,
+            now=answered.now,
+            kind=answered.placement.kind,
+            keys=answered.placement.alignment.keys,
+            present=answered.placement.alignment.present,
+            member=self.member,
+            segments=frozenset(self.sizes),
+            suppressed=self._effective,
+            entered=self.accepted_changes.filter(change="entered").select("segment", "contact", "cause"),
+            snapshot=PeopleSnapshot(contacts.key, contacts.email, partial(rows_of_snapshot, contacts)),
+        )
+        with background(self.state, self._aliases, self.renamed) as known:
+            return activate(self.workspace, standing, known)
+
+    @cached_property
+    def renamed(self) -> Renamed:
+        """What has a new name since the accepted run."""
+        former = self.answered.former
+        return NOTHING if former is None else renamed_in(self.workspace, self.state, former.renames)
+
+    def draft(self, staging: Staging) -> ActivationDraft:
+        """What the commit makes so; files are staged."""
+        file: FileRef | None = None
+        if self.held.segments:
+            file = staging.write(f"runs/{self.answered.number}/held.parquet", "held", self.held_changes)
+        opened, ended = transitions(self.held, self.holds, file)
+        more = ActivationDraft(opened=opened, ended=ended, facts={FAILURE: None})
+        if self.activation is None:
+            return more
+        return self.activation.draft(staging, replace(more, aliases=self._aliases, renames=self.renamed.drafts()))
+
+    @cached_property
+    def holds(self) -> list[HoldRecord]:
+        """The holds that are open before this run."""
+        with self.state.catalog.reading() as connection:
+            return holds(connection)
+
+    # ------------------------------------------------------------ within
+
+    @cached_property
+    def _former_sizes(self) -> Mapping[str, int]:
+        former = self.answered.former
+        return {} if former is None else {former.renames.get(name, name): one.size for name, one in former.record.segments.items()}
+
+    @cached_property
+    def _suppressed(self) -> tuple[pl.Series, pl.Series] | None:
+        """Who was suppressed by the accepted rule, and who is by the computed one."""
+        answered = self.answered
+        if SUPPRESS_COLUMN not in answered.memberships.names or answered.former is None:
+            return None
+        if SUPPRESS_COLUMN not in answered.former.columns:
+            return None
+        return answered.former.bitmap(SUPPRESS_COLUMN, answered.placement), answered.memberships.column(SUPPRESS_COLUMN)
+
+    @cached_property
+    def _effective(self) -> pl.Series | None:
+        """Who is sent nothing: by the computed rule, and while that is held by the accepted one too."""
+        if SUPPRESS_COLUMN not in self.answered.memberships.names:
+            return None
+        now = self.answered.memberships.column(SUPPRESS_COLUMN)
+        return self._suppressed[0] | now if self.held.suppress_kept and self._suppressed is not None else now
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        aliases = self.answered.prepared.aliases
+        if aliases is None:
+            return {}
+        pairs = aliases.mapping.select(pl.all().cast(pl.String()))
+        with self.state.catalog.reading() as connection:
+            known = ledger.aliases(connection)
+        return {old: new for old, new in pairs.select("old", "new").iter_rows() if known.get(old) != new}
+
+    def _source(self) -> Trip | None:
+        """Whether the whole run is held, and for which reasons."""
+        answered, guards = self.answered, self.workspace.config.guards
+        if answered.former is None:
+            return None
+        with self.state.catalog.reading() as connection:
+            recovered = bool(fact(connection, RECOVERED))
+            listed = ledger.listed_files(connection)
+        age = None
+        if delivers(self.workspace) and not recovered:
+            every = self.workspace.config.schedule.every
+            age = Freshness(
+                answered.as_of, self._snapshot_time(), answered.former.record.as_of, None if every is None else parse_length(every)
+            )
+        before = int(answered.former.order.present.sum())
+        rows = int(answered.placement.alignment.present.sum())
+        trip = source_trip(guards.snapshot, guards.gap, rows, before, age)
+        unknown = ledger.unknown_files(self.state.folder, listed)
+        if not unknown:
+            return trip
+        names = ", ".join(file.name for file in unknown[:3])
+        reason = (
+            f"the ledger has files that the catalog does not know ({names}): an older catalog was restored; `segmentry recover` reads them"
+        )
+        return Trip(HoldKind.SOURCE, "", (*(trip.reasons if trip else ()), reason), trip.figures if trip else {})
+
+    def _snapshot_time(self) -> datetime | None:
+        """The instant that the snapshot is of: its `{date}`, else when the newest of its files was written."""
+        files = self.answered.prepared.snapshot.contacts.relation.files
+        config = self.workspace.config
+        root: Path = self.workspace.root
+        instants = [dated(config.contacts.path, file.path, root, config.timezone) for file in files]
+        found = [instant for instant in instants if instant is not None]
+        if found:
+            return max(found)
+        return datetime.fromtimestamp(max(file.modified for file in files) / 1e9, UTC) if files else None
+
+    def _evidence(self) -> Evidence:
+        """Where to look for the cause of a large change."""
+        answered = self.answered
+        used = columns_used(answered.prepared.rules.conditions, answered.prepared.snapshot)
+        columns: dict[str, list[str]] = {}
+        for (source, column), segments in used.items():
+            for name in segments if source == "contacts" else ():
+                columns.setdefault(name, []).append(column)
+        former = answered.former
+        then = None if former is None else former.snapshot.contacts
+        before = None if former is None else int(former.order.present.sum())
+        return Evidence(columns, answered.prepared.snapshot.contacts, then, int(answered.placement.alignment.present.sum()), before)
+
+
+def renamed_in(workspace: LoadedWorkspace, state: State, segments: Mapping[str, str]) -> Renamed:
+    """What the files say has a new name, and the state knows by a former one. `segments`: former names and what they are now."""
+    config = workspace.config
+    with state.catalog.reading() as connection:
+        sequences = ledger.known_names(connection, "sequence")
+        destinations = ledger.known_names(connection, "destination")
+    return Renamed(
+        {name: former for former, name in segments.items()},
+        _renamed({name: one.renamed_from for name, one in config.sequences.items()}, sequences),
+        _renamed({name: one.renamed_from for name, one in config.destinations.items()}, destinations),
+    )
+
+
+def _renamed(said: Mapping[str, list[str]], known: set[str]) -> dict[str, str]:
+    """The names that are new to the state, and the former one that it knows."""
+    found = {}
+    for name, former in said.items():
+        old = next((other for other in former if other in known and other not in said), None)
+        if name not in known and old is not None:
+            found[name] = old
+    return found

@@ -1,0 +1,340 @@
+"""A person's word on what guards hold: `approve`, `discard`, `accept --as-baseline`.
+
+An approval is a run of its own that computes nothing: it stands on the run that was held, or on the newest accepted one,
+and accepts what was shown then, its history and its enrollments with it. Nothing is evaluated anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any
+
+import polars as pl
+
+from segmentry.engine.activation import Activation, Background, Standing, activate
+from segmentry.engine.background import NOTHING, Renamed, background
+from segmentry.engine.consequences import renamed_in
+from segmentry.engine.definitions import Definitions, definition_of, elsewhere_of
+from segmentry.engine.enrolling import Outcome
+from segmentry.engine.guards import HoldKind
+from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.moment import nearest_hint
+from segmentry.engine.people import Snapshot
+from segmentry.engine.pinned import snapshot_from_json
+from segmentry.engine.reading_rows import rows_or_newest
+from segmentry.engine.renaming import renames_of
+from segmentry.engine.snapshot import ContactSource
+from segmentry.engine.state import RunRecord, State, Status
+from segmentry.engine.state.activated import ActivationDraft, FileRef, Settlement
+from segmentry.engine.state.commit import EventFileDraft, RunDraft
+from segmentry.engine.state.files import Staging
+from segmentry.engine.state.holds import holds
+from segmentry.engine.state.lease import Lease
+from segmentry.engine.state.records import HELD_COLUMN, SUPPRESS_COLUMN, HoldRecord, SegmentFigures
+from segmentry.engine.state.state import held_columns
+from segmentry.errors import DecisionError, NotFound
+
+APPROVE, BASELINE = "approve", "baseline"
+
+Newest = Callable[[], ContactSource]
+"""The newest contact snapshot, for rows that the held run's own files have no more."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a decision did. `run` is the run that made it so (None: none was needed); `activation` what it set going."""
+
+    run: RunRecord | None
+    holds: tuple[HoldRecord, ...]
+    changes: pl.DataFrame | None
+    activation: Activation | None
+    released: Mapping[str, int]
+    """Enrollments of held sequences that are due now, or dropped, by sequence."""
+
+
+def approve(
+    workspace: LoadedWorkspace,
+    state: State,
+    run: int,
+    names: Sequence[str],
+    now: datetime,
+    newest: Newest,
+    *,
+    wait: float = 0.0,
+    baseline: bool = False,
+) -> Decided:
+    """Accepts what a run holds: all of it, or these segments and sequences. `baseline`: its entries enroll nobody.
+
+    Raises NotFound, DecisionError where the hold is no more or was compared with something else, and LeaseHeld.
+    """
+    with state.lease(wait) as lease:
+        chosen = _chosen(state, run, names)
+        _require_as_compared(workspace, state, chosen)
+        deciding = _Deciding(workspace, state, lease, now, newest, baseline=baseline)
+        return deciding.accept(chosen)
+
+
+def discard(state: State, run: int, names: Sequence[str], now: datetime, *, wait: float = 0.0) -> Decided:
+    """Drops what a run holds: nothing of it is in history, ledger or baseline. Held enrollments of a sequence end as `dropped`."""
+    with state.lease(wait) as lease:
+        chosen = _chosen(state, run, names)
+        released = _released(state, chosen, Outcome.DROPPED, "discarded", now)
+        state.settle(lease, now, [one for rows in released.values() for one in rows], {hold.id: "discarded" for hold in chosen})
+        return Decided(None, tuple(chosen), None, None, {name: len(rows) for name, rows in released.items()})
+
+
+def held_run_of(state: State, segment: str) -> int:
+    """The run whose open hold a segment is under. Raises NotFound."""
+    with state.catalog.reading() as connection:
+        found = [hold for hold in holds(connection) if hold.kind == HoldKind.SEGMENT and hold.name == segment]
+    if not found:
+        raise NotFound(f"no guard holds segment `{segment}`")
+    return found[-1].run
+
+
+# ---------------------------------------------------------------- which holds
+
+
+def _chosen(state: State, run: int, names: Sequence[str]) -> list[HoldRecord]:
+    """The open holds of a run, or those of these names; raises for what is held no more, or never was."""
+    state.run(run)
+    with state.catalog.reading() as connection:
+        of_run = holds(connection, status=None, run=run)
+        still = holds(connection)
+    sequences = [hold for hold in still if hold.kind == HoldKind.SEQUENCE and hold.run <= run]
+    known = {hold.id: hold for hold in [*of_run, *(sequences if names else ())]}.values()
+    if not known:
+        raise NotFound(f"run {run} holds nothing" + (f"; run {still[-1].run} does" if still else ""))
+    wanted = [hold for hold in known if not names or hold.name in names or (hold.kind == HoldKind.SUPPRESS and "suppress" in names)]
+    missing = sorted(set(names) - {hold.name for hold in wanted} - {"suppress"})
+    if missing:
+        raise NotFound(f"run {run} does not hold `{missing[0]}`" + nearest_hint(missing[0], [hold.name for hold in known if hold.name]))
+    over = [hold for hold in wanted if hold.status != "open"]
+    if over and (names or len(over) == len(wanted)):
+        raise DecisionError("; ".join(_over(hold, still) for hold in over))
+    return [hold for hold in wanted if hold.status == "open"]
+
+
+def _over(hold: HoldRecord, still: Sequence[HoldRecord]) -> str:
+    """Why a hold can't be decided on any more."""
+    what = {HoldKind.SOURCE: "the run", HoldKind.SUPPRESS: "the suppression"}.get(HoldKind(hold.kind), f"`{hold.name}`")
+    if hold.status == "superseded":
+        newer = [other.run for other in still if (other.kind, other.name) == (hold.kind, hold.name)]
+        return f"run {hold.run}'s hold on {what} is superseded by run {newer[-1] if newer else hold.ended_run}: decide on that one"
+    told = {
+        "ended": f"ended with run {hold.ended_run}, which is within the limits",
+        "approved": "was approved already",
+        "discarded": "was discarded already",
+    }
+    return f"run {hold.run}'s hold on {what} {told.get(hold.status, 'is over')}"
+
+
+def _require_as_compared(workspace: LoadedWorkspace, state: State, chosen: Sequence[HoldRecord]) -> None:
+    """Raises DecisionError unless the rules, those they refer to and the suppression are what the held run computed."""
+    workspace.require()
+    for hold in chosen:
+        if hold.kind == HoldKind.SEQUENCE:
+            continue
+        then = Definitions.from_json(state.run(hold.run).definitions["definitions"])
+        now = {name: definition_of(segment) for name, segment in workspace.segments.items()}
+        concerned = then.segments.keys() | now.keys() if hold.kind == HoldKind.SOURCE else hold.detail["rests_on"]
+        edited = sorted(name for name in concerned if now.get(name) != then.segments.get(name))
+        if edited:
+            raise DecisionError(f"`{edited[0]}` was edited since run {hold.run}: recompute, and decide on what that run shows")
+        if elsewhere_of(workspace.config) != then.elsewhere:
+            raise DecisionError(f"timezone, week or sources were edited since run {hold.run}: recompute, and decide on what that run shows")
+        if workspace.config.suppress != then.suppress:
+            raise DecisionError(f"`suppress` was edited since run {hold.run}: recompute, and decide on what that run shows")
+
+
+def _require_references(chosen: Sequence[HoldRecord], still: Sequence[HoldRecord]) -> None:
+    """A segment held through another can't be accepted without it."""
+    names = {hold.name for hold in chosen}
+    held = {hold.name for hold in still if hold.kind == HoldKind.SEGMENT}
+    for hold in chosen:
+        because = hold.detail.get("because")
+        if because is not None and because in held and because not in names:
+            raise DecisionError(f"`{hold.name}` refers to `{because}`, which is held too: decide on both")
+
+
+# ---------------------------------------------------------------- accepting
+
+
+@dataclass(frozen=True)
+class _Deciding:
+    workspace: LoadedWorkspace
+    state: State
+    lease: Lease
+    now: datetime
+    newest: Newest
+    baseline: bool
+
+    def accept(self, chosen: Sequence[HoldRecord]) -> Decided:
+        """One commit for all of it."""
+        with self.state.catalog.reading() as connection:
+            _require_references(chosen, holds(connection))
+        released = _released(self.state, chosen, Outcome.PENDING, None, self.now)
+        ended = {hold.id: "approved" for hold in chosen}
+        rows = [one for found in released.values() for one in found]
+        counts = {name: len(found) for name, found in released.items()}
+        if all(hold.kind == HoldKind.SEQUENCE for hold in chosen):
+            self.state.settle(self.lease, self.now, rows, ended)
+            return Decided(None, tuple(chosen), None, None, counts)
+        staging = self.state.staging(self.lease)
+        staging.remove()
+        try:
+            source = next((hold for hold in chosen if hold.kind == HoldKind.SOURCE), None)
+            draft, changes = self._whole(source, staging) if source is not None else self._parts(chosen, staging)
+            activation = self._activated(draft, changes, chosen)
+            more = ActivationDraft(ended=ended, renames=self._renamed.drafts() if source is not None else ())
+            draft = replace(draft, activation=activation.draft(staging, more))
+            draft = replace(draft, activation=replace(draft.activation, settled=[*draft.activation.settled, *rows]))
+            record = self.state.commit(self.lease, staging, draft)
+        finally:
+            staging.remove()
+        return Decided(record, tuple(chosen), self.state.changes(record.id), activation, counts)
+
+    def _whole(self, hold: HoldRecord, staging: Staging) -> tuple[RunDraft, pl.DataFrame]:
+        """A run that a source guard held, accepted as it was computed."""
+        record = self.state.run(hold.run)
+        draft = self._copy(record, {"what": self._what, "run": hold.run, "names": []})
+        changes = self.state.stored_changes(record.id)
+        file = staging.write(f"runs/{draft.id}/changes.parquet", "changes", changes)
+        return replace(draft, changes_file=file, copied=None, segments=record.segments), changes
+
+    def _parts(self, chosen: Sequence[HoldRecord], staging: Staging) -> tuple[RunDraft, pl.DataFrame]:
+        """The newest accepted run, with the computed columns of what is approved in place of the accepted ones."""
+        record = self.state.run(None)
+        names = sorted(hold.name for hold in chosen if hold.kind == HoldKind.SEGMENT)
+        columns = [*names, *([SUPPRESS_COLUMN] if any(hold.kind == HoldKind.SUPPRESS for hold in chosen) else [])]
+        draft = self._copy(
+            record, {"what": self._what, "run": chosen[0].run, "names": [*names, *(["suppress"] if len(columns) > len(names) else [])]}
+        )
+        computed = self.state.columns([HELD_COLUMN + name for name in columns], record.id)
+        computed = computed.rename({HELD_COLUMN + name: name for name in columns})
+        changes = self._held_changes(chosen, names)
+        members: list[tuple[tuple[FileRef, tuple[str, ...]], ...]] = []
+        start = 0
+        for index, chunk in enumerate(record.members):
+            gone = {*columns, *(HELD_COLUMN + name for name in columns)}
+            kept = tuple((number, left) for number, held in chunk if (left := tuple(name for name in held if name not in gone)))
+            height = self.state.chunk_height(chunk)
+            path = staging.write(
+                f"runs/{draft.id}/members-{index}.parquet", "members", computed.slice(start, height).select(sorted(columns))
+            )
+            members.append((*kept, (path, tuple(sorted(columns)))))
+            start += height
+        figures = {name: SegmentFigures(one.size, 0, 0, first=False) for name, one in record.segments.items()}
+        counts = {(name, change): rows for name, change, rows in changes.group_by("segment", "change").len().iter_rows()}
+        for name in names:
+            size = int(computed[name].sum())
+            known = name in record.segments
+            entered = counts.get((name, "entered"), 0) if known else size
+            figures[name] = SegmentFigures(size, entered, counts.get((name, "exited"), 0), first=not known)
+        file = staging.write(f"runs/{draft.id}/changes.parquet", "changes", changes)
+        return replace(draft, members=tuple(members), changes_file=file, segments=figures, decided=frozenset(names)), changes
+
+    @cached_property
+    def _renamed(self) -> Renamed:
+        """New names that come with a run that was held as a whole."""
+        return renamed_in(self.workspace, self.state, renames_of(self.workspace, self.state.segments()))
+
+    @property
+    def _what(self) -> str:
+        return BASELINE if self.baseline else APPROVE
+
+    def _held_changes(self, chosen: Sequence[HoldRecord], names: Collection[str]) -> pl.DataFrame:
+        """Exactly the changes that were shown."""
+        files = sorted({hold.changes_file for hold in chosen if hold.changes_file is not None})
+        if not files:
+            return self.state.stored_changes(None).clear()
+        frames = [self.state.file(number).filter(pl.col("segment").is_in(sorted(names))) for number in files]
+        return pl.concat(frames).sort("segment", "contact")
+
+    def _copy(self, record: RunRecord, decision: Mapping[str, Any]) -> RunDraft:
+        """A run that stands on another's files."""
+        return RunDraft(
+            id=self.state.next_run(),
+            status=Status.ACCEPTED,
+            as_of=record.as_of,
+            started=self.now,
+            committed=self.now,
+            contacts=record.contacts,
+            members=record.members,
+            changes_file=record.changes_file,
+            digests_file=record.digests_file,
+            event_files=[
+                EventFileDraft(f.source, f.path, f.size, f.modified, f.digest, f.columns, f.engine, f.file, f.part)
+                for f in self.state.event_files(record.id)
+            ],
+            snapshot=record.snapshot,
+            definitions=record.definitions,
+            report=record.report,
+            segments={},
+            copied=record.id,
+            decision=decision,
+        )
+
+    def _activated(self, draft: RunDraft, changes: pl.DataFrame, chosen: Sequence[HoldRecord]) -> Activation:
+        """What the approval sets going, by the held run's own answers."""
+        source = next((hold for hold in chosen if hold.kind == HoldKind.SOURCE), None)
+        record = self.state.run(source.run if source is not None else None)
+        approved = {hold.name for hold in chosen if hold.kind == HoldKind.SEGMENT}
+        suppress = any(hold.kind == HoldKind.SUPPRESS for hold in chosen)
+        order = self.state.order(record.id)
+
+        def member(name: str) -> pl.Series:
+            column = HELD_COLUMN + name if name in approved else name
+            return self.state.columns([column], record.id)[column]
+
+        contacts = snapshot_from_json(record.snapshot).contacts
+        entered = changes.filter(change="entered").select("segment", "contact", "cause")
+        standing = Standing(
+            run=draft.id,
+            as_of=draft.as_of,
+            now=self.now,
+            kind=order.record.kind,
+            keys=order.keys,
+            present=order.present,
+            member=member,
+            segments=frozenset(draft.segments),
+            suppressed=self._suppressed(record, approved=suppress or source is not None),
+            entered=entered,
+            snapshot=Snapshot(contacts.key, contacts.email, partial(rows_or_newest, contacts, self.newest)),
+            baseline=frozenset(draft.segments) if self.baseline else frozenset(),
+            by_hand=True,
+        )
+        with background(self.state, {}, self._renamed if source is not None else NOTHING) as known:
+            return activate(self.workspace, standing, _without(known, chosen))
+
+    def _suppressed(self, record: RunRecord, *, approved: bool) -> pl.Series | None:
+        """Who is suppressed: by the computed rule once that is approved, before also by the accepted one."""
+        held = held_columns(record)
+        columns = [name for name in (SUPPRESS_COLUMN, HELD_COLUMN + SUPPRESS_COLUMN) if name in held]
+        if not columns:
+            return None
+        found = self.state.columns(columns, record.id)
+        return found[columns[-1]] if approved else pl.Series(found.select(pl.any_horizontal(pl.all())).to_series())
+
+
+def _without(known: Background, chosen: Sequence[HoldRecord]) -> Background:
+    """The background as it is once these holds have ended."""
+    gone = {hold.id for hold in chosen}
+    return replace(known, holds=[hold for hold in known.holds if hold.id not in gone])
+
+
+def _released(
+    state: State, chosen: Sequence[HoldRecord], outcome: Outcome, reason: str | None, now: datetime
+) -> dict[str, list[Settlement]]:
+    """The held rows of the chosen sequences, and what becomes of them."""
+    stamp = now.isoformat(timespec="microseconds") if outcome is Outcome.PENDING else None
+    return {
+        hold.name: [
+            Settlement(identity, str(outcome), reason, pending_since=stamp) for identity in state.rows_of(hold.name, str(Outcome.HELD))
+        ]
+        for hold in chosen
+        if hold.kind == HoldKind.SEQUENCE
+    }

@@ -1,0 +1,22 @@
+"""The contacts' rows of a run that is past: from its own files while they are there, else from the newest snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from segmentry.engine.rows import rows_of, unchanged
+from segmentry.engine.snapshot import ContactSource
+
+
+def rows_of_snapshot(source: ContactSource, keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows of some contacts: the key and these columns."""
+    return rows_of(source.relation, source.key, keys).select(list(dict.fromkeys([source.key, *columns]))).collect()
+
+
+def rows_or_newest(source: ContactSource, newest: Callable[[], ContactSource], keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """As `rows_of_snapshot`; where the files are gone or changed, as the newest snapshot has them, by the same names."""
+    if unchanged(source.relation.files):
+        return rows_of_snapshot(source, keys, columns)
+    return rows_of_snapshot(newest(), keys, columns)
