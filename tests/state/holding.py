@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+import polars as pl
 import pytest
 
-from segmentry.engine import run
-from segmentry.engine.state.commit import RunDraft
-from segmentry.engine.storing import Chunks, store_members
+from segmentry.engine.consequences import Consequences
+from segmentry.engine.guards import HoldKind, Trip
+from segmentry.engine.holding import Held
+from segmentry.engine.run import Recomputed
 
 
 @contextmanager
 def holding(*names: str) -> Iterator[None]:
-    """Runs within this hold these segments, whatever guards say."""
-    wanted = frozenset(names)
-
-    def store(*args: Any, held: frozenset[str] = frozenset(), **kwargs: Any) -> Chunks:
-        return store_members(*args, held=wanted | held, **kwargs)
-
-    def draft(*, held: frozenset[str] = frozenset(), **parts: Any) -> RunDraft:
-        return RunDraft(held=wanted | held, **parts)
-
+    """Runs within this hold these segments and nothing else, whatever guards say."""
+    trips = {name: Trip(HoldKind.SEGMENT, name, ("somebody wanted it so",)) for name in names}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "store_members", store)
-        patch.setattr(run, "RunDraft", draft)
+        patch.setattr(Consequences, "held", Held(segments=trips))
         yield
+
+
+def computed_changes(run: Recomputed) -> pl.DataFrame:
+    """The changes against the accepted memberships, those that are held among them."""
+    held = run.consequences.held_changes if run.consequences is not None else run.changes().clear()
+    return pl.concat([run.changes(), held.cast(dict(run.changes().schema))]).sort("segment", "contact")

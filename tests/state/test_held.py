@@ -10,12 +10,12 @@ from segmentry.engine import membership, storing
 from segmentry.engine.former import HELD_COLUMN
 from segmentry.errors import NotFound
 from tests.state.conftest import Shop, at, day
-from tests.state.holding import holding
+from tests.state.holding import computed_changes, holding
 
 
 def brief(run) -> list[tuple[object, ...]]:
     """segment, contact, cause, via"""
-    return [(segment, contact, cause, via) for segment, contact, _, cause, via in run.changes().rows()]
+    return [(segment, contact, cause, via) for segment, contact, _, cause, via in computed_changes(run).rows()]
 
 
 @pytest.fixture(params=[2, 1 << 20], ids=["small chunks", "one chunk"])

@@ -9,12 +9,12 @@ import pytest
 
 from segmentry.engine import membership, storing
 from tests.state.conftest import Shop, at, day
-from tests.state.holding import holding
+from tests.state.holding import computed_changes, holding
 
 
 def brief(run) -> list[tuple[object, ...]]:
     """segment, contact, change, cause, via"""
-    return run.changes().rows()
+    return computed_changes(run).rows()
 
 
 @pytest.fixture(params=[2, 1 << 20], ids=["small chunks", "one chunk"])

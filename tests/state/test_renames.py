@@ -13,12 +13,12 @@ from segmentry.engine.renaming import renamed_definitions, renames_of
 from segmentry.engine.state import SegmentRecord
 from segmentry.engine.state.naming import followed, followed_back
 from tests.state.conftest import Shop, day
-from tests.state.holding import holding
+from tests.state.holding import computed_changes, holding
 
 
 def brief(run) -> list[tuple[object, ...]]:
     """segment, contact, cause, via"""
-    return [(segment, contact, cause, via) for segment, contact, _, cause, via in run.changes().rows()]
+    return [(segment, contact, cause, via) for segment, contact, _, cause, via in computed_changes(run).rows()]
 
 
 @pytest.fixture(params=[2, 1 << 20], ids=["small chunks", "one chunk"])
