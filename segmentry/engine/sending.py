@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from segmentry.engine.connectors.destination import Answer, Destination, DestinationStopped, Verdict
@@ -201,21 +201,22 @@ class Sender:
             asked += 1
 
         if self._halted is not None or self.settings.stopping.is_set():
-            return Told(parcel)
+            return Told(parcel, self.settings.clock())
         try:
             answers = tuple(self.destination.send(batch_of(parcel, self.settings.circle), before))
         except WithheldError:
-            return Told(parcel, asked=asked)
+            return Told(parcel, self.settings.clock(), asked=asked)
         except DestinationStopped as stop:
             self._halt(f"it stopped: {stop}", failed=True)
-            return Told(parcel, asked=asked, stopped=str(stop), disabled=stop.disabled)
+            return Told(parcel, self.settings.clock(), asked=asked, stopped=str(stop), disabled=stop.disabled)
         except Exception as error:  # noqa: BLE001 - a connector's bug must not lose a row, and its text may hold an address
-            return self._noted(Told(parcel, asked=asked, failed=type(error).__name__))
+            return self._noted(Told(parcel, self.settings.clock(), asked=asked, failed=type(error).__name__))
+        told = Told(parcel, self.settings.clock(), asked=asked)
         if withheld:  # and the connector made an answer of it
-            return Told(parcel, asked=asked)
+            return told
         if len(answers) != len(parcel.rows) or not all(isinstance(answer, Answer) for answer in answers):
-            return self._noted(Told(parcel, asked=asked, failed="not an answer a row"))
-        return self._noted(Told(parcel, answers, asked))
+            return self._noted(replace(told, failed="not an answer a row"))
+        return self._noted(replace(told, answers=answers))
 
     def _may_go(self, parcel: Parcel) -> bool:
         """The last look before a request: whether the rows are still due, by the accepted run as it is now."""
@@ -271,7 +272,7 @@ class Sender:
         if not told:
             return
         settings, now = self.settings, self.settings.clock()
-        found = [one for each in told for one in endings(each, now, repeat_safe=self.destination.traits.repeat_safe, draw=settings.draw)]
+        found = [one for each in told for one in endings(each, repeat_safe=self.destination.traits.repeat_safe, draw=settings.draw)]
         with self.catalog.writing() as connection:
             outbox.record(connection, self.lease.number, settings.name, found, now)
             stopped = outbox.end_stopped(connection, settings.name, now)

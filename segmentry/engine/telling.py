@@ -150,13 +150,14 @@ def _row(row: Due, circle: Circle) -> Row:
 
 @dataclass(frozen=True)
 class Told:
-    """What came of one parcel. `answers`: one a row, or none. `asked`: how many requests were let go.
+    """What came of one parcel, and when. `answers`: one a row, or none. `asked`: how many requests were let go.
 
     `stopped`: why the whole destination stops, if it said so; `disabled`, until somebody resumes it. `failed`: the name of the
     error that the connector should not have raised.
     """
 
     parcel: Parcel
+    at: datetime
     answers: tuple[Answer, ...] = ()
     asked: int = 0
     stopped: str | None = None
@@ -169,21 +170,21 @@ class Told:
         return self.failed is not None or (bool(self.answers) and all(answer.verdict is Verdict.LATER for answer in self.answers))
 
 
-def endings(told: Told, now: datetime, *, repeat_safe: bool, draw: Callable[[], float]) -> list[Ending]:
+def endings(told: Told, *, repeat_safe: bool, draw: Callable[[], float]) -> list[Ending]:
     """What becomes of each row of a parcel. `draw` gives numbers from 0 to 1, for jitter."""
     rows = told.parcel.rows
     wait = _wait(max(row.attempts for row in rows) + 1, draw())
     if told.failed is not None:
         reason = f"the connector failed ({told.failed})"
         failed = Answer(Verdict.LATER, reason, maybe=True)
-        return [_ending(row, failed, now + wait, repeat_safe=repeat_safe) for row in rows]
+        return [_ending(row, failed, told.at + wait, repeat_safe=repeat_safe) for row in rows]
     if not told.answers:
         # of two requests the first may have been applied, and the second was not let go or met a destination that stops
         earlier = told.asked > (0 if told.stopped is None else 1)
         return [_withheld(row, told.stopped, earlier=earlier, repeat_safe=repeat_safe) for row in rows]
     # one moment for all that try again: they go in the same batch
     asked_for = max((answer.after or 0.0 for answer in told.answers if answer.verdict is Verdict.LATER), default=0.0)
-    due = now + max(wait, timedelta(seconds=asked_for))
+    due = told.at + max(wait, timedelta(seconds=asked_for))
     return [_ending(row, answer, due, repeat_safe=repeat_safe) for row, answer in zip(rows, told.answers, strict=True)]
 
 
