@@ -183,8 +183,6 @@ class Sender:
             told = [future.result() for future in done if future.exception() is None]
             for future in done:
                 crash = crash or future.exception()
-            if crash is not None:
-                self._halt("it was ended")
             self._record(told)
         if crash is not None:
             raise crash
@@ -211,6 +209,9 @@ class Sender:
             return Told(parcel, self.settings.clock(), asked=asked, stopped=str(stop), disabled=stop.disabled)
         except Exception as error:  # noqa: BLE001 - a connector's bug must not lose a row, and its text may hold an address
             return self._noted(Told(parcel, self.settings.clock(), asked=asked, failed=type(error).__name__))
+        except BaseException:
+            self._halt("it was ended")
+            raise
         told = Told(parcel, self.settings.clock(), asked=asked)
         if withheld:  # and the connector made an answer of it
             return told
