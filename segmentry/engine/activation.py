@@ -137,7 +137,7 @@ class Activation:
             as_of=pl.lit(self.standing.as_of).dt.convert_time_zone("UTC"),
             contact=pl.col("contact").cast(self.standing.keys.dtype),
         )
-        return rows.select(COLUMNS).cast({name: kind for name, kind in COLUMNS.items() if name != "contact"})
+        return rows.select(*COLUMNS).cast({name: kind for name, kind in COLUMNS.items() if name != "contact"})
 
     def _enrollments(self, numbered: pl.DataFrame) -> list[dict[str, Any]]:
         stamp, as_of = (when.isoformat(timespec="microseconds") for when in (self.standing.now, self.standing.as_of))

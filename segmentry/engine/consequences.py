@@ -107,8 +107,12 @@ class Consequences:
         return {
             name: int(self.member(name).sum()) if name in self.held.segments else counts[name]
             for name in self.answered.prepared.rules.conditions
-            if name not in self.held.segments or name not in self.answered.firsts
+            if name not in self.held.segments or self._goes_on(name)
         }
+
+    def _goes_on(self, name: str) -> bool:
+        """Whether a held segment has an accepted membership that goes on: not if it is new, or was gone for a while."""
+        return self.answered.former is not None and name in self.answered.former.columns
 
     def member(self, name: str) -> pl.Series:
         """A segment's accepted membership over the present positions."""
@@ -170,7 +174,11 @@ class Consequences:
     @cached_property
     def _former_sizes(self) -> Mapping[str, int]:
         former = self.answered.former
-        return {} if former is None else {former.renames.get(name, name): one.size for name, one in former.record.segments.items()}
+        if former is None:
+            return {}
+        sizes = {former.renames.get(name, name): one.size for name, one in former.record.segments.items()}
+        returned = former.returned(self.answered.prepared.rules.conditions)
+        return sizes | {name: len(former.last_members(name)) for name in returned}
 
     @cached_property
     def _suppressed(self) -> tuple[pl.Series, pl.Series] | None:
