@@ -18,6 +18,7 @@ NAMED: Mapping[str, str] = {
     "429-date": "429 with a Retry-After that is a date, one second ahead",
     "503-after-long": "503 with Retry-After: 3600",
     "503-after-nonsense": "503 with a Retry-After that is none",
+    "400-truncated": "400, and less of an answer than it announces",
     "redirect": "307 to another host",
     "hang": "never answers, and takes nothing",
     "hang-applied": "takes it, and never answers",

@@ -74,6 +74,8 @@ def _speak(name: str, side: Answering, closing: threading.Event) -> None:
         _drop(side, b"X-Drop: 1\r\n", closing)
     elif name == "truncated":
         side.wfile.write(head + b'Content-Length: 100\r\n\r\n{"ok"')
+    elif name == "400-truncated":
+        side.wfile.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nno")
     elif name == "garbage":
         side.wfile.write(b"\x00\x01 what is that?\r\n\r\n")
     elif name == "endless":

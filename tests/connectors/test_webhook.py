@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,6 +98,7 @@ def test_one_row_is_its_data_under_its_own_id(post: Post) -> None:
     assert headers["webhook-id"] == "a"
     assert headers["content-type"] == "application/json"
     assert headers["user-agent"].startswith("segmentry/")
+    assert headers["accept-encoding"] == "identity"  # an answer is read by the byte, not unpacked
 
 
 def test_a_batch_is_a_list_whose_items_have_their_ids(post: Post) -> None:
@@ -109,6 +111,13 @@ def test_a_batch_of_one_is_a_list_too_so_that_receivers_need_one_reading(post: P
     body, headers = told(post, "a", batch=10)
     assert body["data"] == [{"id": "a", **data("a")}]
     assert headers["webhook-id"] == "a"
+
+
+def test_an_item_s_id_is_the_row_s_whatever_its_data_call_so(post: Post) -> None:
+    told = batch("a")
+    told = replace(told, rows=(replace(told.rows[0], data={"id": "theirs"}),))
+    post.open(batch=2).send(told, nothing)
+    assert json.loads(post.sandbox.requests[0].body)["data"] == [{"id": "a"}]
 
 
 def test_a_cloudevent_has_the_row_s_id_and_is_signed(post: Post) -> None:

@@ -292,6 +292,12 @@ def test_a_truncated_answer_is_for_later_and_again_is_one_thing(post: Post) -> N
     assert post.seen == {"a": 2}
 
 
+def test_a_refusal_cut_off_in_the_middle_is_a_refusal(post: Post) -> None:
+    post.meets("400-truncated")
+    answer = post.send("a")
+    assert (answer.verdict, answer.reason) == (Verdict.REJECTED, "the receiver finds it wrong (400)")
+
+
 def test_a_connection_reset_before_applying_is_for_later(post: Post) -> None:
     post.meets("reset")
     answer = post.send("a")
