@@ -1,7 +1,8 @@
 """Random histories: members, changes, causes and `via` of many runs, against a model that shares no code with the product.
 
 The model keeps the world as plain Python values and evaluates every rule contact by contact; a cause is found by asking
-what the answer would be with the former lists, with the former definitions, and with both.
+what the answer would be with the former lists, with the former definitions, and with both. Each segment is compared with
+the world in which its computation was last accepted: some runs hold some of them. Contacts are merged and segments renamed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pytest
@@ -20,6 +23,9 @@ import pytest
 from segmentry.engine import membership, storing
 from tests.state import conftest
 from tests.state.conftest import Shop
+from tests.state.holding import computed_changes, holding
+
+T = TypeVar("T")
 
 START = datetime(2026, 1, 10)  # noqa: DTZ001 - the model counts in UTC, as files without a zone do
 ZONES = {"UTC": 0, "Asia/Tokyo": 9, "America/Phoenix": -7}
@@ -52,6 +58,7 @@ class World:
     lists: dict[str, frozenset[object]]
     segments: dict[str, Segment]
     zone: str
+    aliases: dict[object, object] = field(default_factory=dict)
 
     @property
     def rows(self) -> dict[object, Row]:
@@ -59,6 +66,17 @@ class World:
 
     def events(self, key: object) -> list[Event]:
         return [event for events in self.files.values() for event in events if event.contact == key]
+
+    def merged(self) -> dict[object, object]:
+        """Keys that are gone and the surviving ones that are there."""
+        found = {}
+        for old in self.aliases:
+            new = old
+            while new in self.aliases:
+                new = self.aliases[new]
+            if old not in self.rows and new in self.rows:
+                found[old] = new
+        return found
 
 
 @dataclass(frozen=True)
@@ -71,12 +89,23 @@ class Rule:
     reads: frozenset[str] = frozenset()
 
 
+RENAMED: dict[str, str] = {}
+"""What a rule calls a segment, and what it is called now; a name is not used again."""
+
+
 @dataclass(frozen=True)
 class Segment:
     rule: Rule | None = None
     list: str | None = None
     include: str | None = None
     exclude: str | None = None
+
+    def renamed(self, old: str, new: str) -> Segment:
+        """The segment with another name in its rule."""
+        if self.rule is None:
+            return self
+        refers = frozenset(new if name == old else name for name in self.rule.refers)
+        return replace(self, rule=replace(self.rule, text=self.rule.text.replace(f"member('{old}')", f"member('{new}')"), refers=refers))
 
 
 @dataclass
@@ -96,6 +125,7 @@ class Ask:
         return self.world.contacts[self.place][key]
 
     def member(self, name: str, key: object) -> bool:
+        name = RENAMED.get(name, name)
         if name in self.given:
             return key in self.given[name]
         if (name, key) not in self.known:
@@ -174,78 +204,123 @@ def rule(draws: random.Random, names: list[str], depth: int = 0) -> Rule:
 
 
 @dataclass
+class Accepted:
+    """A run: the world it saw, and who was in by what was accepted with it."""
+
+    world: World
+    members: dict[str, frozenset[object]]
+
+
+@dataclass
 class Model:
     """What runs should have left."""
 
-    world: World | None = None
-    members: dict[str, frozenset[object]] = field(default_factory=dict)
+    newest: Accepted | None = None
+    then: dict[str, Accepted] = field(default_factory=dict)
+    """Of every segment that lives, the run whose computation of it is accepted."""
     last: dict[str, frozenset[object]] = field(default_factory=dict)
     """Of every segment ever accepted, its last accepted membership."""
 
+    @property
+    def runs(self) -> list[Accepted]:
+        found = [*self.then.values(), *([self.newest] if self.newest else [])]
+        return list({id(run): run for run in found}.values())
+
     def forget(self, key: object) -> None:
-        if self.world is not None:
-            known = {place: {k: row for k, row in rows.items() if k != key} for place, rows in self.world.contacts.items()}
-            self.world = replace(self.world, contacts=known)
-        self.members = {name: keys - {key} for name, keys in self.members.items()}
+        for run in self.runs:
+            known = {place: {k: row for k, row in rows.items() if k != key} for place, rows in run.world.contacts.items()}
+            run.world = replace(run.world, contacts=known)
+            run.members = {name: keys - {key} for name, keys in run.members.items()}
         self.last = {name: keys - {key} for name, keys in self.last.items()}
 
-    def accept(self, world: World, as_of: datetime) -> set[tuple[object, ...]]:
-        """The changes of an accepted run."""
+    def rename(self, old: str, new: str) -> None:
+        by_name = partial(with_name, old=old, new=new)
+        for run in self.runs:
+            run.members = by_name(run.members)
+            run.world = replace(run.world, segments=by_name({n: s.renamed(old, new) for n, s in run.world.segments.items()}))
+        self.then, self.last = by_name(self.then), by_name(self.last)
+
+    def accept(self, world: World, as_of: datetime, held: frozenset[str]) -> set[tuple[object, ...]]:
+        """The changes of an accepted run that holds some segments."""
         changes = self.changes(world, as_of)
-        self.members = members_of(world, as_of)
-        self.last |= self.members
-        self.world = world
+        now = members_of(world, as_of)
+        carried = {name: handed_on(self.last[name], world) for name in held if name in self.then}
+        run = Accepted(world, {name: keys for name, keys in now.items() if name not in held} | carried)
+        self.then = {name: run if name not in held else self.then[name] for name in run.members}
+        self.last |= run.members
+        self.newest = run
         return changes
 
     def changes(self, world: World, as_of: datetime) -> set[tuple[object, ...]]:
         now = members_of(world, as_of)
         found = set[tuple[object, ...]]()
         for name, members in now.items():
-            before = self.last.get(name, frozenset())
+            before = handed_on(self.last.get(name, frozenset()), world)
             for key in members ^ before:
                 change = "entered" if key in members else "exited"
-                cause, via = ("rule", None) if name not in self.members else self.why(world, as_of, now, name, key)
+                then = self.then.get(name)
+                cause, via = ("rule", None) if then is None else self.why(then, world, as_of, now, name, key, was=key in before)
                 found.add((name, key, change, cause, via))
         return found
 
-    def why(self, world: World, as_of: datetime, now: dict[str, frozenset[object]], name: str, key: object) -> tuple[str, str | None]:
-        then = self.world
-        assert then is not None
-        if key not in then.rows or key not in world.rows:
+    def why(
+        self, then: Accepted, world: World, as_of: datetime, now: dict[str, frozenset[object]], name: str, key: object, *, was: bool
+    ) -> tuple[str, str | None]:
+        former = then.world
+        if key not in handed_on(frozenset(former.rows), world) or key not in world.rows:
             return "source", None
-        was = key in self.members[name]
-        via = self.via(world, as_of, now, name, key, was=was)
+        via = self.via(then, world, as_of, now, name, key, was=was)
+        lists = lists_then(world, former)
         today = Ask(world, as_of, world.segments, world.lists, world.zone, world.place)
-        relisted = {n: with_lists(s, then.segments.get(n)) for n, s in world.segments.items()}
-        if replace(today, segments=relisted, lists={**world.lists, **then.lists}, known={}).member(name, key) == was:
+        relisted = {n: with_lists(s, former.segments.get(n)) for n, s in world.segments.items()}
+        if replace(today, segments=relisted, lists={**world.lists, **lists}, known={}).member(name, key) == was:
             return "list", via
-        if then.place not in world.contacts:
+        if former.place not in world.contacts:
             return "rule", via
-        former = Ask(world, as_of, then.segments, {**then.lists, **world.lists}, then.zone, then.place)
-        if former.member(name, key) == was:
+        by_then = Ask(world, as_of, former.segments, {**lists, **world.lists}, former.zone, former.place)
+        if by_then.member(name, key) == was:
             return "rule", via
-        if replace(former, lists={**world.lists, **then.lists}, known={}).member(name, key) == was:
+        if replace(by_then, lists={**world.lists, **lists}, known={}).member(name, key) == was:
             return "list", via
-        return ("data" if self.differs(world, key) else "time"), via
+        return ("data" if self.differs(former, world, key) else "time"), via
 
-    def differs(self, world: World, key: object) -> bool:
-        then = self.world
-        assert then is not None
+    def differs(self, then: World, world: World, key: object) -> bool:
+        if any(new == key and old in then.rows for old, new in world.merged().items()):
+            return True
         reads = frozenset[str]().union(*(s.rule.reads for s in then.segments.values() if s.rule is not None))
         if any(getattr(then.rows[key], name) != getattr(world.rows[key], name) for name in reads - {"amount"}):
             return True
         former, current = (Counter((e.at, e.name, e.amount if "amount" in reads else None) for e in w.events(key)) for w in (then, world))
         return former != current
 
-    def via(self, world: World, as_of: datetime, now: dict[str, frozenset[object]], name: str, key: object, *, was: bool) -> str | None:
+    def via(
+        self, then: Accepted, world: World, as_of: datetime, now: dict[str, frozenset[object]], name: str, key: object, *, was: bool
+    ) -> str | None:
         own = world.segments[name].rule
-        changed = [other for other in sorted(own.refers if own else ()) if (key in now[other]) != (key in self.last.get(other, ()))]
+        before = {other: handed_on(then.members.get(other, frozenset()), world) for other in (own.refers if own else ())}
+        changed = [other for other in sorted(before) if (key in now[other]) != (key in before[other])]
         for others in [[other] for other in changed] + ([changed] if len(changed) > 1 else []):
-            given = now | {other: self.last.get(other, frozenset()) for other in others}
+            given = now | {other: before[other] for other in others}
             ask = Ask(world, as_of, world.segments, world.lists, world.zone, world.place, given)
             if ask.own(name, key) == was:
                 return others[0]
         return None
+
+
+def with_name(values: dict[str, T], old: str, new: str) -> dict[str, T]:
+    """What goes by a segment's name, by its new one."""
+    return {new if name == old else name: value for name, value in values.items()}
+
+
+def handed_on(keys: frozenset[object], world: World) -> frozenset[object]:
+    """Former keys, the surviving ones in place of those that were merged."""
+    merged = world.merged()
+    return frozenset(merged.get(key, key) for key in keys)
+
+
+def lists_then(world: World, then: World) -> dict[str, frozenset[object]]:
+    """Lists as they were; of those that changed only what is known of contacts that were there."""
+    return {name: keys if world.lists.get(name) == keys else keys & then.rows.keys() for name, keys in then.lists.items()}
 
 
 def with_lists(segment: Segment, then: Segment | None) -> Segment:
@@ -276,6 +351,10 @@ class Driver:
     model: Model = field(default_factory=Model)
     done: list[str] = field(default_factory=list)
     files: Iterator[int] = field(default_factory=lambda: iter(range(10**6)))
+    names: list[str] = field(default_factory=lambda: list("abcdef"))
+    """A segment refers to those before it."""
+    holding: float = 0.0
+    """How likely a segment is held."""
 
     def row(self) -> Row:
         draw = self.draws
@@ -355,6 +434,26 @@ class Driver:
         self.write_contacts()
         self.rows_change()
 
+    def contacts_are_merged(self) -> None:
+        """One or two go on under another's key, which may be new."""
+        rows, aliases = dict(self.world.rows), dict(self.world.aliases)
+        for old in self.draws.sample(list(rows), min(2, len(rows) - 1)):
+            new = self.draws.choice([key for key in self.keys if key != old])
+            end = new
+            while end in aliases:
+                end = aliases[end]
+            if old in aliases or end == old:
+                continue
+            aliases[old] = new
+            gone = rows.pop(old)
+            if end not in rows or self.draws.random() < 0.3:
+                rows[end] = self.draws.choice([gone, self.row()])
+        with (self.shop.root / "aliases.csv").open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([("old_key", "new_key"), *aliases.items()])
+        self.shop.key = "id, aliases: aliases.csv"
+        self.set(aliases=aliases)
+        self.contacts(rows)
+
     # events
 
     def files_changed(self, files: dict[str, tuple[Event, ...]]) -> None:
@@ -405,9 +504,9 @@ class Driver:
 
     def segment(self, name: str | None = None) -> None:
         """A segment is new, edited, or comes back."""
-        name = name or self.draws.choice("abcdef")
+        name = name or self.draws.choice(self.names)
         former = self.world.segments.get(name)
-        others = [other for other in self.world.segments if other < name]
+        others = [other for other in self.names[: self.names.index(name)] if other in self.world.segments]
         lists: list[str | None] = [None, None, None, *self.world.lists]
         include, exclude = self.draws.choice(lists), self.draws.choice(lists)
         if former is not None and former.rule is not None and self.draws.random() < 0.3:
@@ -416,9 +515,29 @@ class Driver:
             made = Segment(list=self.draws.choice(list(self.world.lists)), include=include)
         else:
             made = Segment(rule(self.draws, others), include=include, exclude=exclude)
-        keys = {"list": made.list, "include": made.include, "exclude": made.exclude}
-        self.shop.segment(name, made.rule and made.rule.text, **{key: value for key, value in keys.items() if value})
+        self.write_segment(name, made)
         self.set(segments={**self.world.segments, name: made})
+
+    def write_segment(self, name: str, made: Segment, **more: str) -> None:
+        keys = {"list": made.list, "include": made.include, "exclude": made.exclude, **more}
+        self.shop.segment(name, made.rule and made.rule.text, **{key: value for key, value in keys.items() if value})
+
+    def a_segment_is_renamed(self) -> None:
+        """It has another name, and sometimes another rule at once."""
+        old = self.draws.choice(sorted(self.world.segments))
+        new = f"{self.draws.choice('abcz')}{len(self.names)}{next(self.files)}"
+        self.names[self.names.index(old)] = new
+        RENAMED.update({first: new for first, last in RENAMED.items() if last == old} | {old: new})
+        self.model.rename(old, new)
+        self.shop.remove(old)
+        segments = {new if name == old else name: segment.renamed(old, new) for name, segment in self.world.segments.items()}
+        if self.draws.random() < 0.4:
+            others = [other for other in self.names[: self.names.index(new)] if other in segments]
+            segments[new] = Segment(rule(self.draws, others))
+        for name, segment in segments.items():
+            if name == new or segment != self.world.segments.get(name):
+                self.write_segment(name, segment, **({"renamed_from": f"[{old}]"} if name == new else {}))
+        self.set(segments=segments)
 
     def a_segment_goes(self) -> None:
         named = {other for s in self.world.segments.values() if s.rule for other in s.rule.refers}
@@ -444,7 +563,7 @@ class Driver:
     # runs
 
     OFTEN = (some_come_and_go, rows_change, event_files, files_are_merged, a_file_is_written_anew, a_file_is_gone, change_list)
-    SELDOM = (segment, segment, a_segment_goes, zone, move_the_snapshot, forget, gc)
+    SELDOM = (segment, segment, a_segment_goes, a_segment_is_renamed, contacts_are_merged, zone, move_the_snapshot, forget, gc)
 
     def step(self) -> None:
         happenings = self.draws.choices(self.OFTEN, k=self.draws.choice([0, 1, 1, 2, 3]))
@@ -453,7 +572,7 @@ class Driver:
         for happening in happenings:
             happening(self)
         self.done = [happening.__name__ for happening in happenings]
-        if self.draws.random() < 0.1 and self.model.world is not None:
+        if self.draws.random() < 0.1 and self.model.newest is not None:
             self.look_back()
         self.now += timedelta(hours=self.draws.choice([1, 3, 24, 50, 100]))
         self.run()
@@ -461,20 +580,40 @@ class Driver:
     def run(self) -> None:
         shop, world = self.shop, self.world
         self.write_head()
-        dry = shop.run(self.now.replace(tzinfo=UTC), dry_run=True).changes() if self.model.world and self.draws.random() < 0.15 else None
-        run = shop.run(self.now.replace(tzinfo=UTC))
+        held, dry = self.held(), None
+        with holding(*held):
+            if self.model.newest and self.draws.random() < 0.15:
+                dry = shop.run(self.now.replace(tzinfo=UTC), dry_run=True)
+            run = shop.run(self.now.replace(tzinfo=UTC))
+            computed = computed_changes(run)
         found = run.changes()
-        expected = self.model.accept(world, self.now)
+        known = set(self.model.last)
+        expected = self.model.accept(world, self.now, held)
+        # the entries of a segment that was never accepted, and is held, are told of by nobody yet
+        assert set(computed.rows()) == {row for row in expected if row[0] not in held or row[0] in known}
+        expected = {row for row in expected if row[0] not in held}
         assert set(found.rows()) == expected
         assert found.height == len(expected)
         assert found.equals(found.sort("segment", "contact"))
-        assert dry is None or dry.equals(found)
+        assert dry is None or dry.changes().equals(found)
         state = shop.state
-        for name, members in self.model.members.items():
+        assert self.model.newest is not None
+        for name, members in self.model.newest.members.items():
             assert sorted(state.members(name), key=str) == sorted(members, key=str)
             figures = run.record.segments[name]
             moved = Counter(change for segment, _, change, _, _ in expected if segment == name)
-            assert (figures.size, figures.entered, figures.exited) == (len(members), moved["entered"], moved["exited"])
+            assert name in held or (figures.size, figures.entered, figures.exited) == (len(members), moved["entered"], moved["exited"])
+
+    def held(self) -> frozenset[str]:
+        """Segments that this run holds, and with them those that refer to one of them."""
+        held = {name for name in sorted(self.world.segments) if self.draws.random() < self.holding}
+        if self.draws.random() < 0.4:
+            self.holding = self.draws.choice([0.0, 0.0, 0.2, 0.5])
+        while True:
+            more = {name for name, s in self.world.segments.items() if s.rule and name not in held and s.rule.refers & held}
+            if not more:
+                return frozenset(held)
+            held |= more
 
     def look_back(self) -> None:
         """A historical run, which is shown and changes nothing."""
@@ -495,6 +634,7 @@ HEAD = conftest.HEAD
 
 def live(folder: Path, seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest, "HEAD", HEAD)
+    RENAMED.clear()
     draws = random.Random(seed)
     chunk = draws.choice([8, 16, 1 << 20])
     for module in (membership, storing):
