@@ -15,7 +15,7 @@ import polars as pl
 
 from segmentry.engine import settling
 from segmentry.engine.config import parse_length
-from segmentry.engine.connectors.registry import needs_address
+from segmentry.engine.connectors.registry import traits_of
 from segmentry.engine.enrolling import DELIVERABLE, ROWS, Circumstances, Enrolling, Outcome, Pair
 from segmentry.engine.guards import HoldKind, Trip, sequence_trip, spoken
 from segmentry.engine.identity import enrollment_id
@@ -175,7 +175,7 @@ def pairs_of(workspace: LoadedWorkspace, pauses: Mapping[str, str | None], segme
             sequence = config.sequences[policy.sequence]
             destination = config.destinations[sequence.destination]
             paused = _paused(policy.sequence, sequence.destination, sequence.paused, pauses)
-            found.append(Pair(name, policy.sequence, policy, needs_address({"type": destination.type, **destination.settings}), paused))
+            found.append(Pair(name, policy.sequence, policy, traits_of(destination.settings).needs_address, paused))
     return sorted(found, key=lambda pair: (pair.sequence, pair.segment))
 
 

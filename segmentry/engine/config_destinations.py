@@ -81,7 +81,7 @@ def _held_against(document: Document, name: str, entry: Mapping[str, Any], model
     except ValidationError as error:
         return problems_of(document, model, error, ("destinations", name), OF_EVERY_TYPE)
     contacts = document.value.get("contacts")
-    if getattr(settings, "needs_address", False) and isinstance(contacts, dict) and "email" not in contacts:
+    if getattr(getattr(settings, "traits", None), "needs_address", False) and isinstance(contacts, dict) and "email" not in contacts:
         at = document.key_location(("destinations", name))
         message = f"`{name}` needs addresses, and `contacts` names no column with them"
         return [Diagnostic("W311", message, location=at, help="add `email: COLUMN` to `contacts`")]

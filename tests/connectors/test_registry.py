@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from segmentry.engine.connectors import registry
 from segmentry.engine.connectors.destination import Answer, Batch, Destination, Traits, Verdict
-from segmentry.engine.connectors.registry import Context, needs_address, open_destination, settings_model, type_names
+from segmentry.engine.connectors.registry import Context, open_destination, settings_model, traits_of, type_names
 from segmentry.engine.connectors.settings import FilesSettings, WebhookSettings
 from segmentry.errors import DestinationError, SegmentryError
 from tests.connectors.conftest import another_secret, batch, context, nothing
@@ -128,9 +128,9 @@ def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_what_may_stand_in_every_destination_is_no_type_s_own(tmp_path: Path) -> None:
     settings = {"type": "files", "path": "out", "format": "csv", "account": "ours", "renamed_from": ["pond"]}
     open_destination("lake", settings, context(tmp_path)).close()
-    assert not needs_address(settings)
-    assert needs_address({"type": "memory", "needs_address": True, "account": "ours"})
-    assert not needs_address({"type": "pigeon"})
+    assert not traits_of(settings).needs_address
+    assert traits_of({"type": "memory", "needs_address": True, "account": "ours"}).needs_address
+    assert not traits_of({"type": "pigeon"}).needs_address
 
 
 def test_an_unknown_type_is_told_with_the_ones_there_are() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from segmentry.engine.connectors import wire
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
-from segmentry.engine.connectors.webhook import ATTEMPTS, PARALLEL
+from segmentry.engine.connectors.webhook import ATTEMPTS
 from segmentry.engine.connectors.wire import ANSWER_BYTES
 from segmentry.sandbox.webhook import WebhookSandbox
 from tests.connectors.conftest import Post, another_secret, batch, minutes, nothing, utc_now
@@ -382,7 +382,7 @@ def test_failures_take_no_connection_s_place(post: Post) -> None:
         post.meets(kind)
         destination.send(batch("a"), nothing)
     unreached = post.open(url="https://crm.example/", allow_private=False, names=lambda host, port: ["127.0.0.1"])
-    for _ in range(3 * PARALLEL):
+    for _ in range(3 * 8):
         with pytest.raises(DestinationStopped, match="private"):
             unreached.send(batch("a"), nothing)
     assert destination.send(batch("b"), nothing)[0].verdict is Verdict.SENT

@@ -24,12 +24,11 @@ from typing import Any
 
 import polars as pl
 
-from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Traits, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Verdict
 from segmentry.engine.connectors.registry import Context
-from segmentry.engine.connectors.settings import FilesSettings
+from segmentry.engine.connectors.settings import FILES, FilesSettings
 from segmentry.engine.state.files import sync_folder
 
-BATCH = 100_000
 _INT64 = range(-(2**63), 2**63)
 _PLAIN: Mapping[type, pl.DataType] = {bool: pl.Boolean(), int: pl.Int64(), float: pl.Float64(), str: pl.String()}
 _TEXT = pl.String()
@@ -39,7 +38,7 @@ _NAMES: Mapping[str, str] = {"Boolean": "boolean", "Int64": "integer", "Float64"
 class FilesDestination(Destination):
     """A folder that files are put in. The same batch again finds its file and leaves it, or writes the same bytes."""
 
-    traits = Traits(batch=BATCH, parallel=1, per_minute=1_000_000.0)
+    traits = FILES
 
     def __init__(self, folder: Path, format: str) -> None:
         self._folder = folder

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Row, Traits, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Row, Verdict
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import MemorySettings
 
@@ -120,13 +120,7 @@ class MemoryDestination(Destination):
     """
 
     def __init__(self, settings: MemorySettings, kept: Memory) -> None:
-        self.traits = Traits(
-            batch=settings.batch,
-            parallel=settings.parallel,
-            per_minute=60_000.0 * settings.batch,
-            repeat_safe=settings.repeat_safe,
-            needs_address=settings.needs_address,
-        )
+        self.traits = settings.traits
         self.memory = kept
         self._places = threading.BoundedSemaphore(settings.parallel)
         self._closed = False

@@ -8,9 +8,9 @@ A package brings a type by an entry point of the group `segmentry.destinations`,
         def open(cls, name, settings, context) -> segmentry.engine.connectors.destination.Destination
 
 `settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. What
-may stand in a destination of any type (`account`, `renamed_from`) is not in it. A `Settings` with a true `needs_address` says
-that contacts without an e-mail address can't be told of, one with a number `per_minute` how many rows a minute the
-destination takes. A `type` that is built in can't be brought by a package.
+may stand in a destination of any type (`account`, `renamed_from`) is not in it.  `traits` of
+a `Settings`, an attribute or a property, is what must be known of the destination before it is opened (default: `Traits()`); no variable
+is replaced in it. A `type` that is built in can't be brought by a package.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from segmentry.engine.connectors.destination import Destination
+from segmentry.engine.connectors.destination import Destination, Traits
 from segmentry.engine.connectors.settings import OF_EVERY_TYPE, VARIABLE, FilesSettings, MemorySettings, WebhookSettings
 from segmentry.errors import DestinationError
 from segmentry.rules.suggest import did_you_mean
@@ -66,10 +66,11 @@ def settings_model(type: str) -> type[BaseModel] | None:
     return None if brought is None else _settings_of(brought, _loaded(brought))
 
 
-def needs_address(settings: Mapping[str, Any]) -> bool:
-    """Whether a destination can't be told of contacts without an address, as its `Settings` say by an attribute of that name."""
+def traits_of(settings: Mapping[str, Any]) -> Traits:
+    """What must be known of a destination before it is opened, as its `Settings` say; no variable of the environment is read."""
     model = settings_model(str(settings.get("type")))
-    return bool(model is not None and getattr(model.model_validate(_own(settings)), "needs_address", False))
+    found = None if model is None else getattr(model.model_validate(_own(settings)), "traits", None)
+    return found if isinstance(found, Traits) else Traits()
 
 
 def open_destination(name: str, settings: Mapping[str, Any], context: Context) -> Destination:

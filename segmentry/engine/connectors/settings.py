@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from segmentry.engine.config_values import Filled, Matching, Model
+from segmentry.engine.connectors.destination import Traits
 
 VARIABLE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}"
 """`${NAME}`, which stands for a variable of the environment."""
@@ -54,8 +55,17 @@ class WebhookSettings(_Settings):
     """How long one request may take in all, 1 to 120 seconds."""
 
     @property
+    def traits(self) -> Traits:
+        """What the sender, and a forecast, must know."""
+        return Traits(batch=self.batch, parallel=8, per_minute=2400.0 * self.batch)
+
+    @property
     def seconds(self) -> float:
         return float(self.timeout.rstrip("econds "))
+
+
+FILES = Traits(batch=100_000, parallel=1, per_minute=1_000_000.0)
+"""A file takes many rows, and one is written at a time."""
 
 
 class FilesSettings(_Settings):
@@ -67,6 +77,11 @@ class FilesSettings(_Settings):
     """The folder; relative to the workspace. May hold `${NAME}`: a variable of the environment."""
     format: Literal["parquet", "csv", "ndjson"]
     """What the files are."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the sender, and a forecast, must know."""
+        return FILES
 
 
 class MemorySettings(_Settings):
@@ -82,3 +97,8 @@ class MemorySettings(_Settings):
     """Whether it takes the same id twice for one thing."""
     needs_address: bool = False
     """Whether a contact without an e-mail address can't be told of."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the sender, and a forecast, must know."""
+        return Traits(self.batch, self.parallel, 60_000.0 * self.batch, self.repeat_safe, self.needs_address)

@@ -20,14 +20,13 @@ import stamina
 
 from segmentry import __version__
 from segmentry.engine.connectors.addresses import Resolve, resolve
-from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Row, Traits, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Row, Verdict
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import WebhookSettings
 from segmentry.engine.connectors.signatures import key_of, signed_headers
 from segmentry.engine.connectors.wire import NotReachedError, PrivateAddressError, Reply, UnclearError, Wire
 from segmentry.errors import DestinationError
 
-PARALLEL = 8
 ATTEMPTS = 4
 PATIENCE = 30.0
 """Seconds that `send` may spend on trying again; what takes longer is for later."""
@@ -70,14 +69,14 @@ class WebhookDestination(Destination):
         names: Resolve = resolve,
         patience: float = PATIENCE,
     ) -> None:
-        self.traits = Traits(batch=settings.batch, parallel=PARALLEL, per_minute=2400.0 * settings.batch)
+        self.traits = settings.traits
         self._settings = settings
         self._keys = tuple(keys)
         self._clock = context.clock
         self._source = f"urn:segmentry:{context.workspace}:{context.environment}"
         self._patience = patience
         logging.getLogger("stamina").addFilter(_without_ours)
-        self._wire = Wire(connections=PARALLEL, allow_private=settings.allow_private, names=names)
+        self._wire = Wire(connections=self.traits.parallel, allow_private=settings.allow_private, names=names)
 
     @classmethod
     def open(cls, name: str, settings: WebhookSettings, context: Context) -> WebhookDestination:
