@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from segmentry import __version__, cli_author, cli_compute, cli_keep, cli_look
+from segmentry import __version__, cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox
 from segmentry.cli_options import Settings, workspace_options
 from segmentry.errors import DiagnosedError, SegmentryError
 
@@ -136,7 +136,7 @@ def cli() -> None:
     """
 
 
-for _commands in (cli_author.COMMANDS, cli_compute.COMMANDS, cli_look.COMMANDS, cli_keep.COMMANDS):
+for _commands in (module.COMMANDS for module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox)):
     for _command in _commands:
         cli.add_command(_command)
 

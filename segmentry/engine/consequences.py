@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from segmentry.engine.activation import Activation, Standing, activate, delivers
-from segmentry.engine.background import NOTHING, RECOVERED, Renamed, background
+from segmentry.engine.aliases import Aliases
+from segmentry.engine.background import NOTHING, RECOVERED, Renamed, background, former_names
 from segmentry.engine.config import parse_length
 from segmentry.engine.diagnosis import Evidence
 from segmentry.engine.former import FormerRun
@@ -77,8 +80,10 @@ class Consequences:
         if answered.former is None:
             return Held()
         conditions = answered.prepared.rules.whole()
-        figures = Figures(answered.changes, answered.firsts, self._former_sizes, self._suppressed)
-        return hold(self.workspace, self.state, figures, conditions, answered.prepared.suppress, answered.as_of, self._evidence())
+        figures = Figures(answered.changes, answered.firsts, self.former_sizes, self._suppressed)
+        return hold(
+            self.workspace, self.state, figures, conditions, answered.prepared.suppress, answered.as_of, self._evidence(), self._names
+        )
 
     @property
     def held_columns(self) -> frozenset[str]:
@@ -163,22 +168,43 @@ class Consequences:
             return more
         return self.activation.draft(staging, replace(more, aliases=self._aliases, renames=self.renamed.drafts()))
 
+    def report(self) -> dict[str, Any]:
+        """What follows, as plain values: new ledger rows by sequence and outcome, rows that ended, what is held."""
+        activation = self.activation
+        held = [*self.held.trips, *(activation.trips if activation is not None else ())]
+        ends = Counter(one.outcome for one in (activation.settled if activation is not None else ()))
+        return {
+            "enrollments": {} if activation is None else activation.outcomes(),
+            "not_enrolled": 0 if activation is None else activation.skipped.height,
+            "settled": dict(sorted(ends.items())),
+            "held": [{"kind": str(trip.kind), "name": trip.name, "reasons": list(trip.reasons)} for trip in held],
+        }
+
     @cached_property
     def holds(self) -> list[HoldRecord]:
-        """The holds that are open before this run."""
+        """The holds that are open before this run, by the names that segments have now."""
+        renames = {} if self.answered.former is None else self.answered.former.renames
         with self.state.catalog.reading() as connection:
-            return holds(connection)
+            found = holds(connection)
+        return [replace(one, name=renames.get(one.name, one.name)) if one.kind == HoldKind.SEGMENT else one for one in found]
 
     # ------------------------------------------------------------ within
 
     @cached_property
-    def _former_sizes(self) -> Mapping[str, int]:
+    def former_sizes(self) -> Mapping[str, int]:
+        """The sizes of the accepted memberships before this run, by present names."""
         former = self.answered.former
         if former is None:
             return {}
         sizes = {former.renames.get(name, name): one.size for name, one in former.record.segments.items()}
         returned = former.returned(self.answered.prepared.rules.conditions)
         return sizes | {name: len(former.last_members(name)) for name in returned}
+
+    @property
+    def _names(self) -> dict[str, list[str]]:
+        """The names that segments had before, those of before this run among them."""
+        with self.state.catalog.reading() as connection:
+            return former_names(ledger.former_names(connection, "segment"), self.renamed.segments)
 
     @cached_property
     def _suppressed(self) -> tuple[pl.Series, pl.Series] | None:
@@ -200,31 +226,15 @@ class Consequences:
 
     @cached_property
     def _aliases(self) -> dict[str, str]:
-        aliases = self.answered.prepared.aliases
-        if aliases is None:
-            return {}
-        pairs = aliases.mapping.select(pl.all().cast(pl.String()))
-        with self.state.catalog.reading() as connection:
-            known = ledger.aliases(connection)
-        return {old: new for old, new in pairs.select("old", "new").iter_rows() if known.get(old) != new}
+        return new_aliases(self.state, self.answered.prepared.aliases)
 
     def _source(self) -> Trip | None:
         """Whether the whole run is held, and for which reasons."""
-        answered, guards = self.answered, self.workspace.config.guards
-        if answered.former is None:
-            return None
+        answered = self.answered
         with self.state.catalog.reading() as connection:
             recovered = bool(fact(connection, RECOVERED))
             listed = ledger.listed_files(connection)
-        age = None
-        if delivers(self.workspace) and not recovered:
-            every = self.workspace.config.schedule.every
-            age = Freshness(
-                answered.as_of, self._snapshot_time(), answered.former.record.as_of, None if every is None else parse_length(every)
-            )
-        before = int(answered.former.order.present.sum())
-        rows = int(answered.placement.alignment.present.sum())
-        trip = source_trip(guards.snapshot, guards.gap, rows, before, age)
+        trip = None if answered.former is None else self._snapshot_trip(answered.former, recovered=recovered)
         unknown = ledger.unknown_files(self.state.folder, listed)
         if not unknown:
             return trip
@@ -233,6 +243,17 @@ class Consequences:
             f"the ledger has files that the catalog does not know ({names}): an older catalog was restored; `segmentry recover` reads them"
         )
         return Trip(HoldKind.SOURCE, "", (*(trip.reasons if trip else ()), reason), trip.figures if trip else {})
+
+    def _snapshot_trip(self, former: FormerRun, *, recovered: bool) -> Trip | None:
+        """Whether the snapshot or the accepted run is what holds it."""
+        answered, guards = self.answered, self.workspace.config.guards
+        age = None
+        if delivers(self.workspace) and not recovered:
+            every = self.workspace.config.schedule.every
+            age = Freshness(answered.as_of, self._snapshot_time(), former.record.as_of, None if every is None else parse_length(every))
+        before = int(former.order.present.sum())
+        rows = int(answered.placement.alignment.present.sum())
+        return source_trip(guards.snapshot, guards.gap, rows, before, age)
 
     def _snapshot_time(self) -> datetime | None:
         """The instant that the snapshot is of: its `{date}`, else when the newest of its files was written."""
@@ -257,6 +278,16 @@ class Consequences:
         then = None if former is None else former.snapshot.contacts
         before = None if former is None else int(former.order.present.sum())
         return Evidence(columns, answered.prepared.snapshot.contacts, then, int(answered.placement.alignment.present.sum()), before)
+
+
+def new_aliases(state: State, aliases: Aliases | None) -> dict[str, str]:
+    """Merged keys, as text, that the state does not know of yet, and the surviving key of each."""
+    if aliases is None:
+        return {}
+    with state.catalog.reading() as connection:
+        known = ledger.aliases(connection)
+    pairs = aliases.mapping.select(pl.col("old", "new").cast(pl.String()))
+    return {old: new for old, new in pairs.iter_rows() if known.get(old) != new}
 
 
 def renamed_in(workspace: LoadedWorkspace, state: State, segments: Mapping[str, str]) -> Renamed:

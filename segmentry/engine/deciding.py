@@ -15,17 +15,20 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine.activation import Activation, Background, Standing, activate
+from segmentry.engine.activation_checks import aliases_of
 from segmentry.engine.background import NOTHING, Renamed, background
-from segmentry.engine.consequences import renamed_in
+from segmentry.engine.consequences import new_aliases, renamed_in
 from segmentry.engine.definitions import Definitions, definition_of, elsewhere_of
 from segmentry.engine.enrolling import Outcome
-from segmentry.engine.guards import HoldKind
+from segmentry.engine.guards import HoldKind, told
+from segmentry.engine.holding import SUPERSEDED
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import nearest_hint
 from segmentry.engine.people import Snapshot
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.reading_rows import rows_or_newest
 from segmentry.engine.renaming import renames_of
+from segmentry.engine.report import segment_report
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.state import RunRecord, State, Status
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Settlement
@@ -38,6 +41,8 @@ from segmentry.engine.state.state import held_columns
 from segmentry.errors import DecisionError, NotFound
 
 APPROVE, BASELINE = "approve", "baseline"
+SUPPRESS = "suppress"
+"""What the suppression's hold is called where people name it."""
 
 Newest = Callable[[], ContactSource]
 """The newest contact snapshot, for rows that the held run's own files have no more."""
@@ -53,6 +58,35 @@ class Decided:
     activation: Activation | None
     released: Mapping[str, int]
     """Enrollments of held sequences that are due now, or dropped, by sequence."""
+
+    def summary(self) -> pl.DataFrame:
+        """A row per segment that it accepted: `segment`, `size`, `entered`, `exited`."""
+        names = [hold.name for hold in self.holds if hold.kind == HoldKind.SEGMENT]
+        figures = {} if self.run is None else {name: one for name, one in self.run.segments.items() if name in names or not names}
+        rows = [(name, one.size, one.entered, one.exited) for name, one in sorted(figures.items())]
+        return pl.DataFrame(
+            rows, schema={"segment": pl.String(), "size": pl.Int64(), "entered": pl.Int64(), "exited": pl.Int64()}, orient="row"
+        )
+
+    def told(self) -> list[str]:
+        """What it did, in words."""
+        said = [f"run {self.run.id} accepts what run {self.holds[0].run} held"] if self.run is not None else []
+        if self.activation is not None:
+            for sequence, outcomes in self.activation.outcomes().items():
+                said += [f"{sequence}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items())]
+            said += [told(trip) for trip in self.activation.trips]
+        said += [f"{sequence}: {count:,} held before" for sequence, count in self.released.items()]
+        return said or [f"run {self.holds[0].run}: dropped what it held"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "run": None if self.run is None else self.run.id,
+            "holds": [{"run": hold.run, "kind": hold.kind, "name": hold.name} for hold in self.holds],
+            "segments": self.summary().to_dicts(),
+            "enrollments": {} if self.activation is None else self.activation.outcomes(),
+            "released": dict(self.released),
+        }
 
 
 def approve(
@@ -72,7 +106,10 @@ def approve(
     """
     with state.lease(wait) as lease:
         chosen = _chosen(state, run, names)
+        if baseline:
+            chosen = _without_sequences(chosen)
         _require_as_compared(workspace, state, chosen)
+        _require_references(state, chosen)
         deciding = _Deciding(workspace, state, lease, now, newest, baseline=baseline)
         return deciding.accept(chosen)
 
@@ -108,8 +145,8 @@ def _chosen(state: State, run: int, names: Sequence[str]) -> list[HoldRecord]:
     known = {hold.id: hold for hold in [*of_run, *(sequences if names else ())]}.values()
     if not known:
         raise NotFound(f"run {run} holds nothing" + (f"; run {still[-1].run} does" if still else ""))
-    wanted = [hold for hold in known if not names or hold.name in names or (hold.kind == HoldKind.SUPPRESS and "suppress" in names)]
-    missing = sorted(set(names) - {hold.name for hold in wanted} - {"suppress"})
+    wanted = [hold for hold in known if not names or hold.name in names or (hold.kind == HoldKind.SUPPRESS and SUPPRESS in names)]
+    missing = sorted(set(names) - {hold.name or SUPPRESS for hold in wanted if hold.kind != HoldKind.SOURCE})
     if missing:
         raise NotFound(f"run {run} does not hold `{missing[0]}`" + nearest_hint(missing[0], [hold.name for hold in known if hold.name]))
     over = [hold for hold in wanted if hold.status != "open"]
@@ -118,12 +155,22 @@ def _chosen(state: State, run: int, names: Sequence[str]) -> list[HoldRecord]:
     return [hold for hold in wanted if hold.status == "open"]
 
 
+def _without_sequences(chosen: Sequence[HoldRecord]) -> list[HoldRecord]:
+    """What can be taken as a baseline: whom a sequence's guard holds is enrolled already."""
+    kept = [hold for hold in chosen if hold.kind != HoldKind.SEQUENCE]
+    if not kept:
+        raise DecisionError(f"`{chosen[0].name}` is a sequence, and only a segment is taken as a baseline: approve it, or discard it")
+    return kept
+
+
 def _over(hold: HoldRecord, still: Sequence[HoldRecord]) -> str:
     """Why a hold can't be decided on any more."""
     what = {HoldKind.SOURCE: "the run", HoldKind.SUPPRESS: "the suppression"}.get(HoldKind(hold.kind), f"`{hold.name}`")
     if hold.status == "superseded":
         newer = [other.run for other in still if (other.kind, other.name) == (hold.kind, hold.name)]
-        return f"run {hold.run}'s hold on {what} is superseded by run {newer[-1] if newer else hold.ended_run}: decide on that one"
+        if not newer:
+            return f"run {hold.run}'s hold on {what} is superseded by run {hold.ended_run}, which was accepted"
+        return f"run {hold.run}'s hold on {what} is superseded by run {newer[-1]}: decide on that one"
     told = {
         "ended": f"ended with run {hold.ended_run}, which is within the limits",
         "approved": "was approved already",
@@ -135,12 +182,18 @@ def _over(hold: HoldRecord, still: Sequence[HoldRecord]) -> str:
 def _require_as_compared(workspace: LoadedWorkspace, state: State, chosen: Sequence[HoldRecord]) -> None:
     """Raises DecisionError unless the rules, those they refer to and the suppression are what the held run computed."""
     workspace.require()
+    accepted = state.accepted()
     for hold in chosen:
         if hold.kind == HoldKind.SEQUENCE:
             continue
+        if hold.kind == HoldKind.SOURCE and accepted is not None and accepted.id > hold.run:
+            raise DecisionError(
+                f"run {hold.run} was compared with what was accepted before run {accepted.id}: recompute, and decide on what that run shows"
+            )
         then = Definitions.from_json(state.run(hold.run).definitions["definitions"])
         now = {name: definition_of(segment) for name, segment in workspace.segments.items()}
-        concerned = then.segments.keys() | now.keys() if hold.kind == HoldKind.SOURCE else hold.detail["rests_on"]
+        rests_on = {*hold.detail["rests_on"], *hold.detail["suppressed_by"]}
+        concerned = then.segments.keys() | now.keys() if hold.kind == HoldKind.SOURCE else rests_on
         edited = sorted(name for name in concerned if now.get(name) != then.segments.get(name))
         if edited:
             raise DecisionError(f"`{edited[0]}` was edited since run {hold.run}: recompute, and decide on what that run shows")
@@ -150,14 +203,20 @@ def _require_as_compared(workspace: LoadedWorkspace, state: State, chosen: Seque
             raise DecisionError(f"`suppress` was edited since run {hold.run}: recompute, and decide on what that run shows")
 
 
-def _require_references(chosen: Sequence[HoldRecord], still: Sequence[HoldRecord]) -> None:
-    """A segment held through another can't be accepted without it."""
-    names = {hold.name for hold in chosen}
-    held = {hold.name for hold in still if hold.kind == HoldKind.SEGMENT}
+def _require_references(state: State, chosen: Sequence[HoldRecord]) -> None:
+    """What rests on a held segment can't be accepted without it, nor after that one was discarded."""
+    accepted = {hold.name for hold in chosen if hold.kind == HoldKind.SEGMENT}
     for hold in chosen:
-        because = hold.detail.get("because")
-        if because is not None and because in held and because not in names:
-            raise DecisionError(f"`{hold.name}` refers to `{because}`, which is held too: decide on both")
+        if hold.kind not in (HoldKind.SEGMENT, HoldKind.SUPPRESS):
+            continue
+        with state.catalog.reading() as connection:
+            beside = {one.name: one.status for one in holds(connection, status=None, run=hold.run) if one.kind == HoldKind.SEGMENT}
+        for name in sorted(set(hold.detail["rests_on"]) - {hold.name} - accepted):
+            what = f"`{hold.name or SUPPRESS}` refers to `{name}`"
+            if beside.get(name) == "open":
+                raise DecisionError(f"{what}, which is held too: decide on both")
+            if beside.get(name) == "discarded":
+                raise DecisionError(f"{what}, which was discarded: recompute, and decide on what that run shows")
 
 
 # ---------------------------------------------------------------- accepting
@@ -174,10 +233,8 @@ class _Deciding:
 
     def accept(self, chosen: Sequence[HoldRecord]) -> Decided:
         """One commit for all of it."""
-        with self.state.catalog.reading() as connection:
-            _require_references(chosen, holds(connection))
         released = _released(self.state, chosen, Outcome.PENDING, None, self.now)
-        ended = {hold.id: "approved" for hold in chosen}
+        ended = {**self._overtaken(chosen), **{hold.id: "approved" for hold in chosen}}
         rows = [one for found in released.values() for one in found]
         counts = {name: len(found) for name, found in released.items()}
         if all(hold.kind == HoldKind.SEQUENCE for hold in chosen):
@@ -189,13 +246,28 @@ class _Deciding:
             source = next((hold for hold in chosen if hold.kind == HoldKind.SOURCE), None)
             draft, changes = self._whole(source, staging) if source is not None else self._parts(chosen, staging)
             activation = self._activated(draft, changes, chosen)
-            more = ActivationDraft(ended=ended, renames=self._renamed.drafts() if source is not None else ())
-            draft = replace(draft, activation=activation.draft(staging, more))
-            draft = replace(draft, activation=replace(draft.activation, settled=[*draft.activation.settled, *rows]))
+            more = ActivationDraft(ended=ended)
+            if source is not None:
+                more = replace(more, aliases=self._aliases(source), renames=self._renamed.drafts())
+            found = activation.draft(staging, more)
+            over = {one.id for one in found.settled}
+            found = replace(found, settled=[*found.settled, *(one for one in rows if one.id not in over)])
+            draft = replace(draft, activation=found)
             record = self.state.commit(self.lease, staging, draft)
         finally:
             staging.remove()
         return Decided(record, tuple(chosen), self.state.changes(record.id), activation, counts)
+
+    def _overtaken(self, chosen: Sequence[HoldRecord]) -> dict[int, str]:
+        """A run that is accepted whole leaves nothing of what older ones hold of segments, or of the suppression."""
+        if not any(hold.kind == HoldKind.SOURCE for hold in chosen):
+            return {}
+        with self.state.catalog.reading() as connection:
+            return {hold.id: SUPERSEDED for hold in holds(connection) if hold.kind in (HoldKind.SEGMENT, HoldKind.SUPPRESS)}
+
+    def _aliases(self, source: HoldRecord) -> dict[str, str]:
+        """The merged keys that come with a run that was held as a whole."""
+        return new_aliases(self.state, aliases_of(self.workspace, snapshot_from_json(self.state.run(source.run).snapshot)))
 
     def _whole(self, hold: HoldRecord, staging: Staging) -> tuple[RunDraft, pl.DataFrame]:
         """A run that a source guard held, accepted as it was computed."""
@@ -203,7 +275,8 @@ class _Deciding:
         draft = self._copy(record, {"what": self._what, "run": hold.run, "names": []})
         changes = self.state.stored_changes(record.id)
         file = staging.write(f"runs/{draft.id}/changes.parquet", "changes", changes)
-        return replace(draft, changes_file=file, copied=None, segments=record.segments), changes
+        decided = frozenset(record.segments)
+        return replace(draft, changes_file=file, copied=None, segments=record.segments, decided=decided), changes
 
     def _parts(self, chosen: Sequence[HoldRecord], staging: Staging) -> tuple[RunDraft, pl.DataFrame]:
         """The newest accepted run, with the computed columns of what is approved in place of the accepted ones."""
@@ -229,13 +302,17 @@ class _Deciding:
             start += height
         figures = {name: SegmentFigures(one.size, 0, 0, first=False) for name, one in record.segments.items()}
         counts = {(name, change): rows for name, change, rows in changes.group_by("segment", "change").len().iter_rows()}
+        ever = self.state.segments()
         for name in names:
             size = int(computed[name].sum())
-            known = name in record.segments
+            known = name in ever
             entered = counts.get((name, "entered"), 0) if known else size
             figures[name] = SegmentFigures(size, entered, counts.get((name, "exited"), 0), first=not known)
         file = staging.write(f"runs/{draft.id}/changes.parquet", "changes", changes)
-        return replace(draft, members=tuple(members), changes_file=file, segments=figures, decided=frozenset(names)), changes
+        sizes, firsts = {name: one.size for name, one in figures.items()}, {name: one.size for name, one in figures.items() if one.first}
+        report = {**record.report, "segments": segment_report(sizes, changes, firsts)}
+        decided = frozenset(names)
+        return replace(draft, members=tuple(members), changes_file=file, segments=figures, report=report, decided=decided), changes
 
     @cached_property
     def _renamed(self) -> Renamed:
@@ -307,7 +384,8 @@ class _Deciding:
             baseline=frozenset(draft.segments) if self.baseline else frozenset(),
             by_hand=True,
         )
-        with background(self.state, {}, self._renamed if source is not None else NOTHING) as known:
+        aliases, names = ({}, NOTHING) if source is None else (self._aliases(source), self._renamed)
+        with background(self.state, aliases, names) as known:
             return activate(self.workspace, standing, _without(known, chosen))
 
     def _suppressed(self, record: RunRecord, *, approved: bool) -> pl.Series | None:

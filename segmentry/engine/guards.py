@@ -48,6 +48,8 @@ class Trip:
     because: str | None = None
     rests_on: tuple[str, ...] = ()
     """The segments whose rules decide what is held."""
+    suppressed_by: tuple[str, ...] = ()
+    """The segments whose rules decide who of them is suppressed."""
 
     @property
     def title(self) -> str:
@@ -55,9 +57,14 @@ class Trip:
         return {
             HoldKind.SOURCE: "the run",
             HoldKind.SEGMENT: f"segment `{self.name}`",
-            HoldKind.SUPPRESS: "the suppression, and with it all delivery,",
+            HoldKind.SUPPRESS: "all delivery",
             HoldKind.SEQUENCE: f"sequence `{self.name}`",
         }[self.kind]
+
+
+def told(trip: Trip) -> str:
+    """A hold in words: what is held, and why."""
+    return f"{trip.title} is held: {'; '.join(trip.reasons)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from segmentry.engine.rows import rows, rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
 from segmentry.engine.state import RunRecord, State
+from segmentry.engine.state.holds import holds as held
 from segmentry.errors import NotFound
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -81,6 +82,27 @@ def segments(loaded: LoadedWorkspace, record: RunRecord | None) -> pl.DataFrame:
         numbers = (None, None, None, None) if one is None or record is None else (one.size, one.entered, one.exited, record.id)
         found.append((name, label, *numbers))
     return pl.DataFrame(found, schema=SEGMENTS, orient="row")
+
+
+HOLDS = pl.Schema(
+    {
+        "run": pl.Int64(),
+        "kind": pl.String(),
+        "name": pl.String(),
+        "status": pl.String(),
+        "since": INSTANT,
+        "ended": INSTANT,
+        "reasons": pl.List(pl.String()),
+    }
+)
+
+
+def holds(state: State, *, ended: bool = False) -> pl.DataFrame:
+    """What guards hold, the newest last; with `ended` also what they held."""
+    with state.catalog.reading() as connection:
+        found = held(connection, status=None if ended else "open")
+    rows = [(hold.run, hold.kind, hold.name, hold.status, hold.since, hold.ended, hold.reasons) for hold in found]
+    return pl.DataFrame(rows, schema=HOLDS, orient="row")
 
 
 # ---------------------------------------------------------------- members

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from segmentry.engine.guards import told
 from segmentry.engine.plan import Plan
 from segmentry.engine.render import second, table_html
 from segmentry.engine.run import Recomputed
 from segmentry.engine.showing import plan_text
 from segmentry.rules.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from segmentry.engine.delivering import Delivered
 
 STAGES = ("check", "evaluate", "digest", "compare", "activate", "write", "commit")
 COUNTS = ("size", "entered", "exited")
@@ -27,7 +31,7 @@ class Run:
     `report` plain values: rows, bytes, seconds per stage, and per segment who came and went by cause.
     """
 
-    def __init__(self, done: Recomputed, labels: Mapping[str, str]) -> None:
+    def __init__(self, done: Recomputed, labels: Mapping[str, str], delivered: Delivered | None = None) -> None:
         self._done = done
         self._labels = labels
         self.id: int = done.record.id
@@ -38,11 +42,26 @@ class Run:
         self.report: Mapping[str, Any] = done.record.report
         self.warnings: tuple[Diagnostic, ...] = done.warnings
         self.plan: Plan = done.plan
+        self.delivered: Delivered | None = delivered
+        """What was sent after it; None where nothing was asked to be."""
 
     @cached_property
     def changes(self) -> pl.DataFrame:
         """Who entered and who left, and why."""
         return self._done.changes()
+
+    @property
+    def held(self) -> list[str]:
+        """What guards hold of it, in words; empty if nothing."""
+        found = self._done.consequences
+        trips = [] if found is None else [*found.held.trips, *(found.activation.trips if found.activation is not None else ())]
+        return [told(trip) for trip in trips]
+
+    @property
+    def enrolled(self) -> dict[str, dict[str, int]]:
+        """How many new rows of the ledger each sequence has, by outcome."""
+        found: dict[str, dict[str, int]] = self.report.get("activation", {}).get("enrollments", {})
+        return found
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -431,6 +431,7 @@ class _Run:
                 }
                 for index, source in enumerate(tables)
             ],
+            **({} if computed.consequences is None else {"activation": computed.consequences.report()}),
             "lists": {name: {"unknown_keys": unknown} for name, unknown in sorted(counters.unknown_keys.items()) if name in prepared.lists},
         }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import polars as pl
@@ -27,11 +29,16 @@ from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
+    from segmentry.engine.deciding import Decided
+    from segmentry.engine.deliveries import Resumed
+    from segmentry.engine.delivering import Delivered
+    from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
     from segmentry.engine.snapshot import ContactSource
     from segmentry.engine.state import State
+    from segmentry.engine.state.by_hand import Said
 
 # What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
 # `check` of a hundred segments takes less time than that import.
@@ -102,15 +109,15 @@ class Workspace:
         moment = self.moment(as_of)
         return explain(moment, name, key, lambda known: self._was_accepted(moment.loaded, name, known))
 
-    def plan(self, name: str | None = None, as_of: When = None) -> Plan:
-        """The plan of a run: for one segment with what it refers to, or for all."""
+    def query_plan(self, name: str | None = None, as_of: When = None) -> Plan:
+        """What a run evaluates: for one segment with what it refers to, or for all."""
         moment = self.moment(as_of)
         names = sorted(moment.loaded.require().names) if name is None else [name]
         return moment.plan({segment: moment.whole(segment) for segment in names})
 
     def sql(self, name: str | None = None, as_of: When = None) -> str:
         """The queries of that plan as text, and its algebra as comments."""
-        return plan_text(self.plan(name, as_of))
+        return plan_text(self.query_plan(name, as_of))
 
     def statement(
         self, name: str | None = None, as_of: When = None, *, dialect: str = "duckdb", tables: Mapping[str, str] | None = None
@@ -152,13 +159,15 @@ class Workspace:
         first_run: bool = False,
         *,
         dry_run: bool = False,
+        deliver: bool = False,
         wait: timedelta | None = None,
         progress: Progress | None = None,
     ) -> Run:
         """Computes every segment and commits the result whole, or not at all.
 
-        `full` computes every contact; `first_run` makes the state where there is none; `dry_run` stores nothing. `wait` is
-        how long to wait for another run to end: without it LeaseHeld is raised at once.
+        `full` computes every contact; `first_run` makes the state where there is none; `dry_run` stores nothing. `deliver`
+        sends what is due once the run is committed; without it nothing is sent. `wait` is how long to wait for another run to
+        end: without it LeaseHeld is raised at once.
         """
         from segmentry.engine.report import unseen
         from segmentry.engine.result import Run
@@ -174,7 +183,24 @@ class Workspace:
             wait=_seconds(wait),
             progress=progress or unseen,
         )
-        return Run(done, {name: segment.label for name, segment in loaded.segments.items()})
+        sent = self.deliver(progress=progress) if deliver and done.committed else None
+        return Run(done, {name: segment.label for name, segment in loaded.segments.items()}, sent)
+
+    def plan(self, as_of: When = None, *, progress: Progress | None = None) -> Forecast:
+        """What a run would do now: sizes, who would come and go, be enrolled and told, and what guards would hold. Writes nothing.
+
+        Raises NoState before the first run, and whatever a run raises.
+        """
+        from segmentry.engine.forecast import Forecast
+        from segmentry.engine.report import unseen
+        from segmentry.engine.run import recompute
+        from segmentry.engine.state import outbox
+
+        loaded = self.load()
+        with self._state(loaded) as state, state.catalog.reading() as connection:
+            waiting = outbox.unsent(connection)
+        done = recompute(loaded, as_of=None if as_of is None else _instant(as_of), dry_run=True, progress=progress or unseen)
+        return Forecast(done, loaded, waiting)
 
     def runs(self) -> pl.DataFrame:
         """Every run, the newest first: `run`, `status`, `as_of`, `started`, `contacts`, `segments`, `entered`, `exited`."""
@@ -203,6 +229,128 @@ class Workspace:
         with self._state() as state:
             figures = looking.history(state, name)
             return state.history(name) if contacts else figures
+
+    # ------------------------------------------------------------ deciding
+
+    def approve(self, run: int | str, names: Sequence[str] = (), *, wait: timedelta | None = None) -> Decided:
+        """Accepts what a run holds, exactly as it was shown: all of it, or these segments and sequences.
+
+        Raises NotFound, DecisionError where the hold is over or something was edited since, and LeaseHeld.
+        """
+        from segmentry.engine.deciding import approve
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            return approve(loaded, state, _known_run(run), names, _now(), self._newest_contacts, wait=_seconds(wait))
+
+    def discard(self, run: int | str, names: Sequence[str] = (), *, wait: timedelta | None = None) -> Decided:
+        """Drops what a run holds; nothing of it is in any history. The next run may hold again. Raises as `approve`."""
+        from segmentry.engine.deciding import discard
+
+        with self._state() as state:
+            return discard(state, _known_run(run), names, _now(), wait=_seconds(wait))
+
+    def accept_as_baseline(self, segment: str, *, wait: timedelta | None = None) -> Decided:
+        """Takes a held segment's computed membership, and enrolls nobody. Raises as `approve`."""
+        from segmentry.engine.deciding import approve, held_run_of
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            run = held_run_of(state, segment)
+            return approve(loaded, state, run, [segment], _now(), self._newest_contacts, wait=_seconds(wait), baseline=True)
+
+    def holds(self, *, ended: bool = False) -> pl.DataFrame:
+        """What guards hold, the newest last: `run`, `kind`, `name`, `status`, `since`, `reasons`; with `ended` also what they held."""
+        from segmentry.engine import looking
+
+        with self._state() as state:
+            return looking.holds(state, ended=ended)
+
+    # ------------------------------------------------------------ telling
+
+    def deliver(self, destinations: Sequence[str] | None = None, *, progress: Progress | None = None) -> Delivered:
+        """Sends what is due, to all destinations or some, and comes back when nothing more is due now.
+
+        Sends nothing where the environment has no `deliver: true`. Raises NotFound for an unknown destination.
+        """
+        from segmentry.engine.delivering import deliver
+        from segmentry.engine.report import unseen
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return deliver(state, loaded, destinations=destinations, environ=os.environ, progress=progress or unseen)
+
+    def enrollments(
+        self,
+        *,
+        sequence: str | None = None,
+        segment: str | None = None,
+        outcome: str | None = None,
+        contact: object = None,
+        baseline: bool = False,
+    ) -> pl.DataFrame:
+        """The ledger, a row an enrollment with its present outcome; `baseline` adds rows of those who were in before (number 0).
+
+        Columns as `enrollments.ENROLLMENTS`. Raises NotFound for a sequence or segment that nobody knows.
+        """
+        from segmentry.engine.enrollments import Wanted, enrollments
+
+        loaded = self.load()
+        wanted = Wanted(sequence, segment, outcome, None if contact is None else str(contact), baseline)
+        with self._state(loaded) as state:
+            return enrollments(loaded, state, wanted)
+
+    def why_enrolled(self, contact: object, segment: str | None = None) -> pl.DataFrame:
+        """What became of each entry of a contact, and why it was enrolled or not: columns as `enrollments.WHY`. Raises NotFound."""
+        from segmentry.engine.enrollments import why
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return why(loaded, state, str(contact), segment)
+
+    def deliveries(
+        self, *, outcome: str | None = None, destination: str | None = None, sequence: str | None = None, limit: int | None = None
+    ) -> pl.DataFrame:
+        """The outbox, the newest change first: outcome, attempts, when the next one is due, the last reason. No address is in it."""
+        from segmentry.engine.deliveries import deliveries
+
+        with self._state() as state:
+            return deliveries(state, outcome=outcome, destination=destination, sequence=sequence, limit=limit)
+
+    def settle_deliveries(self, action: Literal["retry", "drop", "mark-sent"], ids: Sequence[str]) -> Said:
+        """A person's word on deliveries: which ids changed, and why others did not. Raises NotFound, and changes nothing then."""
+        from segmentry.engine.deliveries import settle
+        from segmentry.engine.fitness import fit
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return settle(state, action, ids, _now(), fit=partial(fit, loaded, state))
+
+    def pause(self, name: str | None = None) -> bool:
+        """Pauses a destination, a sequence, or everything, before the next request; False if it was already. Raises NotFound."""
+        from segmentry.engine.deliveries import pause
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return pause(state, loaded, name, _now())
+
+    def resume(self, name: str | None = None, *, send_waiting: bool = False) -> Resumed:
+        """Ends a pause. Who came in during it is not sent, unless `send_waiting`, and then only who is still fit. Raises NotFound."""
+        from segmentry.engine.deliveries import resume
+        from segmentry.engine.fitness import fit
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return resume(state, loaded, name, _now(), send_waiting=send_waiting, fit=partial(fit, loaded, state))
+
+    def paused_rows(self, name: str | None = None) -> dict[str, int]:
+        """How many rows of each sequence `resume(send_waiting=True)` would send."""
+        from segmentry.engine.deliveries import waiting_after_pause
+        from segmentry.engine.fitness import fit
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return waiting_after_pause(state, name, fit=partial(fit, loaded, state))
 
     # ------------------------------------------------------------ looking
 
@@ -313,6 +461,12 @@ def _run_number(given: int | str | None) -> int | None:
     if str(given).isascii() and str(given).isdigit() and int(given) < 2**63:
         return int(given)
     raise NotFound(f"there is no run `{given}`: runs have numbers, which `segmentry runs` lists")
+
+
+def _known_run(given: int | str) -> int:
+    number = _run_number(given)
+    assert number is not None
+    return number
 
 
 def _lay_out_demo(root: Path) -> list[Path]:

@@ -1,14 +1,16 @@
 """The ledger: who was enrolled in what, for good. Its files hold every row as it was written; the catalog, what became of it.
 
 A file has a passing name until its run is committed: `enrollments/<run>.<lease>.pending`. The commit lists it by its final
-name, and it is renamed after; whoever takes the lease next finishes that. A file with a final name that the catalog does
-not list is a sign of a restored catalog.
+name, and it is renamed after; whoever takes the lease next finishes that. Where somebody is forgotten, a file is written
+anew as `enrollments/<run>.e<lease>.parquet`, in the same way, and the former one removed. So a file with a final name that
+the catalog does not list, or that is newer than the one it lists, is a sign of a restored catalog.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,10 +33,13 @@ from segmentry.engine.state.schema import (
     LEDGER,
     RENAMES,
 )
+from segmentry.errors import StateError
 
 FOLDER = "enrollments"
 SEVERAL = 5_000
 """Values asked for in one query; SQLite takes 32,766."""
+
+_FINAL = re.compile(r"([0-9]+)(?:\.e([0-9]+))?\.parquet")
 
 INSTANT = pl.Datetime("us", "UTC")
 COLUMNS = {
@@ -78,6 +83,12 @@ def attachments(connection: Connection) -> dict[tuple[str, str], Attachment]:
 def aliases(connection: Connection) -> dict[str, str]:
     """Keys that were merged, and the surviving key of each."""
     return {str(row.old): str(row.new) for row in connection.execute(select(ALIASES))}
+
+
+def survivors(connection: Connection) -> dict[str, str]:
+    """Keys that were merged, and the key that each goes on under at last."""
+    became = aliases(connection)
+    return {old: _last(became, old) for old in became}
 
 
 def former_names(connection: Connection, kind: str) -> dict[str, str]:
@@ -161,6 +172,21 @@ def ids(connection: Connection, sequence: str, outcome: str) -> list[str]:
     return [str(value) for value in connection.execute(wanted).scalars()]
 
 
+def rows(
+    connection: Connection, sequence: str | None, segment: str | None, outcome: str | None, keys: Collection[str] | None
+) -> pl.DataFrame:
+    """Numbered rows and what became of them, all or some; `keys`: of these contacts or persons."""
+    table = ENROLLMENTS.c
+    query = select(ENROLLMENTS)
+    for column, value in ((table.sequence, sequence), (table.segment, segment), (table.outcome, outcome)):
+        query = query if value is None else query.where(column == value)
+    if keys is not None:
+        query = query.where(table.contact.in_(keys) | table.person.in_(keys))
+    texts = {column.name: pl.Int64() if column.name in ("number", "run") else pl.String() for column in ENROLLMENTS.columns}
+    found = pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=texts, orient="row")
+    return found.with_columns(_instant("as_of", "changed", "pending_since"))
+
+
 def open_rows(connection: Connection) -> pl.DataFrame:
     """The rows that a run may still end, and those that wait for a person: `id`, `sequence`, `segment`, `person`, `outcome`, `as_of`."""
     table = ENROLLMENTS.c
@@ -204,44 +230,94 @@ def stored_rows(root: Path, connection: Connection) -> list[pl.LazyFrame]:
 # ---------------------------------------------------------------- files
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """A ledger file with a final name. `version`: the number of the lease that wrote it anew, 0 if none did."""
+
+    path: Path
+    run: int
+    version: int
+
+
 def path_of(run: int) -> str:
     """A run's ledger file, by its final name."""
     return f"{FOLDER}/{run}.parquet"
 
 
 def settled_path(root: Path, path: str) -> Path:
-    """Where a listed ledger file is: under its final name, or under its passing one if its run was killed after its commit."""
+    """Where a listed ledger file is: under its final name, or under its passing one if its run was killed after its commit.
+
+    Where it is under neither, the newest that was written anew of the same run serves: it has the same rows but for who was
+    forgotten since. Raises StateError where there is none.
+    """
     final = root / path
-    if not final.exists():
-        for passing in _passing(root, final.stem):
-            return passing
-    return final
+    if final.exists():
+        return final
+    found = _passing(root, path) or [file.path for file in _versions(root, _version(path).run)[-1:]]
+    if not found:
+        raise StateError(
+            f"the ledger's file {path} is missing from the state folder {root}: put it back from a backup,"
+            " or let `segmentry recover` go on without it"
+        )
+    return found[0]
 
 
-def finish_names(root: Path, listed: set[str]) -> None:
-    """Gives the ledger files of committed runs their final names, and removes those of runs that never were."""
-    folder = root / FOLDER
-    if not folder.is_dir():
-        return
-    for file in sorted(folder.glob(f"*{PENDING}")):
-        final = folder / f"{file.name.split('.')[0]}.parquet"
-        if final.relative_to(root).as_posix() in listed and not final.exists():
-            file.replace(final)
-        else:
-            with suppress(FileNotFoundError):
+def finish_names(root: Path, listed: set[str], before: int | None = None) -> None:
+    """Gives the ledger files of committed runs their final names, and removes those of runs that never were.
+
+    `before`: only those that a lease with a lower number wrote are removed. Whoever slept since it read what is `listed` must
+    not take the file of a later run for one that never was.
+    """
+    passing = sorted((root / FOLDER).glob(f"*{PENDING}"))
+    for file in passing:
+        stem, _, number = file.name.removesuffix(PENDING).rpartition(".")
+        final = file.with_name(f"{stem}.parquet")
+        with suppress(FileNotFoundError):  # somebody else has finished it
+            if final.relative_to(root).as_posix() not in listed:
+                if before is None or not number.isdigit() or int(number) < before:
+                    file.unlink()
+            elif not final.exists():
+                file.replace(final)
+            elif file.read_bytes() == final.read_bytes():  # a backup was taken in between
                 file.unlink()
-    sync_folder(folder)
+            else:
+                raise StateError(f"{final} is not what this catalog's run {stem} wrote, which is in {file.name}: move the former elsewhere")
+    if passing:
+        sync_folder(root / FOLDER)
 
 
 def unknown_files(root: Path, listed: Mapping[int, str]) -> list[Path]:
-    """Ledger files with a final name that the catalog, which lists a file per run, does not know: it is older than they are."""
-    return [file for file in _final(root) if int(file.name.split(".")[0]) not in listed or not _is_there(root, file, listed)]
+    """Ledger files with a final name that the catalog, which lists a file per run, does not know: it is older than they are.
+
+    Where the listed file of a run is gone, any other of that run is unknown too.
+    """
+    return [file.path for file in _final(root) if _is_news(root, file, listed)]
 
 
 def superseded_files(root: Path, listed: Mapping[int, str]) -> list[Path]:
     """Ledger files that were written anew under another name, because somebody was forgotten, and were not removed any more."""
-    others = [file for file in _final(root) if file.relative_to(root).as_posix() != listed.get(int(file.name.split(".")[0]))]
-    return [file for file in others if int(file.name.split(".")[0]) in listed and _is_there(root, file, listed)]
+    others = [file for file in _final(root) if file.path.relative_to(root).as_posix() != listed.get(file.run)]
+    return [file.path for file in others if not _is_news(root, file, listed)]
+
+
+def newest_files(root: Path, listed: Mapping[int, str]) -> list[LedgerFile]:
+    """Of each run with unknown files the newest, by run."""
+    newest: dict[int, LedgerFile] = {}
+    for path in unknown_files(root, listed):
+        file = _version(path.name, path)
+        if file.run not in newest or newest[file.run].version < file.version:
+            newest[file.run] = file
+    return [newest[run] for run in sorted(newest)]
+
+
+def missing_files(root: Path, listed: Mapping[int, str]) -> dict[int, str]:
+    """The listed files, by run, that are under no name there, nor any other of the same run."""
+    return {run: path for run, path in listed.items() if not _is_there(root, path) and not _versions(root, run)}
+
+
+def newest_run(root: Path) -> int:
+    """The latest run that a file with a final name is of, known or not; 0 if there is none. A new run's id must be after it."""
+    return max((file.run for file in _final(root)), default=0)
 
 
 def listed_files(connection: Connection) -> dict[int, str]:
@@ -250,18 +326,39 @@ def listed_files(connection: Connection) -> dict[int, str]:
     return {int(row.run): str(row.path) for row in rows}
 
 
-def _final(root: Path) -> list[Path]:
-    folder = root / FOLDER
-    return sorted(file for file in folder.glob("*.parquet") if file.name.split(".")[0].isdigit()) if folder.is_dir() else []
+def _version(name: str, path: Path | None = None) -> LedgerFile:
+    """What a final name says."""
+    place = Path(name) if path is None else path
+    found = _FINAL.fullmatch(place.name)
+    assert found is not None, name
+    return LedgerFile(place, int(found[1]), int(found[2] or 0))
 
 
-def _is_there(root: Path, file: Path, listed: Mapping[int, str]) -> bool:
-    """Whether the file that the catalog lists for the same run is there."""
-    return (root / listed[int(file.name.split(".")[0])]).exists()
+def _final(root: Path) -> list[LedgerFile]:
+    """Every file with a final name, by run and then by age."""
+    found = [_version(path.name, path) for path in (root / FOLDER).glob("*.parquet") if _FINAL.fullmatch(path.name)]
+    return sorted(found, key=lambda file: (file.run, file.version))
 
 
-def _passing(root: Path, run: str) -> Iterable[Path]:
-    return sorted((root / FOLDER).glob(f"{run}.*{PENDING}"))
+def _versions(root: Path, run: int) -> list[LedgerFile]:
+    return [file for file in _final(root) if file.run == run]
+
+
+def _is_news(root: Path, file: LedgerFile, listed: Mapping[int, str]) -> bool:
+    """Whether the catalog can't know a file."""
+    known = listed.get(file.run)
+    return known is None or file.version > _version(known).version or not _is_there(root, known)
+
+
+def _is_there(root: Path, path: str) -> bool:
+    """Whether a listed file is there, under its final name or its passing one."""
+    return (root / path).exists() or bool(_passing(root, path))
+
+
+def _passing(root: Path, path: str) -> list[Path]:
+    stem = Path(path).stem
+    found = (root / FOLDER).glob(f"{stem}.*{PENDING}")
+    return sorted(file for file in found if file.name.removesuffix(PENDING).removeprefix(f"{stem}.").isdigit())
 
 
 def _instant(*columns: str) -> pl.Expr:

@@ -1,0 +1,163 @@
+"""What a run would do if it were made now: `plan`, and `recompute --dry-run`. Nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from segmentry.engine.activation import delivers
+from segmentry.engine.connectors.registry import traits_of
+from segmentry.engine.enrolling import Outcome
+from segmentry.engine.guards import Trip, told
+from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.render import second, table_html
+from segmentry.engine.run import Recomputed
+
+SEGMENTS = pl.Schema(
+    {
+        "segment": pl.String(),
+        "label": pl.String(),
+        "now": pl.Int64(),
+        "next": pl.Int64(),
+        "entered": pl.Int64(),
+        "exited": pl.Int64(),
+        "causes": pl.String(),
+        "held": pl.Boolean(),
+    }
+)
+ENROLLMENTS = pl.Schema({"sequence": pl.String(), "destination": pl.String(), "outcome": pl.String(), "contacts": pl.Int64()})
+CALLS = pl.Schema({"destination": pl.String(), "contacts": pl.Int64(), "calls": pl.Int64(), "minutes": pl.Float64()})
+GROUPED = ("now", "next", "entered", "exited", "contacts", "calls")
+
+
+class Forecast:
+    """What a run at `as_of` would do.
+
+    `segments`: sizes now and next, who would enter and exit, by which causes, and what a guard would hold.
+    `enrollments`: new ledger rows by sequence and outcome. `calls`: what each destination would be told, in how many requests
+    and, at its pace, minutes; with what waits for it already. `trips`: guards that would be passed, each with reasons.
+    """
+
+    def __init__(self, done: Recomputed, workspace: LoadedWorkspace, waiting: Mapping[str, int]) -> None:
+        self._done = done
+        self._workspace = workspace
+        self._waiting = waiting
+        self.as_of = done.record.as_of
+        self.warnings = done.warnings
+
+    @property
+    def trips(self) -> Sequence[Trip]:
+        """The guards that would be passed."""
+        found = self._done.consequences
+        if found is None:
+            return ()
+        return [*found.held.trips, *(found.activation.trips if found.activation is not None else ())]
+
+    @property
+    def held(self) -> bool:
+        """Whether anything would be held."""
+        return bool(self.trips)
+
+    @cached_property
+    def segments(self) -> pl.DataFrame:
+        """A row per segment."""
+        found = self._done.consequences
+        if found is None:
+            return pl.DataFrame(schema=SEGMENTS)
+        answered = found.answered
+        before = found.former_sizes
+        sizes = answered.memberships.counts()
+        counts: dict[tuple[str, str], dict[str, int]] = {}
+        for segment, change, cause, rows in answered.changes.group_by("segment", "change", "cause").len().iter_rows():
+            counts.setdefault((segment, change), {})[cause] = rows
+        for name in answered.firsts:
+            counts[name, "entered"] = {"rule": sizes[name]} if sizes[name] else {}
+        held = set(answered.prepared.rules.conditions) if found.held.source is not None else set(found.held.segments)
+        rows = [
+            (
+                name,
+                self._workspace.segments[name].label,
+                before.get(name),
+                sizes[name],
+                sum(counts.get((name, "entered"), {}).values()),
+                sum(counts.get((name, "exited"), {}).values()),
+                _causes(counts.get((name, "entered"), {}), counts.get((name, "exited"), {})),
+                name in held,
+            )
+            for name in sorted(answered.prepared.rules.conditions)
+        ]
+        return pl.DataFrame(rows, schema=SEGMENTS, orient="row")
+
+    @cached_property
+    def enrollments(self) -> pl.DataFrame:
+        """New ledger rows, counted."""
+        activation = None if self._done.consequences is None else self._done.consequences.activation
+        if activation is None:
+            return pl.DataFrame(schema=ENROLLMENTS)
+        rows = [
+            (sequence, activation.destinations[sequence], outcome, count)
+            for sequence, outcomes in activation.outcomes().items()
+            for outcome, count in outcomes.items()
+        ]
+        return pl.DataFrame(rows, schema=ENROLLMENTS, orient="row")
+
+    @cached_property
+    def calls(self) -> pl.DataFrame:
+        """What each destination would be told."""
+        new = self.enrollments.filter(pl.col("outcome") == str(Outcome.PENDING))
+        counts = dict(new.group_by("destination").agg(pl.col("contacts").sum()).iter_rows())
+        rows = []
+        for name, config in self._workspace.config.destinations.items():
+            contacts = counts.get(name, 0) + self._waiting.get(name, 0)
+            if contacts:
+                traits = traits_of(config.settings)
+                rows.append((name, contacts, math.ceil(contacts / traits.batch), round(contacts / traits.per_minute, 2)))
+        return pl.DataFrame(rows, schema=CALLS, orient="row")
+
+    def headline(self) -> str:
+        """The forecast in a line."""
+        total = int(self.calls["contacts"].sum()) if self.calls.height else 0
+        sends = "" if delivers(self._workspace) else f"; environment `{self._workspace.environment}` sends nothing"
+        held = f", {len(self.trips)} held" if self.held else ""
+        return f"at {second(self.as_of)}: {total:,} would be told of{held}; nothing was written{sends}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "as_of": self.as_of,
+            "segments": self.segments.to_dicts(),
+            "enrollments": self.enrollments.to_dicts(),
+            "calls": self.calls.to_dicts(),
+            "held": [trip_json(trip) for trip in self.trips],
+        }
+
+    def __str__(self) -> str:
+        with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=-1, fmt_str_lengths=100):
+            parts = [self.headline(), *(told(trip) for trip in self.trips)]
+            return "\n".join([*parts, *(str(frame) for frame in (self.segments, self.enrollments, self.calls) if frame.height)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        tables = "".join(
+            table_html(frame, rows=frame.height, grouped=GROUPED) for frame in (self.segments, self.enrollments, self.calls) if frame.height
+        )
+        held = "".join(f"<br>{told(trip)}" for trip in self.trips)
+        return f"<p><b>{self.headline()}</b>{held}</p>{tables}"
+
+
+def trip_json(trip: Trip) -> dict[str, Any]:
+    """A hold as plain values."""
+    return {"kind": str(trip.kind), "name": trip.name, "reasons": list(trip.reasons), "figures": dict(trip.figures)}
+
+
+def _causes(entered: Mapping[str, int], exited: Mapping[str, int]) -> str | None:
+    """`+12 data, +3 source, -4 time`."""
+    parts = [f"+{rows:,} {cause}" for cause, rows in sorted(entered.items())] + [
+        f"-{rows:,} {cause}" for cause, rows in sorted(exited.items())
+    ]
+    return ", ".join(parts) or None
