@@ -253,7 +253,7 @@ def settled_path(root: Path, path: str) -> Path:
     final = root / path
     if final.exists():
         return final
-    found = _passing(root, path) or [file.path for file in _versions(root, _version(path).run)[-1:]]
+    found = _passing(root, path) or [file.path for file in _versions(root, _version(final).run)[-1:]]
     if not found:
         raise StateError(
             f"the ledger's file {path} is missing from the state folder {root}: put it back from a backup,"
@@ -304,7 +304,7 @@ def newest_files(root: Path, listed: Mapping[int, str]) -> list[LedgerFile]:
     """Of each run with unknown files the newest, by run."""
     newest: dict[int, LedgerFile] = {}
     for path in unknown_files(root, listed):
-        file = _version(path.name, path)
+        file = _version(path)
         if file.run not in newest or newest[file.run].version < file.version:
             newest[file.run] = file
     return [newest[run] for run in sorted(newest)]
@@ -326,17 +326,16 @@ def listed_files(connection: Connection) -> dict[int, str]:
     return {int(row.run): str(row.path) for row in rows}
 
 
-def _version(name: str, path: Path | None = None) -> LedgerFile:
+def _version(path: Path) -> LedgerFile:
     """What a final name says."""
-    place = Path(name) if path is None else path
-    found = _FINAL.fullmatch(place.name)
-    assert found is not None, name
-    return LedgerFile(place, int(found[1]), int(found[2] or 0))
+    found = _FINAL.fullmatch(path.name)
+    assert found is not None, path
+    return LedgerFile(path, int(found[1]), int(found[2] or 0))
 
 
 def _final(root: Path) -> list[LedgerFile]:
     """Every file with a final name, by run and then by age."""
-    found = [_version(path.name, path) for path in (root / FOLDER).glob("*.parquet") if _FINAL.fullmatch(path.name)]
+    found = [_version(path) for path in (root / FOLDER).glob("*.parquet") if _FINAL.fullmatch(path.name)]
     return sorted(found, key=lambda file: (file.run, file.version))
 
 
@@ -347,7 +346,7 @@ def _versions(root: Path, run: int) -> list[LedgerFile]:
 def _is_news(root: Path, file: LedgerFile, listed: Mapping[int, str]) -> bool:
     """Whether the catalog can't know a file."""
     known = listed.get(file.run)
-    return known is None or file.version > _version(known).version or not _is_there(root, known)
+    return known is None or file.version > _version(Path(known)).version or not _is_there(root, known)
 
 
 def _is_there(root: Path, path: str) -> bool:
