@@ -221,7 +221,7 @@ class _Activating:
             elif pair in known:
                 self._enter(enrolling, pair)
         rows = self._identified(pl.concat([pl.DataFrame(schema=ROWS), *enrolling.rows]))
-        settled = settling.settle(self.workspace, standing, background, people, switched=UNSENT if switched else None)
+        settled = settling.settle(self.workspace, standing, background, people, rows, switched=UNSENT if switched else None)
         rows, settled, trips = self._guarded(rows, settled)
         return Activation(
             standing,

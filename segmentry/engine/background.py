@@ -44,8 +44,8 @@ def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTH
     with state.catalog.reading() as connection:
         merged = {**ledger.aliases(connection), **aliases}
         merged = {old: _survivor(merged, old) for old in merged}
-        segments = _former_names(ledger.former_names(connection, "segment"), renamed.segments)
-        sequences = _former_names(ledger.former_names(connection, "sequence"), renamed.sequences)
+        segments = former_names(ledger.former_names(connection, "segment"), renamed.segments)
+        sequences = former_names(ledger.former_names(connection, "sequence"), renamed.sequences)
         secret = state.secret(connection)
         attached = {
             (_now(segment, renamed.segments), _now(sequence, renamed.sequences)): attachment
@@ -77,7 +77,7 @@ def _past_members(state: State, segment: str, former: Iterable[str]) -> pl.Serie
     return found.cast(pl.String()).unique()
 
 
-def _former_names(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
+def former_names(known: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[str]]:
     """Every name that something had before its present one."""
     found: dict[str, list[str]] = {}
     latest = {former: name for name, former in now.items()}

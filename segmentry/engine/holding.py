@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -63,13 +63,14 @@ def hold(
     suppress: Condition | None,
     as_of: datetime,
     evidence: Evidence,
+    names: Mapping[str, Sequence[str]],
 ) -> Held:
-    """Asks the segment guards and the suppression's."""
+    """Asks the segment guards and the suppression's. `names`: those that segments had before."""
     guards = workspace.config.guards
     counts = _counts(figures.changes)
     moved = sorted(counts.keys() - figures.firsts)
     with state.catalog.reading() as connection:
-        before = earlier(connection, moved, as_of - SPAN)
+        before = earlier(connection, {one: name for name in moved for one in (name, *names.get(name, ()))}, as_of - SPAN)
     tripped: dict[str, Trip] = {}
     for name in moved:
         entered, exited = counts[name]
@@ -81,11 +82,13 @@ def hold(
             why = likely_cause(name, figures.changes.filter(segment=name), evidence)
             tripped[name] = replace(trip, reasons=(*trip.reasons, f"likely cause: {why}"))
     deep = all_references(conditions)
-    held = {name: replace(trip, rests_on=tuple(sorted({name} | deep[name]))) for name, trip in _spread(tripped, conditions).items()}
     named = frozenset() if suppress is None else references(suppress)
-    unsent = _suppress(workspace, figures)
+    unsent_by = tuple(sorted(named.union(*(deep[name] for name in named))))
+    spread = _spread(tripped, conditions)
+    held = {name: replace(trip, rests_on=tuple(sorted({name} | deep[name])), suppressed_by=unsent_by) for name, trip in spread.items()}
+    unsent = _suppress(workspace, figures) or _new_on_held(figures, named & held.keys())
     if unsent is not None:
-        unsent = replace(unsent, rests_on=tuple(sorted(named.union(*(deep[name] for name in named)))))
+        unsent = replace(unsent, rests_on=unsent_by)
     return Held(None, held, unsent, unsent is not None or bool(named & held.keys()))
 
 
@@ -123,6 +126,14 @@ def _suppress(workspace: LoadedWorkspace, figures: Figures) -> Trip | None:
     return suppress_trip(workspace.config.guards.suppress, Traffic(int(was.sum()), int((now & ~was).sum()), left))
 
 
+def _new_on_held(figures: Figures, named: Collection[str]) -> Trip | None:
+    """A suppression that no run has accepted yet has no accepted set that could go on while a segment it refers to is held."""
+    if figures.suppressed is not None or not named:
+        return None
+    reason = f"`suppress` is new, and it refers to `{min(named)}`, which is held"
+    return Trip(HoldKind.SUPPRESS, "", (reason,), because=min(named))
+
+
 def transitions(held: Held, before: Sequence[HoldRecord], changes_file: int | str | None) -> tuple[list[HoldDraft], dict[int, str]]:
     """The holds that a run opens, and the open ones that end with it. A sequence's hold is neither: only a person ends it.
 
@@ -134,7 +145,13 @@ def transitions(held: Held, before: Sequence[HoldRecord], changes_file: int | st
     for trip in held.trips:
         former = known.get((str(trip.kind), trip.name))
         replaced |= {former.id} if former is not None else set()
-        detail = {"reasons": list(trip.reasons), "figures": dict(trip.figures), "because": trip.because, "rests_on": list(trip.rests_on)}
+        detail = {
+            "reasons": list(trip.reasons),
+            "figures": dict(trip.figures),
+            "because": trip.because,
+            "rests_on": list(trip.rests_on),
+            "suppressed_by": list(trip.suppressed_by),
+        }
         since = None if former is None else former.since.isoformat(timespec="microseconds")
         opened.append(HoldDraft(str(trip.kind), trip.name, detail, since, changes_file if trip.kind is HoldKind.SEGMENT else None))
     if held.source is not None:  # a run that is held as a whole decides nothing about segments

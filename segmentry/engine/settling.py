@@ -48,11 +48,20 @@ class Settled:
 
 def concerned(standing: Standing, background: Background) -> pl.Series:
     """The positions of everybody with an open row."""
-    return locate(standing.keys, background.open_rows["person"].unique().cast(standing.keys.dtype, strict=False).drop_nulls())
+    keys = background.past.keys_of(background.open_rows["person"].unique().to_list())["contact"]
+    return locate(standing.keys, keys.cast(standing.keys.dtype, strict=False).drop_nulls())
 
 
-def settle(workspace: LoadedWorkspace, standing: Standing, background: Background, people: People, *, switched: str | None) -> Settled:
-    """What becomes of the open rows. `switched`: why all of them are dropped, if so."""
+def settle(
+    workspace: LoadedWorkspace,
+    standing: Standing,
+    background: Background,
+    people: People,
+    new: pl.DataFrame,
+    *,
+    switched: str | None,
+) -> Settled:
+    """What becomes of the open rows. `new` are the rows that are enrolled now. `switched`: why all open ones are dropped, if so."""
     rows = background.open_rows
     nothing = Settled([], {}, pl.Series("sequence", [], pl.String()), {})
     if not rows.height:
@@ -61,14 +70,26 @@ def settle(workspace: LoadedWorkspace, standing: Standing, background: Backgroun
         waiting = rows.filter(pl.col("outcome").is_in([str(outcome) for outcome in DELIVERABLE]))
         return replace(nothing, rows=[Settlement(identity, str(Outcome.DROPPED), switched) for identity in waiting["id"]])
     rows = rows.filter(pl.col("outcome") != str(Outcome.PAUSED))
-    known = rows.join(people.frame, left_on="person", right_on=CONTACT, how="left", maintain_order="left")
+    rows = rows.with_columns(_keys(standing, background, rows["person"]))
+    known = rows.join(people.frame, left_on="key", right_on=CONTACT, how="left", maintain_order="left")
     ends = known.with_columns(_end(workspace, standing, known)).filter(pl.col("end").is_not_null())
     under_way = ends["outcome"] == str(Outcome.SENDING)
     ended = [Settlement(*row) for row in ends.filter(~under_way).select("id", "end", "why").iter_rows()]
     stops = dict(ends.filter(under_way).select("id", "why").iter_rows())
     waiting = known.filter((pl.col("outcome") == str(Outcome.WAITING)) & ~pl.col("id").is_in(ends["id"].implode()))
-    arrived, came = _arrivals(workspace, standing, background, people, waiting)
+    arrived, came = _arrivals(workspace, standing, background, people, waiting, new)
     return Settled([*ended, *arrived], stops, came["sequence"], dict(came.select("id", "sequence").iter_rows()))
+
+
+def _keys(standing: Standing, background: Background, persons: pl.Series) -> pl.Series:
+    """The key by which each person is in the snapshot: the surviving one, or a former one while the merge is only announced."""
+    known = background.past.keys_of(persons.unique().to_list())
+    if known.height == persons.n_unique():
+        return persons.alias("key")
+    places = locate(standing.keys, known["contact"].cast(standing.keys.dtype, strict=False).drop_nulls())
+    there = standing.keys.gather(places).filter(standing.present.gather(places)).cast(pl.String())
+    found = known.filter(pl.col("contact").is_in(there.implode())).unique("person", keep="first", maintain_order=True)
+    return persons.replace(dict(found.select("person", "contact").iter_rows())).alias("key")
 
 
 def _end(workspace: LoadedWorkspace, standing: Standing, known: pl.DataFrame) -> list[pl.Series]:
@@ -110,7 +131,7 @@ def _members(standing: Standing, known: pl.DataFrame) -> list[bool]:
 
 
 def _arrivals(
-    workspace: LoadedWorkspace, standing: Standing, background: Background, people: People, waiting: pl.DataFrame
+    workspace: LoadedWorkspace, standing: Standing, background: Background, people: People, waiting: pl.DataFrame, new: pl.DataFrame
 ) -> tuple[list[Settlement], pl.DataFrame]:
     """Waiting rows whose address has come: due, unless somebody else in the sequence has it. Those that become due, too."""
     came = waiting.filter(pl.col(ADDRESS).is_not_null()) if waiting.height else waiting
@@ -118,12 +139,13 @@ def _arrivals(
     settled: list[Settlement] = []
     due: list[str] = []
     for (sequence,), part in came.group_by("sequence", maintain_order=True):
-        others = background.past.addresses(str(sequence), part[HASH].unique().to_list())
+        now = new.filter(pl.col("sequence") == sequence).select(HASH, "person").drop_nulls()
+        others = pl.concat([background.past.addresses(str(sequence), part[HASH].unique().to_list()), now])
         taken: dict[str, set[str]] = {}
         for hashed, person in others.iter_rows():
             taken.setdefault(hashed, set()).add(person)
         fields = workspace.config.sequences[str(sequence)].fields
-        payloads = people.payloads(part["person"].alias(CONTACT), fields)
+        payloads = people.payloads(part["key"].alias(CONTACT), fields)
         seen: dict[str, str] = {}
         for (identity, person, hashed), payload in zip(part.select("id", "person", HASH).iter_rows(), payloads, strict=True):
             first = seen.setdefault(hashed, person)

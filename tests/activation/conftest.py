@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -33,7 +34,7 @@ class Enrolling(Shop):
     email: bool = True
     further: dict[str, str] = field(default_factory=dict)
 
-    def people(self, rows: Mapping[str, Sequence[Any]]) -> None:
+    def people(self, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
         """A snapshot; whoever has no e-mail address written has one of their own."""
         frame = pl.DataFrame(rows)
         if "email" not in frame.columns:
@@ -62,6 +63,17 @@ class Enrolling(Shop):
         """Why each contact's last row is what it is."""
         with self.state.catalog.reading() as connection:
             return {row.contact: row.reason for row in connection.execute(select(ENROLLMENTS).order_by(ENROLLMENTS.c.number))}
+
+    def since(self) -> dict[str, datetime | None]:
+        """Since when each contact's last row is due."""
+        with self.state.catalog.reading() as connection:
+            rows = list(connection.execute(select(ENROLLMENTS).order_by(ENROLLMENTS.c.number)))
+        return {row.contact: None if row.pending_since is None else datetime.fromisoformat(row.pending_since) for row in rows}
+
+    def people_of(self) -> dict[str, str]:
+        """Under which key each contact's rows go on."""
+        with self.state.catalog.reading() as connection:
+            return {row.contact: row.person for row in connection.execute(select(ENROLLMENTS))}
 
     def baseline(self, segment: str, sequence: str = "welcome") -> list[str]:
         """Who is baseline in a pair."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,11 +51,11 @@ class Earlier:
     base: bool
 
 
-def earlier(connection: Connection, segments: Sequence[str], since: datetime) -> dict[str, list[Earlier]]:
+def earlier(connection: Connection, names: Mapping[str, str], since: datetime) -> dict[str, list[Earlier]]:
     """Each segment's accepted runs after an instant (by `as_of`), oldest first, and before them the one at which the span begins.
 
-    That is the newest run not after the instant, or the first that had the segment; but if somebody has decided on the segment
-    since, the run of that decision.
+    `names` has the segments' present names by all that they ever had. The span begins with the newest run not after the
+    instant, or the first that had the segment; but if somebody has decided on the segment since, with the run of that decision.
     """
     stamp = since.isoformat(timespec="microseconds")
     accepted = select(RUNS.c.id, RUNS.c.as_of).where(RUNS.c.status == str(Status.ACCEPTED)).order_by(RUNS.c.id)
@@ -63,13 +63,14 @@ def earlier(connection: Connection, segments: Sequence[str], since: datetime) ->
     first = max((number for number, as_of in runs if as_of <= stamp), default=runs[0][0] if runs else 0)
     table = RUN_SEGMENTS.c
     wanted = select(RUN_SEGMENTS).where(
-        table.run >= first, table.segment.in_(segments), table.run.in_([number for number, _ in runs if number >= first])
+        table.run >= first, table.segment.in_(names), table.run.in_([number for number, _ in runs if number >= first])
     )
-    decided = {str(row.name): int(row.decided or 0) for row in connection.execute(select(SEGMENTS.c.name, SEGMENTS.c.decided))}
+    decided = {names.get(row.name, row.name): row.decided or 0 for row in connection.execute(select(SEGMENTS.c.name, SEGMENTS.c.decided))}
     found: dict[str, list[Earlier]] = {}
     for row in connection.execute(wanted.order_by(table.run)):
-        if row.run >= decided.get(row.segment, 0):
-            before = found.setdefault(row.segment, [])
+        name = names[row.segment]
+        if row.run >= decided.get(name, 0):
+            before = found.setdefault(name, [])
             before.append(Earlier(row.size, row.entered, row.exited, base=not before))
     return found
 

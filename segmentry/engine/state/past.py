@@ -28,11 +28,13 @@ class LedgerPast:
     sequences: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def numbered(self, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
-        return ledger.numbered(self.connection, sequence, persons)
+        keys = self.keys_of(persons)  # a merge that comes with this very run is not in the catalog yet
+        found = ledger.numbered(self.connection, sequence, keys["contact"].to_list())
+        of_persons = found.rename({"person": "contact"}).join(keys, on="contact", how="inner")
+        return of_persons.group_by("person").agg(pl.col("number", "last").max(), pl.col("first").min())
 
     def baselined(self, segment: str, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
-        keys = self._keys(persons)
-        return self._since(segment, sequence, keys)
+        return self._since(segment, sequence, self.keys_of(persons))
 
     def all_baselined(self, segment: str, sequence: str) -> pl.Series:
         """Every key that is baseline in a pair, as text."""
@@ -41,7 +43,8 @@ class LedgerPast:
 
     def addresses(self, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
         wanted = pl.LazyFrame({"address_hash": pl.Series(list(hashes), dtype=pl.String())})
-        found = [ledger.enrolled_addresses(self.connection, sequence, hashes).select(ADDRESSES.names())]
+        enrolled = ledger.enrolled_addresses(self.connection, sequence, hashes).select(ADDRESSES.names())
+        found = [enrolled.with_columns(person=self.persons(enrolled["person"]))]
         for frame in self._baseline(sequence):
             hits = frame.select("address_hash", pl.col("contact").alias("person")).join(wanted, on="address_hash", how="semi").collect()
             found.append(hits.with_columns(person=self.persons(hits["person"])))
@@ -55,8 +58,8 @@ class LedgerPast:
         """The surviving key of each key."""
         return keys.replace(dict(self.aliases)) if self.aliases else keys
 
-    def _keys(self, persons: Sequence[str]) -> pl.DataFrame:
-        """The persons' keys, former ones too: `contact`, `person`."""
+    def keys_of(self, persons: Sequence[str]) -> pl.DataFrame:
+        """The persons' keys, former ones too: `contact`, `person`, each person's own first."""
         wanted = set(persons)
         former = [(old, new) for old, new in self.aliases.items() if new in wanted]
         rows = [*((person, person) for person in dict.fromkeys(persons)), *former]
