@@ -26,6 +26,12 @@ from segmentry.cli_output import emit, print_json, print_styled
 if TYPE_CHECKING:
     import polars as pl
 
+HELD = 4
+"""The exit code of `status --fail-on`."""
+
+ALARMS = ("held", "failed", "stale", "rejected", "unknown", "unconfirmed")
+"""What can need a person; `engine.alarms` says when."""
+
 TABLE_ROWS = 20
 """Rows of contacts that a table shows unless --limit says otherwise; files and pipes get all of them."""
 
@@ -199,24 +205,56 @@ def runs(settings: Settings, form: str | None, output: Path | None) -> None:
     emit(settings.open().runs(), chosen, output=output, grouped=("contacts", "entered", "exited"))
 
 
+class Alarming(click.ParamType[tuple[str, ...]]):
+    """`held,stale`: kinds of what needs a person."""
+
+    name = "kinds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        kinds = tuple(part.strip() for part in str(value).split(",") if part.strip())
+        for kind in kinds:
+            if kind not in ALARMS:
+                self.fail(f"`{kind}` is none of {', '.join(ALARMS)}.", param, ctx)
+        return kinds
+
+
 @click.command()
+@click.option("--fail-on", type=Alarming(), metavar="KIND[,KIND...]", help=f"Exit 4 if there is one of these: {', '.join(ALARMS)}.")
+@click.option("--notify", is_flag=True, help="Tell whoever `notify:` in segmentry.yml names; at first, and then daily.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def status(settings: Settings, form: str) -> None:
+def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, form: str) -> None:
     """Say how the workspace stands.
 
-    The accepted run, who holds the lease, how large the state is.
+    The accepted run, who holds the lease, how large the state is; what is unsent and paused, and what needs a person: held by
+    a guard, failed, stale, rejected, unknown.
     """
-    found = settings.open().status()
+    workspace = settings.open()
+    found = workspace.status()
+    alarms = found.pop("alarms", [])
     if form == "json":
-        print_json(found)
+        print_json({**found, "alarms": alarms})
     else:
         from segmentry.engine.render import cell
 
         width = max(len(name) for name in found)
         for name, value in found.items():
-            click.echo(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+            shown = ", ".join(f"{key} {count:,}" for key, count in value.items()) if isinstance(value, dict) else value
+            shown = ", ".join(value) if isinstance(value, list) else shown
+            click.echo(f"{name.replace('_', ' '):<{width}}  {cell(shown or None if isinstance(value, dict | list) else value)}")
+        for alarm in alarms:
+            click.echo(f"{alarm['kind']:<{width}}  {alarm['text']}")
+    if notify:
+        told = workspace.notify()
+        for alarm in told.told:
+            settings.talk.say(f"told of: {alarm.text}")
+        for problem in told.failed:
+            settings.talk.warn(problem)
+    if any(alarm["kind"] in (fail_on or ()) for alarm in alarms):
+        settings.exit_code = HELD
 
 
 COMMANDS = (segments, members, contacts, explain, diff, history, runs, status)

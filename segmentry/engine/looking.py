@@ -9,14 +9,17 @@ from pathlib import Path
 
 import polars as pl
 
+from segmentry.engine.activation import delivers
+from segmentry.engine.alarms import alarms
 from segmentry.engine.diff import ENTERED, EXITED
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import nearest_hint
 from segmentry.engine.rows import rows, rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
-from segmentry.engine.state import RunRecord, State
+from segmentry.engine.state import RunRecord, State, outbox
 from segmentry.engine.state.holds import holds as held
+from segmentry.engine.state.holds import pauses
 from segmentry.errors import NotFound
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -196,6 +199,7 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
     if state is None:
         return known
     record = state.accepted()
+    found = alarms(loaded, state, now)
     known["running"] = state.holder()
     known["state_bytes"] = sum(path.stat().st_size for path in Path(loaded.state).rglob("*") if path.is_file())
     known["runs"] = len(state.runs())
@@ -206,4 +210,9 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
             "age_seconds": round((now - record.as_of).total_seconds()),
             "contacts": record.report["contacts"]["rows"],
         }
+    with state.catalog.reading() as connection:
+        known["delivers"] = delivers(loaded)
+        known["unsent"] = {name: count for name, count in sorted(outbox.unsent(connection).items()) if count}
+        known["paused"] = sorted(pauses(connection))
+    known["alarms"] = [alarm.to_json() for alarm in found]
     return known

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from segmentry.engine.delivering import Delivered
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
+    from segmentry.engine.notices import Told
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
     from segmentry.engine.snapshot import ContactSource
@@ -377,7 +378,7 @@ class Workspace:
             return looking.members(state, name, _run_number(run), self._newest_contacts)
 
     def status(self) -> dict[str, Any]:
-        """How the workspace stands, as plain values: the accepted run, who holds the lease, how large the state is."""
+        """How the workspace stands, as plain values: the accepted run, who runs, what is unsent and paused, what needs a person."""
         from segmentry.engine import looking
 
         loaded = self.load()
@@ -386,6 +387,16 @@ class Workspace:
                 return looking.status(loaded, state, _now())
         except NoState:
             return looking.status(loaded, None, _now())
+
+    def notify(self) -> Told:
+        """Tells whoever `notify:` names of what needs a person, as `status` has it under `alarms`; at first, and then daily."""
+        from segmentry.engine.alarms import alarms
+        from segmentry.engine.connectors.posting import post
+        from segmentry.engine.notices import notify
+
+        loaded, now = self.load(), _now()
+        with self._state(loaded) as state:
+            return notify(loaded, state, alarms(loaded, state, now), now, os.environ, post)
 
     # ------------------------------------------------------------ keeping
 

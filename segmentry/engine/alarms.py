@@ -1,0 +1,82 @@
+"""What needs a person: held, failed, stale, rejected, unknown. Looked up when somebody asks how things stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from segmentry.engine.config import parse_length
+from segmentry.engine.consequences import FAILURE
+from segmentry.engine.guards import HoldKind, spoken
+from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.state import State, noticed
+from segmentry.engine.state.holds import holds
+from segmentry.engine.state.records import HoldRecord
+
+KINDS = ("held", "failed", "stale", "rejected", "unknown", "unconfirmed")
+"""What can be alarming, as `notify:` and `--fail-on` call it. Nothing is `unconfirmed` as long as there are no syncs."""
+
+STALE_INTERVALS = 2
+"""Without an accepted run for so many of the schedule's intervals, the segments are stale."""
+
+REJECTED_SHARE = 0.05
+"""More rejections than this, of what was answered within `LOOKS_BACK`, are alarming."""
+
+LOOKS_BACK = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One thing that needs a person. `key` is the same as long as it is the same thing; `since` is when it began."""
+
+    kind: str
+    key: str
+    since: datetime
+    text: str
+
+    def to_json(self) -> dict[str, object]:
+        """The same as plain values."""
+        return {"kind": self.kind, "since": self.since, "text": self.text}
+
+
+def alarms(loaded: LoadedWorkspace, state: State, now: datetime) -> list[Alarm]:
+    """Everything that needs a person now, in the order of `KINDS`."""
+    with state.catalog.reading() as connection:
+        held = holds(connection)
+        unknown = noticed.unknown(connection)
+        answered = noticed.answered(connection, now - LOOKS_BACK)
+    found = [*map(_held, held), *_failed(state), *_stale(loaded, state, now)]
+    for destination, (sent, rejected, since) in sorted(answered.items()):
+        if rejected > REJECTED_SHARE * (sent + rejected) and since is not None:
+            share = f"{rejected:,} of {sent + rejected:,} within 24 hours"
+            text = f"`{destination}` rejects: {share}; `segmentry deliveries --outcome rejected` says why"
+            found.append(Alarm("rejected", f"rejected:{destination}", since, text))
+    for destination, (count, since) in sorted(unknown.items()):
+        text = f"{count:,} deliveries to `{destination}` may or may not have arrived: `segmentry deliveries retry | drop | mark-sent`"
+        found.append(Alarm("unknown", f"unknown:{destination}", since, text))
+    return found
+
+
+def _held(hold: HoldRecord) -> Alarm:
+    what = {HoldKind.SOURCE: "the whole run", HoldKind.SUPPRESS: "all delivery"}.get(HoldKind(hold.kind), f"{hold.kind} `{hold.name}`")
+    text = f"run {hold.run} holds {what}: {'; '.join(hold.reasons)}. `segmentry approve {hold.run}` or `discard {hold.run}`"
+    return Alarm("held", f"held:{hold.kind}:{hold.name}", hold.since, text)
+
+
+def _failed(state: State) -> Sequence[Alarm]:
+    failure = state.fact(FAILURE)
+    if failure is None:
+        return []
+    return [Alarm("failed", "failed", datetime.fromisoformat(failure["at"]), f"the last run failed: {failure['message']}")]
+
+
+def _stale(loaded: LoadedWorkspace, state: State, now: datetime) -> Sequence[Alarm]:
+    every, record = loaded.config.schedule.every, state.accepted()
+    if every is None or record is None:
+        return []
+    limit = STALE_INTERVALS * parse_length(every)
+    if now - record.started <= limit:
+        return []
+    text = f"no run was accepted for {spoken(now - record.started)}; the schedule says every {every}"
+    return [Alarm("stale", "stale", record.started + limit, text)]
