@@ -259,7 +259,7 @@ class Consequences:
         """The instant that the snapshot is of: its `{date}`, else when the newest of its files was written."""
         files = self.answered.prepared.snapshot.contacts.relation.files
         config = self.workspace.config
-        root: Path = self.workspace.root
+        root: Path = self.workspace.root.absolute()
         instants = [dated(config.contacts.path, file.path, root, config.timezone) for file in files]
         found = [instant for instant in instants if instant is not None]
         if found:
