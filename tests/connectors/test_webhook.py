@@ -168,6 +168,7 @@ def test_a_number_that_json_has_no_word_for_is_no_webhook(post: Post) -> None:
         "https://crm.example/\n",
         "ftp://crm.example/",
         "https://[::1/",
+        "https://xn--ü.example/hook",
     ],
 )
 def test_an_address_that_cannot_be_is_refused_without_being_said(url: str) -> None:

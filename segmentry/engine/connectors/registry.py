@@ -8,9 +8,9 @@ A package brings a type by an entry point of the group `segmentry.destinations`,
         def open(cls, name, settings, context) -> segmentry.engine.connectors.destination.Destination
 
 `settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. What
-may stand in a destination of any type (`account`, `renamed_from`) is not in it.  `traits` of
-a `Settings`, an attribute or a property, is what must be known of the destination before it is opened (default: `Traits()`); no variable
-is replaced in it. A `type` that is built in can't be brought by a package.
+may stand in a destination of any type (`account`, `renamed_from`) is not in it. `traits` of a `Settings`, an attribute or a
+property, is what must be known of the destination before it is opened (default: `Traits()`); no variable is replaced in it.
+A `type` that is built in can't be brought by a package.
 """
 
 from __future__ import annotations

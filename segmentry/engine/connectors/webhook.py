@@ -24,7 +24,7 @@ from segmentry.engine.connectors.destination import Answer, Batch, Destination, 
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import WebhookSettings
 from segmentry.engine.connectors.signatures import key_of, signed_headers
-from segmentry.engine.connectors.wire import NotReachedError, PrivateAddressError, Reply, UnclearError, Wire
+from segmentry.engine.connectors.wire import NotReachedError, PrivateAddressError, Reply, UnclearError, Wire, is_address
 from segmentry.errors import DestinationError
 
 ATTEMPTS = 4
@@ -216,7 +216,7 @@ def _check_url(name: str, url: str, *, allow_private: bool) -> None:
     """Raises DestinationError for an address that can't be, without saying it: its path may be a secret."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        usable = is_address(url) and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, usable = urlsplit(""), False
     if not usable or not url.isprintable() or " " in url:

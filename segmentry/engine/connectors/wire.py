@@ -77,6 +77,14 @@ def _public_trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def is_address(url: str) -> bool:
+    """Whether a request could be made to it."""
+    try:
+        return httpx.URL(url).scheme in ("https", "http")
+    except httpx.InvalidURL:
+        return False
+
+
 class Wire:
     """A way to one receiver, used from several threads at once."""
 
@@ -89,7 +97,10 @@ class Wire:
     def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Sends, and hears the answer out; all within `timeout` seconds. Raises NotReachedError, UnclearError, PrivateAddressError."""
         steps = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
-        request = httpx.Request("POST", url, headers=dict(headers), content=body, extensions={"timeout": steps})
+        try:
+            request = httpx.Request("POST", url, headers=dict(headers), content=body, extensions={"timeout": steps})
+        except httpx.InvalidURL:
+            raise NotReachedError("this is not a web address") from None
         _leash.until = time.monotonic() + timeout
         try:
             return self._exchange(request)
