@@ -6,20 +6,29 @@ It runs the very commands that a user would, each in a process of its own, and s
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import urlopen
 from uuid import UUID
 
 import polars as pl
 
-from segmentry.demo.layout import lay_out, next_hour
+from segmentry.demo.layout import arrive, cut_off, lay_out, next_hour
 
 MARK = ".segmentry-demo"
 """Stands in a folder that this walk made, and may therefore make anew."""
+
+HELD = 4
+"""What a run ends with that a guard holds."""
 
 IDENTITY = UUID("5e97e372-0000-4000-8000-000000000001")
 
@@ -51,6 +60,7 @@ class Walk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.took: list[tuple[str, float]] = []
+        self.environment = {**os.environ, "SEGMENTRY_ENV": "live"}
 
     def all(self, contacts: int, seed: int, now: datetime) -> None:
         """Every step, in order."""
@@ -58,36 +68,76 @@ class Walk:
         say(f"A shop with {contacts:,} contacts and {contacts * 5:,} events, in {self.folder}/")
         with self.timed("make the data"):
             first = lay_out(self.folder, workspace_id=str(IDENTITY), now=now, contacts=contacts, seed=seed)
-        self.run("check")
-        self.run("recompute", "--first-run", "--as-of", instant(first.as_of))
-        say("An hour passes")
+        say("A receiver of webhooks, on this machine, to tell of whoever enters")
+        with self.receiver() as inbox:
+            self.run("check")
+            self.run("recompute", "--first-run", "--as-of", instant(first.as_of))
+            print("\nWhoever is in a segment when a sequence is attached to it is its baseline: nobody was told of anything.")
+            later = self.an_hour_later(seed)
+            self.look(later)
+            say("What the receiver heard")
+            told(inbox)
+            self.run("recompute", "--as-of", instant(later.replace(minute=1)))
+            told(inbox)
+        say("How long it took")
+        for step, seconds in self.took:
+            print(f"{seconds:7.2f} s  {step}")
+        print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} recompute")
+
+    def an_hour_later(self, seed: int) -> datetime:
+        """The next hour's data: first a snapshot that was cut off, which a guard holds, then the whole one."""
+        say("An hour passes; the export of the contacts is cut off halfway")
         with self.timed("make the next hour's data"):
             second = next_hour(self.folder, seed=seed)
+            whole = cut_off(self.folder)
         print(f"{second.events:,} events, {second.orders:,} orders; contacts changed, came and went; one more VIP by hand")
+        self.run("recompute", "--as-of", instant(second.as_of), ends=HELD)
+        print("\nHalf the contacts gone: the guard holds the run, and nobody was told of anything.")
+        say("The whole export arrives")
+        arrive(self.folder, whole)
+        self.run("plan", "--as-of", instant(second.as_of))
         self.run("recompute", "--as-of", instant(second.as_of))
-        say("The segments")
+        return second.as_of
+
+    def look(self, as_of: datetime) -> None:
+        """What can be asked."""
+        say("The segments, and whoever was enrolled")
         self.run("segments")
+        self.run("enrollments", "--limit", "5")
         say("Who came and went, and why")
         changes = self.folder / "changes.parquet"
         self.run("diff", "--output", str(changes))
         print(why(pl.read_parquet(changes)))
         entered = pl.read_parquet(changes).filter(segment="vip", change="entered", cause="list")
         if entered.height:
-            self.run("explain", "vip", str(entered["contact"][0]), "--as-of", instant(second.as_of))
+            self.run("explain", "vip", str(entered["contact"][0]), "--as-of", instant(as_of))
         say("A question of the moment")
         question = "location = 'UK' and count(order_placed, last => '90 days') >= 2"
-        self.run("preview", question, "--limit", "3", "--as-of", instant(second.as_of))
-        say("How long it took")
-        for step, seconds in self.took:
-            print(f"{seconds:7.2f} s  {step}")
-        print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} recompute")
+        self.run("preview", question, "--limit", "3", "--as-of", instant(as_of))
 
-    def run(self, *words: str) -> None:
-        """One command of the command line, shown as one would type it in the folder."""
+    @contextmanager
+    def receiver(self) -> Iterator[str]:
+        """A webhook sandbox in a process of its own, known to the commands as CRM_URL; where it shows what arrived."""
+        words = [sys.executable, "-m", "segmentry", "sandbox", "webhook", "--port", "0"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sandbox:
+            assert sandbox.stdout is not None
+            try:
+                told = dict(sandbox.stdout.readline().split() for _ in range(2))
+                self.environment |= {"CRM_URL": told["url"], "CRM_SECRET": told["secret"]}
+                yield urljoin(told["url"], "/events")
+            finally:
+                sandbox.terminate()
+
+    def run(self, *words: str, ends: int = 0) -> None:
+        """One command of the command line, shown as one would type it in the folder. `ends` is the exit code that is expected."""
         shown = " ".join(["segmentry", *(f'"{word}"' if " " in word else word for word in words)])
         print(f"\n$ {shown}", flush=True)
         with self.timed(shown):
-            subprocess.run([sys.executable, "-m", "segmentry", "--workspace", str(self.folder), *words], check=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "segmentry", "--workspace", str(self.folder), *words], env=self.environment, check=False
+            )
+            if done.returncode != ends:
+                raise subprocess.CalledProcessError(done.returncode or 1, shown)
 
     def timed(self, step: str) -> Timed:
         """A stretch of work whose seconds are told at the end."""
@@ -106,6 +156,20 @@ class Timed:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.took.append((self.step, time.perf_counter() - self.started))
+
+
+def told(inbox: str) -> None:
+    """What the receiver has, counted."""
+    with urlopen(inbox, timeout=10) as answer:  # noqa: S310 - the sandbox of this very walk, on loopback
+        heard = json.load(answer)
+    arrivals = heard["arrivals"]
+    again = sum(arrival["times"] - 1 for arrival in arrivals)
+    verified = sum(arrival["verified"] for arrival in arrivals)
+    print(
+        f"{heard['requests']} requests, {len(arrivals)} enrollments, {verified} with a signature that was verified, {again} of them twice"
+    )
+    for arrival in arrivals[:2]:
+        print(f"  {arrival['type']} {json.dumps(arrival['body'])}")
 
 
 def start_afresh(folder: Path) -> None:

@@ -75,6 +75,19 @@ def next_hour(root: Path, *, seed: int = 7) -> Laid:
     return Laid(after, people.height, events.height, orders.height)
 
 
+def cut_off(root: Path) -> pl.DataFrame:
+    """Leaves the first half of the newest snapshot, as an export does that was cut off; gives the whole one back."""
+    newest = max((root / "data" / "contacts").glob("*.parquet"))
+    whole = pl.read_parquet(newest)
+    _write(newest, whole.head(whole.height // 2))
+    return whole
+
+
+def arrive(root: Path, whole: pl.DataFrame) -> None:
+    """Writes the newest snapshot whole."""
+    _write(max((root / "data" / "contacts").glob("*.parquet")), whole)
+
+
 def _full_hour(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
