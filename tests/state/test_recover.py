@@ -1,0 +1,282 @@
+"""A backup is restored: the run is held until `recover`, nobody is enrolled twice, and what may have been sent waits for a person."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from sqlalchemy import select
+
+from segmentry.engine.connectors.memory import Memory, forget_all, memory
+from segmentry.engine.deliveries import settle
+from segmentry.engine.delivering import deliver
+from segmentry.engine.forgetting import forget
+from segmentry.engine.loading import load
+from segmentry.engine.moment import Moment
+from segmentry.engine.recovering import recover, refill
+from segmentry.engine.state import Status, ledger
+from segmentry.engine.state.recovery import NOWHERE, REASON, Recovered
+from segmentry.engine.state.schema import ERASURES, LEDGER
+from segmentry.errors import StateError
+from tests.activation.conftest import LOOSE, Enrolling
+from tests.state.conftest import ID, day
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup after run 2, and after it two more runs, all delivered: contact 2 is enrolled before the backup, 3 and 4 after it."""
+    shop = Enrolling(tmp_path_factory.mktemp("shop") / "shop", guards=LOOSE)
+    shop.root.mkdir()
+    shop.segment("vip", "spend > 10", enroll="welcome")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 5, 5, 5, 5]})
+    shop.run("2026-01-01")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 5, 5, 5]})
+    shop.run("2026-01-02")
+    shutil.copytree(shop.root / ".segmentry", shop.root / "backup")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 5, 5]})
+    shop.run("2026-01-02T12:00")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 5]})
+    shop.run("2026-01-03")
+    return shop.root
+
+
+@pytest.fixture
+def shop(template: Path, tmp_path: Path) -> Iterator[Enrolling]:
+    forget_all()
+    shutil.copytree(template, tmp_path / "shop")
+    shop = Enrolling(tmp_path / "shop", guards=LOOSE)
+    sent(shop, "2026-01-03")
+    yield shop
+    forget_all()
+
+
+def sent(shop: Enrolling, at: str) -> Memory:
+    """Delivers whatever is due; what the destination was told."""
+    state = shop.state
+    deliver(state, load(shop.root).require(), environ={}, clock=lambda: day(at))
+    state.close()
+    return memory(ID, "default", "crm")
+
+
+def restored(shop: Enrolling, *, whole: bool) -> Enrolling:
+    """The catalog of the backup beside the newer ledger files, or the whole folder of the backup."""
+    folder, backup = shop.root / ".segmentry" / "default", shop.root / "backup" / "default"
+    shutil.copytree(folder / "enrollments", shop.root / "newer")
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+    if not whole:
+        shutil.copytree(shop.root / "newer", folder / "enrollments", dirs_exist_ok=True)
+    return shop
+
+
+def recovered(shop: Enrolling, at: str = "2026-01-03T01:00") -> Recovered:
+    state = shop.state
+    try:
+        return recover(load(shop.root).require(), state, day(at))
+    finally:
+        state.close()
+
+
+def listed(shop: Enrolling) -> dict[int, str]:
+    with shop.state.catalog.reading() as connection:
+        return ledger.listed_files(connection)
+
+
+def retried(shop: Enrolling, at: str) -> list[str]:
+    """Somebody retries everything that is unknown."""
+    ids = [id for id, row in shop.outbox().items() if row.payload is None]
+    workspace = load(shop.root).require()
+    filled = refill(workspace, shop.state, ids, Moment.at(workspace, day(at)).snapshot.contacts)
+    return list(settle(shop.state, "retry", filled, day(at)).changed)
+
+
+def test_an_older_catalog_beside_newer_ledger_files_holds_the_run(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    run = shop.run("2026-01-03T01:00")
+    assert run.record.status is Status.HELD
+    reasons = shop.holds()[0].reasons
+    assert any("3.parquet, 4.parquet" in reason and "segmentry recover" in reason for reason in reasons)
+    assert shop.ledger() == [("2", 1, "pending")]
+
+
+def test_recover_reads_the_ledger_and_the_next_run_enrolls_nobody(shop: Enrolling) -> None:
+    before = set(shop.outbox())
+    restored(shop, whole=False).run("2026-01-03T01:00")
+    found = recovered(shop)
+    assert found.files == ("enrollments/3.parquet", "enrollments/4.parquet")
+    assert (found.enrollments, found.unknown, dict(found.outcomes), found.missing) == (2, 2, {"unknown": 2}, ())
+    assert shop.ledger() == [("2", 1, "pending"), ("3", 1, "unknown"), ("4", 1, "unknown")]
+    assert set(shop.outbox()) == before
+    assert shop.reasons()["3"] == REASON
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50] * 5})
+    run = shop.run("2026-01-03T02:00")
+    assert run.record.status is Status.ACCEPTED
+    assert shop.ledger() == [("2", 1, "pending"), ("3", 1, "unknown"), ("4", 1, "unknown")]
+    assert shop.baseline("vip") == ["1", "3", "4", "5"]
+    assert shop.holds() == []
+    shop.people({"id": [1, 2, 3, 4, 5, 6], "spend": [50] * 6})
+    shop.run("2026-01-03T03:00")
+    assert ("6", 1, "pending") in shop.ledger()
+
+
+def test_after_a_retry_a_receiver_that_knows_ids_sees_nobody_new(shop: Enrolling) -> None:
+    told = dict(memory(ID, "default", "crm").rows)
+    assert len(told) == 3
+    restored(shop, whole=False)
+    recovered(shop)
+    shop.run("2026-01-03T02:00")
+    assert len(retried(shop, "2026-01-03T02:00")) == 2
+    after = sent(shop, "2026-01-03T03:00")
+    assert after.rows == told
+    assert after.times.total() == 6
+    assert [request.rows[0] for request in after.requests[3:]] == [told[request.id] for request in after.requests[3:]]
+    assert [outcome for _, _, outcome in shop.ledger()] == ["sent"] * 3
+
+
+def test_who_is_gone_from_the_snapshot_is_not_retried(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    recovered(shop)
+    shop.people({"id": [1, 2, 4, 5], "spend": [50, 50, 50, 5]})
+    shop.run("2026-01-03T02:00")
+    assert len(retried(shop, "2026-01-03T02:00")) == 1
+    assert shop.ledger() == [("2", 1, "pending"), ("3", 1, "unknown"), ("4", 1, "pending")]
+
+
+def test_the_whole_folder_of_a_backup_is_held_by_the_gap_and_then_baseline(shop: Enrolling) -> None:
+    restored(shop, whole=True)
+    run = shop.run("2026-01-06")
+    assert run.record.status is Status.HELD
+    assert [hold.kind for hold in shop.holds()] == ["source"]
+    found = recovered(shop, "2026-01-06")
+    assert (found.files, found.enrollments) == ((), 0)
+    run = shop.run("2026-01-06T01:00")
+    assert run.record.status is Status.ACCEPTED
+    assert shop.ledger() == [("2", 1, "pending")]
+    assert shop.baseline("vip") == ["1", "3", "4"]
+    told = dict(memory(ID, "default", "crm").rows)
+    assert sent(shop, "2026-01-04").rows == told
+    assert memory(ID, "default", "crm").repeated == {id: 2 for id, row in told.items() if row.contact == "2"}
+
+
+def test_to_recover_again_does_nothing_more(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    recovered(shop)
+    before, rows = shop.outbox(), shop.ledger()
+    again = recovered(shop)
+    assert (again.files, again.enrollments, again.attached) == ((), 0, ())
+    assert (shop.outbox(), shop.ledger()) == (before, rows)
+    assert shop.state.fact("recovered") is True
+    shop.run("2026-01-03T02:00")
+    assert shop.state.fact("recovered") is None
+
+
+def test_pairs_that_were_attached_after_the_backup_stay_attached(shop: Enrolling) -> None:
+    shop.sequences = "{welcome: {destination: crm}, tour: {destination: crm}}"
+    shop.segment("vip", "spend > 10", enroll="[welcome, {sequence: tour, backfill: true}]")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 50]})
+    shop.run("2026-01-03T00:30")
+    enrolled = shop.ledger("tour")
+    assert len(enrolled) == 5
+    restored(shop, whole=False)
+    found = recovered(shop)
+    assert found.attached == (("vip", "tour"),)
+    assert [(contact, number) for contact, number, _ in shop.ledger("tour")] == [(contact, number) for contact, number, _ in enrolled]
+    shop.run("2026-01-03T02:00")
+    assert {outcome for _, _, outcome in shop.ledger("tour")} == {"unknown"}
+    assert shop.baseline("vip", "tour") == ["3", "4", "5"]
+
+
+def test_a_sequence_that_was_renamed_after_the_backup_is_the_same(shop: Enrolling) -> None:
+    shop.sequences = "{hello: {destination: crm, renamed_from: [welcome]}}"
+    shop.segment("vip", "spend > 10", enroll="hello")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 50]})
+    shop.run("2026-01-03T00:30")
+    ids = set(shop.outbox())
+    restored(shop, whole=False)
+    recovered(shop)
+    assert set(shop.outbox()) == ids
+    shop.run("2026-01-03T02:00")
+    assert [contact for contact, _, _ in shop.ledger("hello")] == ["2", "3", "4", "5"]
+    assert shop.ledger("welcome") == []
+
+
+def test_rows_of_a_sequence_that_is_gone_are_withdrawn(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    shop.sequences = "{}"
+    shop.segment("vip", "spend > 10")
+    shop.write_config()
+    found = recovered(shop)
+    assert dict(found.outcomes) == {"withdrawn": 2}
+    assert shop.reasons()["4"] == NOWHERE
+    assert len(shop.outbox()) == 1
+
+
+def test_outcomes_that_nobody_was_told_of_stay(shop: Enrolling) -> None:
+    shop.further = {"suppress": "optout"}
+    shop.people({"id": [1, 2, 3, 4, 5, 6, 7], "spend": [50] * 7, "optout": [False] * 4 + [True] * 2 + [False]})
+    shop.run("2026-01-03T00:30")
+    restored(shop, whole=False)
+    found = recovered(shop)
+    assert dict(found.outcomes) == {"suppressed": 2, "unknown": 3}
+    assert shop.reasons()["5"] == "suppressed at entry"
+
+
+def test_a_missing_ledger_file_is_told_of_and_unlisted(shop: Enrolling) -> None:
+    (shop.root / ".segmentry/default/enrollments/1.parquet").unlink()
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [5, 50, 50, 50, 50]})
+    with pytest.raises(StateError, match=r"enrollments/1\.parquet is missing .* `segmentry recover`"):
+        shop.run("2026-01-03T01:00")
+    found = recovered(shop)
+    assert found.missing == ("enrollments/1.parquet",)
+    assert 1 not in listed(shop)
+    shop.run("2026-01-03T01:00")
+    assert shop.baseline("vip") == ["1", "2", "3", "4", "5"]
+    shop.people({"id": [1, 2, 3, 4, 5, 6], "spend": [50, 50, 50, 50, 50, 50]})
+    shop.run("2026-01-03T02:00")
+    assert shop.ledger() == [("2", 1, "sent"), ("3", 1, "sent"), ("4", 1, "sent"), ("6", 1, "pending")]
+    assert recovered(shop).missing == ()
+
+
+def test_a_ledger_file_that_can_not_be_read_is_told_of_and_nothing_happens(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    (shop.root / ".segmentry/default/enrollments/4.parquet").write_bytes(b"half a file")
+    with pytest.raises(StateError, match=r"enrollments/4\.parquet .* can't be read"):
+        recovered(shop)
+    assert shop.ledger() == [("2", 1, "pending")]
+    assert 3 not in listed(shop)
+    assert shop.state.fact("recovered") is None
+
+
+def test_who_was_forgotten_after_the_backup_is_forgotten_again(shop: Enrolling) -> None:
+    forget(load(shop.root), shop.state, [2, 3], day("2026-01-03"))
+    restored(shop, whole=False)
+    folder = shop.root / ".segmentry/default/enrollments"
+    (folder / "2.parquet").unlink()  # the newer folder has it written anew, and the former one no more
+    assert shop.ledger() == [("2", 1, "pending")]
+    assert shop.run("2026-01-03T01:00").record.status is Status.HELD
+    found = recovered(shop)
+    assert found.forget_again == ("2",)
+    assert shop.ledger() == [("4", 1, "unknown")]
+    assert shop.outbox().keys().isdisjoint({"2", "3"})
+    with shop.state.catalog.reading() as connection:
+        assert len(list(connection.execute(select(ERASURES)))) == 1
+        rows = {row.run: row.rows for row in connection.execute(select(LEDGER))}
+    assert rows == {run: pl.read_parquet(shop.root / ".segmentry/default" / path).height for run, path in listed(shop).items()}
+    certificate = forget(load(shop.root), shop.state, found.forget_again, day("2026-01-03"))
+    assert certificate["known"] == 1
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 5]})
+    shop.run("2026-01-03T02:00")
+    assert shop.ledger() == [("4", 1, "unknown")]
+
+
+def test_nobody_is_forgotten_while_the_ledger_has_files_that_nobody_knows(shop: Enrolling) -> None:
+    restored(shop, whole=False)
+    with pytest.raises(StateError, match=r"3\.parquet.*segmentry recover"):
+        forget(load(shop.root), shop.state, [3], day("2026-01-03"))
+    recovered(shop)
+    certificate = forget(load(shop.root), shop.state, [3], day("2026-01-03"))
+    assert (certificate["enrollments"], certificate["deliveries"]) == (1, 1)
+    assert certificate["told"] == ["crm"]
