@@ -77,7 +77,7 @@ class Walk:
             self.look(later)
             say("What the receiver heard")
             told(inbox)
-            self.run("recompute", "--as-of", instant(later.replace(minute=1)))
+            self.run("recompute", "--as-of", f"{later:%Y-%m-%dT%H:%M}:01Z")
             told(inbox)
         say("How long it took")
         for step, seconds in self.took:
@@ -165,9 +165,8 @@ def told(inbox: str) -> None:
     arrivals = heard["arrivals"]
     again = sum(arrival["times"] - 1 for arrival in arrivals)
     verified = sum(arrival["verified"] for arrival in arrivals)
-    print(
-        f"{heard['requests']} requests, {len(arrivals)} enrollments, {verified} with a signature that was verified, {again} of them twice"
-    )
+    signed = f"{verified} with a signature that was verified"
+    print(f"{heard['requests']} requests, {len(arrivals)} enrollments, {signed}, {again} of them more than once")
     for arrival in arrivals[:2]:
         print(f"  {arrival['type']} {json.dumps(arrival['body'])}")
 

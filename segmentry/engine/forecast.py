@@ -123,7 +123,7 @@ class Forecast:
         total = int(self.calls["contacts"].sum()) if self.calls.height else 0
         sends = "" if delivers(self._workspace) else f"; environment `{self._workspace.environment}` sends nothing"
         held = f", {len(self.trips)} held" if self.held else ""
-        return f"at {second(self.as_of)}: {total:,} would be told of{held}; nothing was written{sends}"
+        return f"at {second(self.as_of)}: {total:,} would be told of{held}; nothing stored{sends}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
