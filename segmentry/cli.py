@@ -1,11 +1,12 @@
 """The command line: parse flags, call the workspace, print.
 
-Commands stand in four sibling modules, by what they are for: `cli_author`, `cli_compute`, `cli_look`, `cli_keep`.
+Commands stand in sibling modules, by what they are for: `cli_author`, `cli_compute`, `cli_decide`, `cli_tell` and so on.
 `Root.main` is the one place that turns errors into messages and exit codes:
 
-    0    done                         75   another run holds the lease
-    1    the user's problem           70   a bug of ours
-    2    wrong usage                  130  interrupted; 141 the reader of our output went away
+    0    done                         4    a guard holds something
+    1    the user's problem           75   another run holds the lease
+    2    wrong usage                  70   a bug of ours
+    3    some deliveries failed       130  interrupted; 141 the reader of our output went away
 
 What a command needs is imported when it runs, so that `--help` and completion answer at once.
 
@@ -28,7 +29,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from segmentry import __version__, cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox
+from segmentry import __version__, cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_tell
 from segmentry.cli_options import Settings, workspace_options
 from segmentry.errors import DiagnosedError, SegmentryError
 
@@ -136,8 +137,9 @@ def cli() -> None:
     """
 
 
-for _commands in (module.COMMANDS for module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox)):
-    for _command in _commands:
+for _module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_tell):
+    for _command in _module.COMMANDS:
         cli.add_command(_command)
+
 
 main = cli.main

@@ -1,4 +1,4 @@
-"""Commands that keep the house: gc, forget."""
+"""Commands that keep the house: gc, forget, recover."""
 
 from __future__ import annotations
 
@@ -44,6 +44,20 @@ def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, wait: t
     _tell(settings.open().forget(named, wait=wait), form)
 
 
+@click.command()
+@click.option("--wait", type=WAIT, help=WAIT_HELP)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@workspace_options()
+@pass_settings
+def recover(settings: Settings, wait: timedelta | None, form: str) -> None:
+    """After a backup of the state was restored: know again who was enrolled since.
+
+    Reads the ledger's files that the catalog does not know. What may have been sent meanwhile is unknown, for `deliveries
+    retry | drop | mark-sent`; the next run takes whoever enters with it as baseline, and enrolls nobody.
+    """
+    _tell(settings.open().recover(wait=wait).to_json(), form)
+
+
 def _tell(found: Mapping[str, object], form: str) -> None:
     if form == "json":
         print_json(found)
@@ -55,4 +69,4 @@ def _tell(found: Mapping[str, object], form: str) -> None:
             click.echo(f"{'' if index else name.replace('_', ' '):<{width}}  {line}")
 
 
-COMMANDS = (gc, forget)
+COMMANDS = (gc, forget, recover)

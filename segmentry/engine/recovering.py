@@ -6,7 +6,7 @@ baseline. Receivers that know ids see nothing twice even then, as the same enrol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -32,7 +32,7 @@ def recover(workspace: LoadedWorkspace, state: State, now: datetime, *, wait: fl
         return recovery.recover(state.catalog, lease, state.folder, _names(workspace, state), now, {RECOVERED: True})
 
 
-def refill(workspace: LoadedWorkspace, state: State, ids: Sequence[str], contacts: ContactSource) -> list[str]:
+def refill(workspace: LoadedWorkspace, state: State, ids: Sequence[str], newest: Callable[[], ContactSource]) -> list[str]:
     """Gives recovered deliveries, which have no address, the payload that their contacts' rows make now; the ids of those.
 
     It goes before a retry. Contacts who are not in the snapshot any more, and rows of sequences that are gone, stay without.
@@ -42,6 +42,7 @@ def refill(workspace: LoadedWorkspace, state: State, ids: Sequence[str], contact
         secret = state.secret(connection)
     if not rows.height:
         return []
+    contacts = newest()
     payloads: dict[str, str] = {}
     for (sequence,), part in rows.group_by("sequence", maintain_order=True):
         policy = workspace.config.sequences.get(str(sequence))

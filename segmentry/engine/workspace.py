@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from segmentry.engine.snapshot import ContactSource
     from segmentry.engine.state import State
     from segmentry.engine.state.by_hand import Said
+    from segmentry.engine.state.recovery import Recovered
 
 # What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
 # `check` of a hundred segments takes less time than that import.
@@ -322,9 +323,12 @@ class Workspace:
         """A person's word on deliveries: which ids changed, and why others did not. Raises NotFound, and changes nothing then."""
         from segmentry.engine.deliveries import settle
         from segmentry.engine.fitness import fit
+        from segmentry.engine.recovering import refill
 
         loaded = self.load()
         with self._state(loaded) as state:
+            if action == "retry":
+                refill(loaded, state, ids, self._newest_contacts)
             return settle(state, action, ids, _now(), fit=partial(fit, loaded, state))
 
     def pause(self, name: str | None = None) -> bool:
@@ -401,14 +405,18 @@ class Workspace:
     # ------------------------------------------------------------ keeping
 
     def gc(self, *, wait: timedelta | None = None) -> dict[str, int]:
-        """Removes memberships past the workspace's retention, and what killed runs left: counts of runs, files and bytes.
+        """Removes memberships and addresses past the workspace's retention, and what killed runs left: counts of what went.
 
-        Changes are kept. Raises LeaseHeld.
+        Changes, the ledger and deliveries are kept. Raises LeaseHeld.
         """
+        from segmentry.engine.state import outbox
+
         loaded = self.load()
-        keep = parse_length(loaded.config.retention.memberships)
+        keep = loaded.config.retention
         with self._state(loaded) as state:
-            return state.gc(keep, _now(), wait=_seconds(wait))
+            removed = state.gc(parse_length(keep.memberships), _now(), wait=_seconds(wait))
+            with state.catalog.writing() as connection:
+                return {**removed, "addresses": outbox.clear_payloads(connection, _now() - parse_length(keep.addresses))}
 
     def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
         """Erases contacts from everything that is stored: the certificate, with what only you can erase.
@@ -420,6 +428,17 @@ class Workspace:
         loaded = self.load()
         with self._state(loaded) as state:
             return forget(loaded, state, keys, _now(), wait=_seconds(wait))
+
+    def recover(self, *, wait: timedelta | None = None) -> Recovered:
+        """After a backup was restored: reads the ledger's files into the catalog, and has the next run enroll nobody.
+
+        What may have been sent meanwhile is `unknown`, for `settle_deliveries`. Raises LeaseHeld and StateError.
+        """
+        from segmentry.engine.recovering import recover
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            return recover(loaded, state, _now(), wait=_seconds(wait))
 
     # ------------------------------------------------------------ within
 

@@ -89,7 +89,7 @@ def retried(shop: Enrolling, at: str) -> list[str]:
     """Somebody retries everything that is unknown."""
     ids = [id for id, row in shop.outbox().items() if row.payload is None]
     workspace = load(shop.root).require()
-    filled = refill(workspace, shop.state, ids, Moment.at(workspace, day(at)).snapshot.contacts)
+    filled = refill(workspace, shop.state, ids, lambda: Moment.at(workspace, day(at)).snapshot.contacts)
     return list(settle(shop.state, "retry", filled, day(at)).changed)
 
 
