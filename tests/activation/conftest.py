@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,7 +17,7 @@ from sqlalchemy import select
 from segmentry.engine.deciding import Decided, approve, discard
 from segmentry.engine.loading import load
 from segmentry.engine.moment import Moment
-from segmentry.engine.state import ledger
+from segmentry.engine.state import State, ledger
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import HoldRecord
 from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS
@@ -53,6 +56,11 @@ class Enrolling(Shop):
     def _aliases(self) -> str:
         return ", aliases: aliases.parquet" if (self.root / "aliases.parquet").exists() else ""
 
+    @cached_property
+    def state(self) -> State:
+        """The state, opened once: whoever reads it sees what was committed last."""
+        return super().state
+
     def ledger(self, sequence: str | None = None) -> list[tuple[str, int, str]]:
         """Every numbered row: contact, number, outcome; by contact and number."""
         with self.state.catalog.reading() as connection:
@@ -81,6 +89,10 @@ class Enrolling(Shop):
             frames = list(ledger.baseline_rows(self.state.folder, connection, {sequence}, {segment}))
         return sorted(pl.concat(frames).collect()["contact"].to_list()) if frames else []
 
+    def ledger_file(self, run: int) -> pl.DataFrame:
+        """What a run wrote into the ledger, for good."""
+        return pl.read_parquet(self.state.folder / ledger.path_of(run))
+
     def skipped(self, run: int | None = None) -> dict[str, str]:
         """Whose entries in a run enrolled nobody, and why."""
         return dict(self.state.skipped(run).select("contact", "reason").iter_rows())
@@ -89,6 +101,10 @@ class Enrolling(Shop):
         """The deliveries by id, as the catalog has them."""
         with self.state.catalog.reading() as connection:
             return {row.id: row for row in connection.execute(select(DELIVERIES))}
+
+    def statuses(self) -> list[tuple[int, str, str]]:
+        """Every hold that ever was: its run, the name of what it holds (else its kind), and how it stands."""
+        return [(hold.run, hold.name or hold.kind, hold.status) for hold in self.holds(None)]
 
     def holds(self, status: str | None = "open") -> list[HoldRecord]:
         with self.state.catalog.reading() as connection:
@@ -105,6 +121,36 @@ class Enrolling(Shop):
 
     def discard(self, run: int, *names: str, at: str) -> Decided:
         return discard(self.state, run, names, day(at))
+
+
+@dataclass
+class Shelf:
+    """Shops that many tests begin with: each is built once, and put back as it was, at its own place, for every test.
+
+    At its own place because a state knows the files of its runs by their paths and times.
+    """
+
+    root: Path
+    built: dict[str, Enrolling] = field(default_factory=dict)
+
+    def take(self, build: Callable[[Enrolling], None]) -> Enrolling:
+        name = f"{build.__module__}.{build.__qualname__}"
+        place, kept = self.root / name / "shop", self.root / name / "kept"
+        if name not in self.built:
+            place.mkdir(parents=True)
+            built = Enrolling(place, guards=LOOSE)
+            build(built)
+            shutil.copytree(place, kept)
+            self.built[name] = built
+        shutil.rmtree(place)
+        shutil.copytree(kept, place)
+        as_built = self.built[name]
+        return replace(as_built, further=dict(as_built.further))
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("shelf"))
 
 
 @pytest.fixture

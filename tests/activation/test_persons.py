@@ -7,29 +7,35 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from tests.activation.conftest import Enrolling
+from tests.activation.conftest import Enrolling, Shelf
 from tests.state.conftest import day
 
 SUPPRESS = "\"status = 'unsubscribed'\""
 
 
-@pytest.fixture
-def vip(shop: Enrolling) -> Enrolling:
-    """`vip`, spend over 10, enrolls in `welcome`; nobody is in at first."""
+def begin_vip(shop: Enrolling) -> None:
     shop.segment("vip", "spend > 10", enroll="welcome")
     shop.people({"id": [1, 2, 3], "spend": [5, 5, 5]})
     shop.run("2026-01-01")
-    return shop
 
 
 @pytest.fixture
-def addressed(shop: Enrolling) -> Enrolling:
-    """As `vip`, at a destination that can tell nobody without an address."""
+def vip(shelf: Shelf) -> Enrolling:
+    """`vip`, spend over 10, enrolls in `welcome`; nobody is in at first."""
+    return shelf.take(begin_vip)
+
+
+def begin_addressed(shop: Enrolling) -> None:
     shop.destinations = "{crm: {type: memory, needs_address: true}}"
     shop.segment("vip", "spend > 10", enroll="welcome")
     spending(shop, {1: 5, 2: 5}, emails=["a@example.com", None])
     shop.run("2026-01-01")
-    return shop
+
+
+@pytest.fixture
+def addressed(shelf: Shelf) -> Enrolling:
+    """As `vip`, at a destination that can tell nobody without an address."""
+    return shelf.take(begin_addressed)
 
 
 def spending(shop: Enrolling, spend: dict[int, int], emails: Sequence[str | None] | None = None, **columns: Sequence[object]) -> None:
@@ -119,14 +125,17 @@ def test_no_address_where_the_destination_needs_none(vip: Enrolling) -> None:
 # ---------------------------------------------------------------- suppressed
 
 
-@pytest.fixture
-def suppressing(shop: Enrolling) -> Enrolling:
-    """As `vip`, where whoever has unsubscribed is sent nothing; nobody is in at first."""
+def begin_suppressing(shop: Enrolling) -> None:
     shop.further = {"suppress": SUPPRESS}
     shop.segment("vip", "spend > 10", enroll="welcome")
     spending(shop, {1: 5, 2: 5}, status=["unsubscribed", None])
     shop.run("2026-01-01")
-    return shop
+
+
+@pytest.fixture
+def suppressing(shelf: Shelf) -> Enrolling:
+    """As `vip`, where whoever has unsubscribed is sent nothing; nobody is in at first."""
+    return shelf.take(begin_suppressing)
 
 
 def test_entered_while_suppressed_suppression_lifted_later(suppressing: Enrolling) -> None:
