@@ -276,7 +276,8 @@ class Sender:
         found = [one for each in told for one in endings(each, repeat_safe=self.destination.traits.repeat_safe, draw=settings.draw)]
         with self.catalog.writing() as connection:
             outbox.record(connection, self.lease.number, settings.name, found, now)
-            stopped = outbox.end_stopped(connection, settings.name, now)
+            again = [one.id for one in found if one.outcome == Outcome.PENDING]
+            stopped = outbox.end_stopped(connection, settings.name, now, again)
             if any(one.outcome == Outcome.SENT for one in found):
                 outbox.note_stop(connection, settings.name, None, now)
             for each in told:

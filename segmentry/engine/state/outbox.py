@@ -123,7 +123,7 @@ def due_rows(
 ) -> list[Due]:
     """Rows that are due, of these ids or these batches, those pending longest first."""
     columns = (_D.id, _D.batch, _E.sequence, _E.segment, _E.contact, _E.number, _E.as_of, _D.payload, _D.attempts, _D.maybe)
-    query = select(*columns, _E.pending_since).join(ENROLLMENTS, _E.id == _D.id).where(_ready(destination, sequences, now))
+    query = select(*columns, _E.pending_since).join(ENROLLMENTS, _E.id == _D.id).where(_ready(destination, sequences, now, named=True))
     found = []
     for column, wanted in ((_D.id, ids), (_D.batch, batches)):
         for part in _parts(wanted):
@@ -148,10 +148,12 @@ def abandoned(connection: Connection, destination: str, now: datetime, *, repeat
     return len(left)
 
 
-def end_stopped(connection: Connection, destination: str, now: datetime) -> int:
-    """Ends pending rows that a later run stopped while they were under way; how many."""
+def end_stopped(connection: Connection, destination: str, now: datetime, ids: Sequence[str] | None = None) -> int:
+    """Ends pending rows, all or some, that a later run stopped while they were under way; how many."""
     query = select(_D.id, _D.stop, _D.maybe).join(ENROLLMENTS, _E.id == _D.id)
-    rows = connection.execute(query.where(_of(destination), _E.outcome == PENDING, _D.stop.is_not(None))).all()
+    query = query.where(_of(destination), _E.outcome == PENDING, _D.stop.is_not(None))
+    parts = [query] if ids is None else [query.where(_D.id.in_(part)) for part in _parts(ids)]
+    rows = [row for part in parts for row in connection.execute(part)]
     finish(connection, [(row.id, _stopped_as(row.stop), arrived(row.stop, maybe=row.maybe)) for row in rows], now)
     return len(rows)
 
@@ -330,14 +332,27 @@ def _of(destination: str) -> ColumnElement[bool]:
     return and_(_D.destination == destination, _D.ended.is_(None))
 
 
-def _ready(destination: str, sequences: Collection[str], now: datetime) -> ColumnElement[bool]:
-    """What may be claimed: exactly this, wherever it is asked."""
-    due = and_(_D.due <= stamp(now), _D.stop.is_(None), _D.payload.is_not(None))
-    return and_(_of(destination), due, _E.outcome == PENDING, _E.sequence.in_(sorted(sequences)))
+def _ready(destination: str, sequences: Collection[str], now: datetime, *, named: bool = False) -> ColumnElement[bool]:
+    """What may be claimed: exactly this, wherever it is asked. `named`: rows are asked for by their ids or batches.
+
+    SQLite would rather go through every row of a destination or sequence than through the named ones, unless no index fits.
+    """
+    shown = _unindexed if named else _itself
+    place = and_(shown(_D.destination) == destination, shown(_D.ended) == "" if named else _D.ended.is_(None))
+    due = and_(shown(_D.due) <= stamp(now), _D.stop.is_(None), _D.payload.is_not(None))
+    return and_(place, due, shown(_E.outcome) == PENDING, shown(_E.sequence).in_(sorted(sequences)))
+
+
+def _unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(column, "")
+
+
+def _itself(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return column
 
 
 def _left(destination: str) -> ColumnElement[bool]:
-    return and_(_D.destination == destination, _E.outcome == SENDING)
+    return and_(_of(destination), _E.outcome == SENDING)
 
 
 def _suppress_held() -> ColumnElement[bool]:
