@@ -30,6 +30,7 @@ events:
     contact: contact_id
     at: occurred_at
     name: event
+guards: {snapshot: {shrinks: 100%}}
 """
 
 SEGMENTS = {

@@ -16,7 +16,6 @@ destinations:
   lake: {type: files, path: exports, format: ndjson}
 sequences:
   hello: {destination: lake, fields: {points: score}}
-guards: {segment: {contacts: 3}, snapshot: {older_than: 9000 days}, gap: 9000 days}
 schedule: {activate_within: 9000 days}
 environments:
   default: {deliver: true}
@@ -37,7 +36,9 @@ def in_an_hour(hours: int) -> str:
 
 @pytest.fixture
 def enrolling(shop: Shop) -> Shop:
-    shop.write("segmentry.yml", (shop.folder / "segmentry.yml").read_text() + MORE)
+    guards = "guards: {segment: {contacts: 3}, snapshot: {older_than: 9000 days}, gap: 9000 days}"
+    whole = (shop.folder / "segmentry.yml").read_text().replace("guards: {snapshot: {shrinks: 100%}}", guards)
+    shop.write("segmentry.yml", whole + MORE)
     shop.write("segments/best.yml", 'where: "score >= 90"\nenroll: hello\n')
     shop.run("recompute", "--first-run", "--as-of", in_an_hour(0))
     return shop

@@ -121,17 +121,19 @@ def test_ctrl_c_is_130(settled: Shop):
     assert b"Traceback" not in said
 
 
-def test_ctrl_c_within_a_query_is_130(settled: Shop):
+def test_ctrl_c_within_a_query_is_130(shop_after_a_run: Shop):
     """DuckDB takes the signal for itself while it runs a query, and raises this."""
     query = "import segmentry.engine.backends.duckdb as backend; from segmentry.cli import main\n"
     query += "def create(self, table, query):\n"
     query += "    with backend.told(()): raise RuntimeError('Query interrupted')\n"
     query += "backend.DuckDB.create = create; main(['recompute'])"
-    before = settled.process("runs", "--format", "json").stdout
-    ended = subprocess.run([sys.executable, "-c", query], cwd=settled.folder, env=ENVIRONMENT, capture_output=True, timeout=60, check=False)
+    before = shop_after_a_run.process("runs", "--format", "json").stdout
+    ended = subprocess.run(
+        [sys.executable, "-c", query], cwd=shop_after_a_run.folder, env=ENVIRONMENT, capture_output=True, timeout=60, check=False
+    )
     assert (ended.returncode, ended.stderr.strip()) == (130, b"error: interrupted")
-    assert settled.process("runs", "--format", "json").stdout == before
-    assert settled.process("recompute").returncode == 0
+    assert shop_after_a_run.process("runs", "--format", "json").stdout == before
+    assert shop_after_a_run.process("recompute").returncode == 0
 
 
 def test_colour_and_progress_are_for_terminals_only(shop: Shop):
