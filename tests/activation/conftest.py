@@ -35,6 +35,7 @@ class Enrolling(Shop):
     sequences: str = "{welcome: {destination: crm}}"
     deliver: bool = True
     email: bool = True
+    path: str = "contacts.parquet"
     further: dict[str, str] = field(default_factory=dict)
 
     def people(self, rows: Mapping[str, Sequence[Any]] | pl.DataFrame) -> None:
@@ -49,12 +50,13 @@ class Enrolling(Shop):
         further = "".join(f"{key}: {value}\n" for key, value in self.further.items())
         self.more = f"destinations: {self.destinations}\nsequences: {self.sequences}\n{environment}{further}"
         super().write_config()
-        if self.email:
-            path = self.root / "segmentry.yml"
-            path.write_text(path.read_text().replace(f"key: {self.key}}}", f"key: {self.key}, email: email{self._aliases()}}}"))
+        email = "email: email, " if self.email else ""
+        path = self.root / "segmentry.yml"
+        said = f'{{path: "{self.path}", {email}{self._aliases()}key: {self.key}}}'
+        path.write_text(path.read_text().replace(f"{{path: contacts.parquet, key: {self.key}}}", said))
 
     def _aliases(self) -> str:
-        return ", aliases: aliases.parquet" if (self.root / "aliases.parquet").exists() else ""
+        return "aliases: aliases.parquet, " if (self.root / "aliases.parquet").exists() else ""
 
     @cached_property
     def state(self) -> State:
