@@ -16,13 +16,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from segmentry.engine.deciding import Decided
+    from segmentry.engine.delivering import Delivered
     from segmentry.engine.evaluate import Events, Membership, evaluate
     from segmentry.engine.explain import Explanation
+    from segmentry.engine.forecast import Forecast
     from segmentry.engine.preview import Preview
     from segmentry.engine.result import Run
     from segmentry.engine.workspace import Workspace
     from segmentry.errors import (
         ClockError,
+        DecisionError,
+        DestinationError,
         DialectError,
         LeaseHeld,
         LeaseLost,
@@ -42,10 +47,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClockError",
+    "Decided",
+    "DecisionError",
+    "Delivered",
+    "DestinationError",
     "Diagnostic",
     "DialectError",
     "Events",
     "Explanation",
+    "Forecast",
     "LeaseHeld",
     "LeaseLost",
     "Membership",
@@ -65,9 +75,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Decided": "segmentry.engine.deciding",
+    "Delivered": "segmentry.engine.delivering",
     "Diagnostic": "segmentry.rules.diagnostics",
     "Events": "segmentry.engine.evaluate",
     "Explanation": "segmentry.engine.explain",
+    "Forecast": "segmentry.engine.forecast",
     "Membership": "segmentry.engine.evaluate",
     "Preview": "segmentry.engine.preview",
     "Run": "segmentry.engine.result",

@@ -7,7 +7,21 @@ import sys
 
 import segmentry
 
-HEAVY = {"alembic", "duckdb", "numpy", "pandas", "polars", "pyarrow", "pydantic", "rich", "ruamel", "sqlalchemy", "sqlglot"}
+HEAVY = {
+    "alembic",
+    "duckdb",
+    "httpx",
+    "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "ruamel",
+    "sqlalchemy",
+    "sqlglot",
+    "stamina",
+}
 
 
 def loaded_by(code: str) -> set[str]:
@@ -28,6 +42,8 @@ def test_the_public_list_is_short_sorted_and_true() -> None:
 def test_the_names_that_programs_are_written_against() -> None:
     assert {"Workspace", "Run", "evaluate", "Events", "Membership", "parse", "RuleError", "SegmentryError"} <= set(segmentry.__all__)
     for name in ("open", "check", "preview", "recompute", "members", "contacts", "explain", "history"):
+        assert callable(getattr(segmentry.Workspace, name)), name
+    for name in ("plan", "deliver", "approve", "discard", "enrollments", "deliveries", "pause", "resume", "recover", "status"):
         assert callable(getattr(segmentry.Workspace, name)), name
     for name in ("members", "counts", "to_polars"):
         assert callable(getattr(segmentry.Membership, name)), name
