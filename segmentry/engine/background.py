@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -25,6 +25,10 @@ class Renamed:
     segments: Mapping[str, str]
     sequences: Mapping[str, str]
     destinations: Mapping[str, str]
+
+    def of(self, kind: str) -> Mapping[str, str]:
+        """New names and the former ones of one kind of thing that a hold may be on."""
+        return {"segment": self.segments, "sequence": self.sequences}.get(kind, {})
 
     def drafts(self) -> list[tuple[str, str, str]]:
         """(kind, former name, name), for the commit."""
@@ -60,8 +64,8 @@ def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTH
             past=LedgerPast(state.folder, connection, secret, merged, segments, sequences),
             secret=secret,
             attached=attached,
-            holds=holds(connection),
-            pauses=pauses(connection),
+            holds=[replace(one, name=_now(one.name, renamed.of(one.kind))) for one in holds(connection)],
+            pauses=_renamed_pauses(pauses(connection), renamed),
             open_rows=open_rows,
             delivered=fact(connection, DELIVERS),
             recovered=bool(fact(connection, RECOVERED)),
@@ -69,6 +73,11 @@ def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTH
             past_members=lambda segment: _past_members(state, segment, segments.get(segment, ())),
             first_name=lambda name: ledger.first_name(connection, "sequence", renamed.sequences.get(name, name)),
         )
+
+
+def _renamed_pauses(paused: Mapping[str, str | None], renamed: Renamed) -> dict[str, str | None]:
+    """What is paused, by present names."""
+    return {_now(_now(name, renamed.sequences), renamed.destinations): reason for name, reason in paused.items()}
 
 
 def _past_members(state: State, segment: str, former: Iterable[str]) -> pl.Series:

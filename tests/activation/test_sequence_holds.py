@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from segmentry.engine.state.holds import pause
 from segmentry.errors import DecisionError
 from tests.activation.conftest import Enrolling, Shelf
 from tests.state.conftest import day
@@ -160,3 +161,13 @@ def test_a_renamed_sequence_stays_held(held: Enrolling) -> None:
     held.run("2026-01-03")
     assert held.statuses() == [(2, "hello", "open")]
     assert held.ledger("hello") == [(key, 1, "held") for key in "1234"]
+
+
+def test_a_renamed_sequence_stays_paused(vip: Enrolling) -> None:
+    with vip.state.catalog.writing() as connection:
+        pause(connection, "welcome", day("2026-01-01"))
+    vip.sequences = "{hello: {destination: crm, renamed_from: [welcome]}}"
+    vip.segment("vip", "spend > 10", enroll="hello")
+    spending(vip, 1)
+    vip.run("2026-01-02")
+    assert vip.ledger("hello") == [("1", 1, "paused")]
