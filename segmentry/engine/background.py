@@ -61,7 +61,7 @@ def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTH
             pl.col("person").replace(merged),
         )
         yield Background(
-            past=LedgerPast(state.folder, connection, secret, merged, segments, sequences),
+            past=LedgerPast(state.folder, connection, secret, merged, segments, sequences, renamed.sequences),
             secret=secret,
             attached=attached,
             holds=[replace(one, name=_now(one.name, renamed.of(one.kind))) for one in holds(connection)],

@@ -18,7 +18,10 @@ ADDRESSES = pl.Schema({"address_hash": pl.String(), "person": pl.String()})
 
 @dataclass(frozen=True)
 class LedgerPast:
-    """`aliases` maps merged keys to surviving ones; `segments` and `sequences` map present names to those had before."""
+    """`aliases` maps merged keys to surviving ones; `segments` and `sequences` map present names to those had before.
+
+    `known_as` maps names that sequences get in this very run to the ones that the catalog still has.
+    """
 
     root: Path
     connection: Connection
@@ -26,10 +29,11 @@ class LedgerPast:
     aliases: Mapping[str, str]
     segments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sequences: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    known_as: Mapping[str, str] = field(default_factory=dict)
 
     def numbered(self, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
         keys = self.keys_of(persons)  # a merge that comes with this very run is not in the catalog yet
-        found = ledger.numbered(self.connection, sequence, keys["contact"].to_list())
+        found = ledger.numbered(self.connection, self._known_as(sequence), keys["contact"].to_list())
         of_persons = found.rename({"person": "contact"}).join(keys, on="contact", how="inner")
         return of_persons.group_by("person").agg(pl.col("number", "last").max(), pl.col("first").min())
 
@@ -43,7 +47,7 @@ class LedgerPast:
 
     def addresses(self, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
         wanted = pl.LazyFrame({"address_hash": pl.Series(list(hashes), dtype=pl.String())})
-        enrolled = ledger.enrolled_addresses(self.connection, sequence, hashes).select(ADDRESSES.names())
+        enrolled = ledger.enrolled_addresses(self.connection, self._known_as(sequence), hashes).select(ADDRESSES.names())
         found = [enrolled.with_columns(person=self.persons(enrolled["person"]))]
         for frame in self._baseline(sequence):
             hits = frame.select("address_hash", pl.col("contact").alias("person")).join(wanted, on="address_hash", how="semi").collect()
@@ -64,6 +68,9 @@ class LedgerPast:
         former = [(old, new) for old, new in self.aliases.items() if new in wanted]
         rows = [*((person, person) for person in dict.fromkeys(persons)), *former]
         return pl.DataFrame(rows, schema={"contact": pl.String(), "person": pl.String()}, orient="row")
+
+    def _known_as(self, sequence: str) -> str:
+        return self.known_as.get(sequence, sequence)
 
     def _since(self, segment: str, sequence: str, keys: pl.DataFrame) -> pl.DataFrame:
         found = [
