@@ -258,7 +258,9 @@ class _Activating:
         fields = sorted({column for pair in (*known, *fresh) for column in self.workspace.config.sequences[pair.sequence].fields.values()})
         wanted = [locate(standing.keys, entered)]
         wanted += [settling.concerned(standing, self.background)]
-        wanted += [standing.member(name).arg_true() for name in sorted({pair.segment for pair in fresh})]
+        for name in sorted({pair.segment for pair in fresh}):
+            wanted.append(standing.member(name).arg_true())
+            wanted.append(locate(standing.keys, self.background.past_members(name).cast(standing.keys.dtype, strict=False).drop_nulls()))
         positions = pl.concat([one.cast(pl.UInt32()) for one in wanted]).unique()
         return People.read(standing.keys, positions, standing.suppressed, standing.snapshot, fields, self.background.secret)
 
