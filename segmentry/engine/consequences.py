@@ -214,7 +214,8 @@ class Consequences:
             return None
         if SUPPRESS_COLUMN not in answered.former.columns:
             return None
-        return answered.former.bitmap(SUPPRESS_COLUMN, answered.placement), answered.memberships.column(SUPPRESS_COLUMN)
+        forgotten = answered.placement.alignment.keys.is_null()
+        return answered.former.bitmap(SUPPRESS_COLUMN, answered.placement) & ~forgotten, answered.memberships.column(SUPPRESS_COLUMN)
 
     @cached_property
     def _effective(self) -> pl.Series | None:
