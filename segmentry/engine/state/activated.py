@@ -182,7 +182,10 @@ def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
         else:
             connection.execute(update(DELIVERIES).where(DELIVERIES.c.destination == former).values(destination=name))
             connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == former).values(name=name))
-        connection.execute(update(PAUSES).where(PAUSES.c.name == former).values(name=name))
+        if connection.execute(select(PAUSES.c.name).where(PAUSES.c.name == name)).first() is None:
+            connection.execute(update(PAUSES).where(PAUSES.c.name == former).values(name=name))
+        else:  # somebody paused it by its new name too, before this run said that it has one
+            connection.execute(delete(PAUSES).where(PAUSES.c.name == former))
 
 
 def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:
