@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -35,12 +35,22 @@ def codes(meanings: Mapping[str, str]) -> str:
 
 def commands() -> str:
     """Every command with its arguments and the first sentence of its help."""
-    rows = []
-    for name, command in sorted(cli.cli.commands.items()):
-        context = click.Context(command, info_name=name)
-        arguments = [word for word in command.collect_usage_pieces(context) if word != "[OPTIONS]"]
-        rows.append((f"`{' '.join([name, *arguments])}`", command.get_short_help_str(limit=200)))
+    rows: list[tuple[str, ...]] = [(f"`{usage}`", command.get_short_help_str(limit=200)) for usage, command, _ in every_command(cli.cli)]
     return table(("command", "does"), rows)
+
+
+def every_command(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Every command as it is called with its arguments, those of groups behind their group; a group itself only where it does something."""
+    for name, command in sorted(group.commands.items()):
+        words = f"{before}{name}"
+        context = click.Context(command, info_name=words)
+        if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield words, command, context
+            yield from every_command(command, f"{words} ")
+        else:
+            arguments = [word for word in command.collect_usage_pieces(context) if word != "[OPTIONS]"]
+            yield " ".join([words, *arguments]), command, context
 
 
 SHARED = {"workspace", "env", "log_format"}
@@ -50,15 +60,11 @@ SHARED = {"workspace", "env", "log_format"}
 def options() -> str:
     """Every command's help in full: what it does, and its own options."""
     sections = []
-    for name, command in sorted(cli.cli.commands.items()):
-        context = click.Context(command, info_name=name)
-        arguments = [word for word in command.collect_usage_pieces(context) if word != "[OPTIONS]"]
+    for usage, command, context in every_command(cli.cli):
         own = [option for option in command.params if isinstance(option, click.Option) and option.name not in SHARED]
-        rows = [(f"`{record[0]}`", record[1]) for option in own if (record := option.get_help_record(context))]
+        rows: list[tuple[str, ...]] = [(f"`{record[0]}`", record[1]) for option in own if (record := option.get_help_record(context))]
         text = re.sub(r"\x08\n(.*?)(\Z|\n\n)", r"```\n\1\n```\2", inspect.cleandoc(command.help or ""), flags=re.DOTALL)
-        sections.append(
-            "\n".join([f"### {' '.join([name, *arguments])}\n", text, *([f"\n{table(('option', 'does'), rows)}"] if rows else [""])])
-        )
+        sections.append("\n".join([f"### {usage}\n", text, *([f"\n{table(('option', 'does'), rows)}"] if rows else [""])]))
     return "\n".join(sections)
 
 
