@@ -105,6 +105,11 @@ def approve(
     Raises NotFound, DecisionError where the hold is no more or was compared with something else, and LeaseHeld.
     """
     with state.lease(wait) as lease:
+        unknown = state.unknown_ledgers()
+        if unknown:
+            raise DecisionError(
+                f"an older catalog was restored: the ledger has {unknown[0]}, which it does not know; `segmentry recover` first"
+            )
         chosen = _chosen(state, run, names)
         if baseline:
             chosen = _without_sequences(chosen)
@@ -201,6 +206,16 @@ def _require_as_compared(workspace: LoadedWorkspace, state: State, chosen: Seque
             raise DecisionError(f"timezone, week or sources were edited since run {hold.run}: recompute, and decide on what that run shows")
         if workspace.config.suppress != then.suppress:
             raise DecisionError(f"`suppress` was edited since run {hold.run}: recompute, and decide on what that run shows")
+    if any(hold.kind in (HoldKind.SEGMENT, HoldKind.SUPPRESS) for hold in chosen):
+        _require_no_new_names(workspace, state, chosen[0].run)
+
+
+def _require_no_new_names(workspace: LoadedWorkspace, state: State, run: int) -> None:
+    """What stands on an accepted run has its names: by new ones, what is enrolled already would be taken for gone."""
+    found = renamed_in(workspace, state, renames_of(workspace, state.segments()))
+    former = sorted({*found.segments.values(), *found.sequences.values(), *found.destinations.values()})
+    if former:
+        raise DecisionError(f"`{former[0]}` was renamed since run {run}: recompute, and decide on what that run shows")
 
 
 def _require_references(state: State, chosen: Sequence[HoldRecord]) -> None:
