@@ -9,6 +9,9 @@ import click
 from segmentry.cli_options import INSTANT, WAIT, WAIT_HELP, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
 
+OTHERWISE = ("rejected", "later", "unknown", "withdrawn", "expired", "left")
+"""What may become of a delivery that was not sent."""
+
 HELD, FAILED = 4, 3
 """Exit codes: a guard holds something; committed, but some deliveries failed."""
 
@@ -59,7 +62,8 @@ def recompute(
     for reason in run.held:
         settings.talk.warn(reason)
     if run.held and run.committed:
-        settings.talk.say(f"nothing of what is held counts yet: segmentry approve {run.id}, or segmentry discard {run.id}")
+        decide = f"segmentry approve {run.id}, or segmentry discard {run.id}"
+        settings.talk.say(f"nothing of what is held counts yet; segmentry diff {run.id} --held shows it; {decide}")
     if run.committed and not no_deliver:
         send(settings)
     if run.held:
@@ -106,8 +110,11 @@ def send(settings: Settings) -> None:
     """Sends what is due, and says what came of it; nothing is said where there is nothing to send."""
     with settings.talk.progress("deliver") as progress:
         delivered = settings.open().deliver(progress=progress)
+    for message in delivered.messages if delivered.sends else ():
+        settings.talk.warn(message)
     for name, one in delivered.destinations.items():
-        settings.talk.say(f"{name}: {one.sent:,} sent" + "".join(f", {text}" for text in one.messages))
+        counts = [f"{count:,} {what}" for what in OTHERWISE if (count := getattr(one, what))]
+        settings.talk.say(f"{name}: " + ", ".join([f"{one.sent:,} sent", *counts, *one.messages]))
     if delivered.failed:
         settings.exit_code = FAILED
 

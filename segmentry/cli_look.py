@@ -157,6 +157,7 @@ def explain(settings: Settings, segment: str, contact: str, as_of: datetime | No
 @click.argument("former", metavar="[RUN]", required=False)
 @click.argument("latter", metavar="[RUN]", required=False)
 @click.option("--segment", type=SEGMENT, help="Only this segment.")
+@click.option("--held", is_flag=True, help="What a guard holds, of RUN or of the newest: what `approve` would accept.")
 @click.option("--limit", type=LIMIT, help=f"At most so many changes; 0 is all. Default: {TABLE_CHANGES:,} for a table, else all.")
 @format_options(files=True, safe=True)
 @workspace_options()
@@ -166,6 +167,7 @@ def diff(
     former: str | None,
     latter: str | None,
     segment: str | None,
+    held: bool,
     limit: int | None,
     form: str | None,
     output: Path | None,
@@ -176,7 +178,9 @@ def diff(
     In the accepted run, in one RUN, or between two.
     """
     chosen = chosen_format(form, output, safe=safe)
-    changes = settings.open().diff(former, latter, segment=segment)
+    if held and latter is not None:
+        raise click.UsageError("--held is of one RUN.")
+    changes = settings.open().diff(former, latter, segment=segment, held=held)
     shown = TABLE_CHANGES if limit is None and chosen == "table" else limit or changes.height
     emit(changes.head(shown), chosen, output=output, safe=safe)
     if limit is None and shown < changes.height:

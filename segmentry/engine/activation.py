@@ -80,12 +80,12 @@ class Background:
 
 @dataclass(frozen=True)
 class Activation:
-    """What is decided. `rows` as `enrolling.ROWS` with `id` (null for baseline); `payloads` of rows that may be sent, by id."""
+    """What is decided. `rows` as `enrolling.ROWS` with `id` (null for baseline); `payloads` (`id`, `payload`) of rows that may be sent."""
 
     standing: Standing
     rows: pl.DataFrame
     skipped: pl.DataFrame
-    payloads: Mapping[str, str]
+    payloads: pl.DataFrame
     destinations: Mapping[str, str]
     settled: Sequence[Settlement]
     stops: Mapping[str, str]
@@ -139,31 +139,21 @@ class Activation:
         )
         return rows.select(*COLUMNS).cast({name: kind for name, kind in COLUMNS.items() if name != "contact"})
 
-    def _enrollments(self, numbered: pl.DataFrame) -> list[dict[str, Any]]:
+    def _enrollments(self, numbered: pl.DataFrame) -> pl.DataFrame:
         stamp, as_of = (when.isoformat(timespec="microseconds") for when in (self.standing.now, self.standing.as_of))
         due = pl.col("outcome") == str(Outcome.PENDING)
-        frame = numbered.with_columns(
+        return numbered.with_columns(
             run=pl.lit(self.standing.run),
             as_of=pl.lit(as_of),
             changed=pl.lit(stamp),
             pending_since=pl.when(due).then(pl.lit(stamp)),
         )
-        return frame.to_dicts()
 
-    def _deliveries(self, numbered: pl.DataFrame) -> list[dict[str, Any]]:
+    def _deliveries(self, numbered: pl.DataFrame) -> pl.DataFrame:
         stamp = self.standing.now.isoformat(timespec="microseconds")
-        return [
-            {
-                "id": identity,
-                "destination": self.destinations[sequence],
-                "payload": self.payloads[identity],
-                "attempts": 0,
-                "due": stamp,
-                "maybe": False,
-            }
-            for identity, sequence in numbered.select("id", "sequence").iter_rows()
-            if identity in self.payloads
-        ]
+        told = numbered.select("id", destination=pl.col("sequence").replace_strict(self.destinations, return_dtype=pl.String()))
+        told = told.join(self.payloads, on="id", how="inner", maintain_order="left")
+        return told.with_columns(attempts=pl.lit(0), due=pl.lit(stamp), maybe=pl.lit(value=False))
 
 
 def pairs_of(workspace: LoadedWorkspace, pauses: Mapping[str, str | None], segments: frozenset[str]) -> list[Pair]:
@@ -316,12 +306,12 @@ class _Activating:
         )
         return rows, settled.holding(held), trips
 
-    def _payloads(self, rows: pl.DataFrame, people: People) -> dict[str, str]:
+    def _payloads(self, rows: pl.DataFrame, people: People) -> pl.DataFrame:
         """What a destination is to be told of each row beside the row itself: address and mapped fields, as JSON text."""
         wanted = rows.filter(pl.col("outcome").is_in([str(outcome) for outcome in DELIVERABLE]))
-        found: dict[str, str] = {}
+        found = [pl.DataFrame(schema={"id": pl.String(), "payload": pl.String()})]
         for (sequence,), part in wanted.group_by("sequence", maintain_order=True):
             fields = self.workspace.config.sequences[str(sequence)].fields
             told = people.payloads(part["contact"], fields)
-            found.update(zip(part["id"].to_list(), told, strict=True))
-        return found
+            found.append(pl.DataFrame([part["id"], pl.Series("payload", told, pl.String())]))
+        return pl.concat(found)

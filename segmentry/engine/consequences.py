@@ -234,12 +234,11 @@ class Consequences:
         answered = self.answered
         with self.state.catalog.reading() as connection:
             recovered = bool(fact(connection, RECOVERED))
-            listed = ledger.listed_files(connection)
         trip = None if answered.former is None else self._snapshot_trip(answered.former, recovered=recovered)
-        unknown = ledger.unknown_files(self.state.folder, listed)
+        unknown = self.state.unknown_ledgers()
         if not unknown:
             return trip
-        names = ", ".join(file.name for file in unknown[:3])
+        names = ", ".join(unknown[:3])
         reason = (
             f"the ledger has files that the catalog does not know ({names}): an older catalog was restored; `segmentry recover` reads them"
         )

@@ -75,6 +75,8 @@ class Delivered:
 
     destinations: Mapping[str, Delivery]
     messages: tuple[str, ...] = ()
+    sends: bool = True
+    """Whether the environment sends anything."""
 
     @property
     def failed(self) -> bool:
@@ -113,7 +115,10 @@ def deliver(
     names = _named(workspace, destinations)
     environment = workspace.config.environments.get(workspace.environment)
     if environment is None or not environment.deliver:
-        return Delivered({}, (f"environment `{workspace.environment}` sends nothing: it has no `deliver: true`",))
+        return Delivered({}, (f"environment `{workspace.environment}` sends nothing: it has no `deliver: true`",), sends=False)
+    unknown = state.unknown_ledgers()
+    if unknown:  # what is due by a restored catalog may have been sent since
+        return Delivered({}, (f"an older catalog was restored, which does not know {unknown[0]}; `segmentry recover` first",))
     stopping = threading.Event()
     delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state))
     with state.catalog.reading() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from uuid import UUID, uuid5
 
 from segmentry.engine.canonical_json import dumps
@@ -17,7 +18,12 @@ def enrollment_id(workspace: str, environment: str, sequence: str, kind: str, ke
     `sequence` is the name the sequence was first known by, `kind` and `key` the contact's key and what it is (`integer`,
     `text`, `uuid`), `number` counts the contact's enrollments in the sequence from 1.
     """
-    return str(uuid5(UUID(workspace), dumps([environment, sequence, kind, key, number])))
+    return str(uuid5(_namespace(workspace), dumps([environment, sequence, kind, key, number])))
+
+
+@cache
+def _namespace(workspace: str) -> UUID:
+    return UUID(workspace)
 
 
 def normalised_address(address: str | None) -> str | None:

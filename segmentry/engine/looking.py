@@ -142,6 +142,22 @@ def members(state: State, segment: str, run: int | None, newest: Callable[[], Co
 # ---------------------------------------------------------------- differences
 
 
+def held_changes(state: State, run: int | None, segment: str | None) -> pl.DataFrame:
+    """The changes that guards hold, or held, of a run (None: the newest that anything is held of): what `approve` would accept.
+
+    Raises NotFound where nothing is held.
+    """
+    with state.catalog.reading() as connection:
+        found = [hold for hold in held(connection, status=None if run is not None else "open", run=run) if hold.kind != "sequence"]
+    if not found:
+        raise NotFound("no guard holds any changes" if run is None else f"run {state.run(run).id} holds no changes")
+    newest = max(hold.run for hold in found)
+    files = {hold.changes_file for hold in found if hold.run == newest and hold.changes_file is not None}
+    whole = any(hold.kind == "source" for hold in found if hold.run == newest)
+    changes = state.stored_changes(newest) if whole else pl.concat([state.file(number) for number in sorted(files)])
+    return changes if segment is None else changes.filter(pl.col("segment") == segment)
+
+
 def diff(state: State, former: int | None, latter: int | None, segment: str | None) -> pl.DataFrame:
     """The changes of one run (None: the accepted one), or between the memberships of two. Raises NotFound."""
     if latter is None or former is None:

@@ -211,14 +211,18 @@ class Workspace:
         with self._state() as state:
             return looking.runs(state)
 
-    def diff(self, former: int | str | None = None, latter: int | str | None = None, *, segment: str | None = None) -> pl.DataFrame:
+    def diff(
+        self, former: int | str | None = None, latter: int | str | None = None, *, segment: str | None = None, held: bool = False
+    ) -> pl.DataFrame:
         """Who entered and left (columns as `Run.changes`): in the accepted run, in run `former`, or between two runs.
 
-        Between two, cause and via are those of a contact's last change.
+        Between two, cause and via are those of a contact's last change. `held`: instead, what guards hold of the run.
         """
         from segmentry.engine import looking
 
         with self._state() as state:
+            if held:
+                return looking.held_changes(state, _run_number(former), segment)
             return looking.diff(state, _run_number(former), _run_number(latter), segment)
 
     def history(self, name: str, *, contacts: bool = False) -> pl.DataFrame:
@@ -409,14 +413,10 @@ class Workspace:
 
         Changes, the ledger and deliveries are kept. Raises LeaseHeld.
         """
-        from segmentry.engine.state import outbox
-
         loaded = self.load()
         keep = loaded.config.retention
         with self._state(loaded) as state:
-            removed = state.gc(parse_length(keep.memberships), _now(), wait=_seconds(wait))
-            with state.catalog.writing() as connection:
-                return {**removed, "addresses": outbox.clear_payloads(connection, _now() - parse_length(keep.addresses))}
+            return state.gc(parse_length(keep.memberships), _now(), addresses=parse_length(keep.addresses), wait=_seconds(wait))
 
     def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
         """Erases contacts from everything that is stored: the certificate, with what only you can erase.

@@ -72,12 +72,16 @@ def test_what_a_guard_holds_ends_with_4_and_is_decided_by_its_run(enrolling: Sho
     held = enrolling.run("recompute", "--as-of", in_an_hour(1), code=4)
     assert "likely cause: a rule was edited" in held.stderr
     assert "segmentry approve 2" in held.stderr
+    shown = json.loads(enrolling.run("diff", "2", "--held", "--format", "json").stdout)
+    assert {(row["segment"], row["change"], row["cause"]) for row in shown} == {("best", "entered", "rule")}
+    assert json.loads(enrolling.run("diff", "2", "--format", "json").stdout) == []
     assert enrolling.run("status", "--fail-on", "stale,unknown").exit_code == 0
     assert "held" in enrolling.run("status", "--fail-on", "held", code=4).stdout
     assert "score" not in enrolling.run("enrollments").stdout
     approved = enrolling.run("approve", "2", "best")
     assert "run 3 accepts what run 2 held" in approved.stderr
     assert "pending" in approved.stderr
+    assert json.loads(enrolling.run("diff", "3", "--format", "json").stdout) == shown, "exactly what was shown"
     again = enrolling.run("approve", "2", code=1)
     assert "was approved already" in again.stderr
     enrolling.run("status", "--fail-on", "held")

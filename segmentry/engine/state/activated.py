@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+import polars as pl
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.schema import (
@@ -24,6 +25,9 @@ from segmentry.engine.state.schema import (
     RENAMES,
     SEGMENTS,
 )
+
+ROWS_AT_ONCE = 10_000
+"""Rows of a frame that are plain rows at one time."""
 
 FileRef = int | str
 """A bulk file: by its id if an earlier run wrote it, by its path if it is staged for this one."""
@@ -63,8 +67,8 @@ class ActivationDraft:
     ledger_file: FileRef | None = None
     ledger_rows: int = 0
     baselines: Sequence[tuple[str, str]] = ()
-    enrollments: Sequence[Mapping[str, Any]] = ()
-    deliveries: Sequence[Mapping[str, Any]] = ()
+    enrollments: pl.DataFrame | None = None
+    deliveries: pl.DataFrame | None = None
     settled: Sequence[Settlement] = ()
     stops: Mapping[str, str] = field(default_factory=dict)
     attached: Sequence[tuple[str, str]] = ()
@@ -92,10 +96,8 @@ def apply(
             "baselines": dumps([list(p) for p in draft.baselines]),
         }
         connection.execute(insert(LEDGER).values(values))
-    if draft.enrollments:
-        connection.execute(insert(ENROLLMENTS), list(draft.enrollments))
-    if draft.deliveries:
-        connection.execute(insert(DELIVERIES), list(draft.deliveries))
+    insert_frame(connection, ENROLLMENTS, draft.enrollments)
+    insert_frame(connection, DELIVERIES, draft.deliveries)
     settle(connection, draft.settled, now)
     for identity, reason in draft.stops.items():
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == identity).values(stop=reason))
@@ -103,6 +105,21 @@ def apply(
     _hold(connection, run, now, draft, resolve)
     for name, value in draft.facts.items():
         set_fact(connection, name, value)
+
+
+def insert_frame(connection: Connection, table: Table, frame: pl.DataFrame | None) -> None:
+    """Inserts a frame's rows, whose columns are the table's, a part at a time: a hundred thousand as plain rows take much memory.
+
+    The statement is compiled once; SQLAlchemy would look at every value of every row, which takes longer than the insert.
+    """
+    if frame is None or not frame.height:
+        return
+    compiled = insert(table).compile(dialect=connection.dialect, column_keys=frame.columns)
+    for part in frame.iter_slices(ROWS_AT_ONCE):
+        if compiled.positiontup is not None:
+            connection.exec_driver_sql(compiled.string, part.select(compiled.positiontup).rows())
+        else:
+            connection.exec_driver_sql(compiled.string, part.to_dicts())
 
 
 def settle(connection: Connection, settled: Sequence[Settlement], now: datetime) -> None:

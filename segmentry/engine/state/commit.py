@@ -122,7 +122,7 @@ def commit(catalog: Catalog, lease: Lease, staging: Staging, draft: RunDraft) ->
         if draft.status is Status.ACCEPTED:
             unlisted = unlist_replaced(connection)
         listed = reading.listed_paths(connection)
-    ledger.finish_names(staging.root, listed)
+    ledger.finish_names(staging.root, listed, before=lease.number)
     remove_files(staging.root, unlisted)
 
 

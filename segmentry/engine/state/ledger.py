@@ -146,6 +146,11 @@ def enrolled_addresses(connection: Connection, sequence: str, hashes: Sequence[s
     return pl.DataFrame(rows, schema={"address_hash": pl.String(), "person": pl.String()}, orient="row")
 
 
+def anybody_erased(connection: Connection) -> bool:
+    """Whether any contact was ever forgotten."""
+    return connection.execute(select(ERASURES.c.hash).limit(1)).first() is not None
+
+
 def erased(connection: Connection, hashes: Sequence[str]) -> set[str]:
     """Those of these keyed hashes that are of forgotten contacts."""
     return {

@@ -296,14 +296,20 @@ class State:
         with self.catalog.reading() as connection:
             listed = reading.listed_paths(connection)
             ledgers = ledger.listed_files(connection)
-        ledger.finish_names(self.folder, listed)
+        ledger.finish_names(self.folder, listed, before=held.number)
         for file in ledger.superseded_files(self.folder, ledgers):
             file.unlink(missing_ok=True)
         return files.remove_unlisted(self.folder, listed, keep_staging=held.number)
 
     def next_run(self) -> int:
-        """The id of the run that the lease's holder will commit next."""
-        return next_run(self.catalog)
+        """The id of the run that the lease's holder will commit next: later than any whose ledger is there, known or not."""
+        return max(next_run(self.catalog), ledger.newest_run(self.folder) + 1)
+
+    def unknown_ledgers(self) -> list[str]:
+        """Names of ledger files that the catalog does not know: it was restored from a backup, and `recover` reads them."""
+        with self.catalog.reading() as connection:
+            listed = ledger.listed_files(connection)
+        return [file.name for file in ledger.unknown_files(self.folder, listed)]
 
     def staging(self, held: Lease) -> files.Staging:
         """Where the lease's holder writes."""
@@ -338,16 +344,19 @@ class State:
         staging.remove()
         return self.run(draft.id)
 
-    def gc(self, keep: timedelta, now: datetime, *, wait: float = 0.0) -> dict[str, int]:
+    def gc(self, keep: timedelta, now: datetime, *, addresses: timedelta | None = None, wait: float = 0.0) -> dict[str, int]:
         """Removes memberships of runs committed more than `keep` ago, and leftovers; what was removed, as counts.
+
+        `addresses`: how long after their end deliveries keep theirs (None: as long as they are kept).
 
         Changes stay, and so does whatever a later run refers to or may be compared with. Raises LeaseHeld.
         """
         with hold(self.catalog, self.workspace, self.environment, wait=wait, clock=self.clock) as held:
             leftovers, freed = self.remove_leftovers(held)
-            removed = unlist_old(self.catalog, held, now - keep)
+            removed = unlist_old(self.catalog, held, now - keep, None if addresses is None else now - addresses)
             remove_files(self.folder, removed.paths)
-        return {"runs": removed.runs, "files": len(removed.paths), "leftovers": leftovers, "bytes": removed.bytes + freed}
+        counts = {"runs": removed.runs, "files": len(removed.paths), "leftovers": leftovers, "bytes": removed.bytes + freed}
+        return counts | ({} if addresses is None else {"addresses": removed.addresses})
 
     def forget(self, keys: Sequence[object], now: datetime, *, wait: float = 0.0) -> dict[str, Any]:
         """Erases contacts from everything stored; the certificate, as plain values. Raises LeaseHeld; SegmentryError for what is no key."""
