@@ -8,6 +8,7 @@ import click
 
 from segmentry.cli_options import INSTANT, WAIT, WAIT_HELP, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
+from segmentry.cli_tell import gently
 
 OTHERWISE = ("rejected", "later", "unknown", "withdrawn", "expired", "left")
 """What may become of a delivery that was not sent."""
@@ -108,7 +109,7 @@ def show_forecast(settings: Settings, as_of: datetime | None, form: str) -> None
 
 def send(settings: Settings) -> None:
     """Sends what is due, and says what came of it; nothing is said where there is nothing to send."""
-    with settings.talk.progress("deliver") as progress:
+    with gently(), settings.talk.progress("deliver") as progress:
         delivered = settings.open().deliver(progress=progress)
     for message in delivered.messages if delivered.sends else ():
         settings.talk.warn(message)

@@ -51,7 +51,7 @@ def sync(settings: Settings, destinations: tuple[str, ...], form: str) -> None:
     environment with `deliver: true` sends anything.
     """
     workspace = settings.open()
-    with _gently(), settings.talk.progress("sync") as progress:
+    with gently(), settings.talk.progress("sync") as progress:
         found = workspace.deliver(destinations or None, progress=progress)
     if form == "json":
         print_json(found.to_json())
@@ -67,7 +67,7 @@ def sync(settings: Settings, destinations: tuple[str, ...], form: str) -> None:
 
 
 @contextmanager
-def _gently() -> Iterator[None]:
+def gently() -> Iterator[None]:
     """A SIGTERM in the block is as Ctrl-C: what is under way is recorded before the process ends."""
 
     def interrupt(_number: int, _frame: object) -> None:

@@ -18,7 +18,7 @@ from segmentry.engine.background import NOTHING, RECOVERED, Renamed, background,
 from segmentry.engine.config import parse_length
 from segmentry.engine.diagnosis import Evidence
 from segmentry.engine.former import FormerRun
-from segmentry.engine.guards import Freshness, HoldKind, Trip, source_trip
+from segmentry.engine.guards import Freshness, HoldKind, Trip, source_trip, told
 from segmentry.engine.holding import Figures, Held, hold, transitions
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
@@ -33,6 +33,9 @@ from segmentry.engine.state.files import Staging
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import SUPPRESS_COLUMN, HoldRecord
 from segmentry.rules.nodes import Always, Condition
+
+TOLD_FURTHER = 3
+"""Of a run that is held as a whole, so many further holds are told of one by one."""
 
 FAILURE = "failure"
 """The fact of a state that tells of the last run if it failed."""
@@ -72,10 +75,17 @@ class Consequences:
 
     @cached_property
     def held(self) -> Held:
-        """What guards hold. A run that is held as a whole holds no segment by itself."""
-        source = self._source()
-        if source is not None:
-            return Held(source)
+        """What guards hold. A run that is held as a whole holds no segment by itself; what else would be held is among its reasons."""
+        source, parts = self._source(), self._parts()
+        if source is None:
+            return parts
+        further = [told(trip) for trip in parts.trips if trip.because is None]
+        if len(further) > TOLD_FURTHER:
+            further = [*further[:TOLD_FURTHER], f"{len(further) - TOLD_FURTHER:,} more segments would be held"]
+        return Held(replace(source, reasons=(*source.reasons, *further)))
+
+    def _parts(self) -> Held:
+        """The segments, and the suppression, that guards hold."""
         answered = self.answered
         if answered.former is None:
             return Held()

@@ -291,3 +291,17 @@ def test_ledger_files_hold_the_first_run_of_a_new_catalog_too(vip: Enrolling) ->
     done = vip.run("2026-01-03", first_run=True)
     assert done.record.status is Status.HELD
     assert vip.ledger() == []
+
+
+def test_a_run_that_is_held_as_a_whole_says_what_else_would_be(shop: Enrolling) -> None:
+    shop.guards = "{snapshot: {shrinks: 10%}, segment: {contacts: 1}, suppress: {contacts: 1}}"
+    shop.further["suppress"] = '"spend < 0"'
+    shop.segment("vip", "spend > 10")
+    shop.people({"id": list(range(10)), "spend": [50] * 4 + [-1] * 6})
+    shop.run("2026-01-01")
+    shop.people({"id": list(range(4)), "spend": [5] * 4})
+    shop.run("2026-01-02")
+    (hold,) = shop.holds()
+    assert hold.kind == "source"
+    assert [reason.split(":")[0] for reason in hold.reasons[1:]] == ["all delivery is held", "segment `vip` is held"]
+    assert "6 would be suppressed no more" in hold.reasons[1]
