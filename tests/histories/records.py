@@ -1,0 +1,111 @@
+"""What the model keeps: rows, holds, and what runs found and made so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.histories.world import Key, World
+
+Move = tuple[str, Key, str, str]
+"""Segment, contact, `entered` or `exited`, cause."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The guards: percents and counts."""
+
+    shrinks: int = 100
+    segment: tuple[int, int] = (100, 10**6)
+    suppress: tuple[int, int] = (100, 10**6)
+    sequence: int = 10**6
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workspace, an environment, and what kind of keys its contacts have."""
+
+    workspace: str
+    environment: str
+    kind: str
+
+
+@dataclass
+class Enrollment:
+    """A numbered row. `stop`: what it ends as once its sender lets it go."""
+
+    id: str
+    sequence: str
+    segment: str
+    contact: Key
+    person: Key
+    number: int
+    cause: str
+    as_of: datetime
+    run: int
+    outcome: str
+    address: str | None
+    since: datetime | None = None
+    stop: str | None = None
+
+
+@dataclass
+class Hold:
+    """Something held. `moves` and `members`: what would be so of a segment, or of a whole run."""
+
+    kind: str
+    name: str
+    run: int
+    moves: list[Move] = field(default_factory=list)
+    members: frozenset[Key] = frozenset()
+    computed: Computed | None = None
+    status: str = "open"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run found: the world it saw, who is in, who is suppressed by its rule (None: there is none)."""
+
+    number: int
+    as_of: datetime
+    world: World
+    members: dict[str, frozenset[Key]]
+    unsent: frozenset[Key] | None
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What is accepted. `unsent`: by the accepted rule; `held_unsent`: by the computed one beside it, while that is held."""
+
+    number: int
+    as_of: datetime
+    started: datetime
+    world: World
+    contacts: int
+    members: dict[str, frozenset[Key]]
+    unsent: frozenset[Key] | None
+    held_unsent: frozenset[Key] | None
+
+    @property
+    def suppressed(self) -> frozenset[Key]:
+        """Who is sent nothing."""
+        return (self.unsent or frozenset()) | (self.held_unsent or frozenset())
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an activation goes by; `files` is the world as the files have it now, `rows` whom the run saw."""
+
+    number: int
+    as_of: datetime
+    now: datetime
+    files: World
+    rows: frozenset[Key]
+    members: dict[str, frozenset[Key]]
+    entered: list[tuple[str, Key, str]]
+    suppressed: frozenset[Key]
+    by_hand: bool = False
+    baseline: bool = False
+    aliases: dict[Key, Key] = field(default_factory=dict)
+    """Merges that come with it."""
