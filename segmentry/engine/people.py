@@ -17,6 +17,11 @@ CONTACT, POSITION, ADDRESS, HASH, SUPPRESSED = "contact", "position", "address",
 FIELD = "field:"
 """Before the names of mapped columns, so that a column called `address` is no other than itself."""
 
+DAYS = (-719_162, 2_932_896)
+"""The days after 1970-01-01 that Python has: those of the years 1 to 9999."""
+
+DAY = {"ms": 86_400_000, "us": 86_400_000_000}
+
 PLACES = pl.Schema({"position": pl.UInt32()})
 
 
@@ -58,10 +63,10 @@ class People:
             nothing = [pl.lit(None, pl.String()).alias(name) for name in (ADDRESS, HASH)]
             return cls(frame.with_columns(*nothing, *(pl.lit(None, pl.String()).alias(FIELD + name) for name in fields)))
         rows = snapshot.rows(chosen.drop_nulls(), columns)
-        told = rows.select(
-            pl.col(snapshot.key).cast(pl.String()).alias(CONTACT),
-            (pl.col(snapshot.email).cast(pl.String()) if snapshot.email else pl.lit(None, pl.String())).alias(ADDRESS),
-            *(pl.col(name).alias(FIELD + name) for name in fields),
+        told = rows.select(  # by the columns themselves: some names are patterns to `pl.col`
+            rows[snapshot.key].cast(pl.String()).alias(CONTACT),
+            (rows[snapshot.email].cast(pl.String()) if snapshot.email else pl.lit(None, pl.String())).alias(ADDRESS),
+            *(rows[name].alias(FIELD + name) for name in dict.fromkeys(fields)),
         )
         frame = frame.join(told, on=CONTACT, how="left", maintain_order="left")
         addresses = [normalised_address(value) for value in frame[ADDRESS]]
@@ -79,7 +84,7 @@ class People:
     def payloads(self, contacts: pl.Series, fields: Mapping[str, str]) -> list[str]:
         """The payload of each, as JSON text: its address, and the mapped fields under the names that the destination is told."""
         chosen = contacts.to_frame(CONTACT).join(self.frame, on=CONTACT, how="left", maintain_order="left")
-        columns = {name: chosen[FIELD + column].to_list() for name, column in fields.items()}
+        columns = {name: _sayable(chosen[FIELD + column]).to_list() for name, column in fields.items()}
         return [
             dumps({"address": address, "fields": {name: as_json(values[row]) for name, values in columns.items()}})
             for row, address in enumerate(chosen[ADDRESS].to_list())
@@ -91,7 +96,10 @@ class People:
 
 
 def as_json(value: Any) -> Any:
-    """A contact's value as JSON has it: exact numbers as numbers, times in ISO 8601, what JSON can't say as text."""
+    """A contact's value as JSON has it: exact numbers as numbers, times in ISO 8601, what JSON can't say as text.
+
+    What is no number and no day (NaN, infinity, a date beyond the year 9999) is missing.
+    """
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -105,6 +113,44 @@ def as_json(value: Any) -> Any:
     if isinstance(value, list | tuple | pl.Series):
         return [as_json(inner) for inner in value]
     return str(value)
+
+
+def _sayable(values: pl.Series) -> pl.Series:
+    """The values without dates and times that Python can't have, as which Parquet files have infinity and typing mistakes."""
+    if not _has_times(values.dtype):
+        return values
+    return values.to_frame("").select(_within(pl.first(), values.dtype)).to_series()
+
+
+def _within(value: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    if not _has_times(kind):
+        return value
+    if isinstance(kind, pl.List):
+        return value.list.eval(_within(pl.element(), _kind(kind.inner)))
+    if isinstance(kind, pl.Array):
+        return _within(value.arr.to_list(), pl.List(kind.inner))
+    if isinstance(kind, pl.Struct):
+        inner = [_within(value.struct.field(one.name), _kind(one.dtype)).alias(one.name) for one in kind.fields]
+        return pl.when(value.is_not_null()).then(pl.struct(inner))
+    day, margin = 1, 0
+    if isinstance(kind, pl.Datetime):
+        day, margin = DAY[kind.time_unit], 0 if kind.time_zone in (None, "UTC") else 1  # elsewhere it may be the day before, or after
+    first, last = (DAYS[0] + margin) * day, (DAYS[1] + 1 - margin) * day - 1
+    return pl.when(value.to_physical().is_between(first, last)).then(value)
+
+
+def _has_times(kind: pl.DataType) -> bool:
+    if isinstance(kind, pl.List | pl.Array):
+        return _has_times(_kind(kind.inner))
+    if isinstance(kind, pl.Struct):
+        return any(_has_times(_kind(one.dtype)) for one in kind.fields)
+    return isinstance(kind, pl.Date) or (isinstance(kind, pl.Datetime) and kind.time_unit in DAY)  # no others go so far
+
+
+def _kind(kind: Any) -> pl.DataType:
+    """A type within another one, which polars may have as a class."""
+    found: pl.DataType = kind() if isinstance(kind, type) else kind
+    return found
 
 
 def _at(bitmap: pl.Series | None, positions: pl.Series) -> pl.Series:

@@ -1,0 +1,52 @@
+"""What is told of a contact's mapped fields, whatever their type: one odd value of one contact must not stop everybody's run."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from tests.activation.conftest import Enrolling
+
+FAR = 99_999_999
+"""Days, seconds: beyond the year 9999, as a typing mistake or infinity is."""
+
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+
+def days(*values: int) -> pl.Series:
+    return pl.Series(values, dtype=pl.Int32).cast(pl.Date)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (days(FAR), None),
+        (days(-FAR), None),
+        (pl.Series([2**31 - 1], dtype=pl.Int32).cast(pl.Date), None),
+        (pl.Series([date(9999, 12, 31)]), "9999-12-31"),
+        (pl.Series([date(1, 1, 1)]), "0001-01-01"),
+        (pl.Series([2**63 - 1], dtype=pl.Int64).cast(pl.Datetime("us")), None),
+        (pl.Series([2**53], dtype=pl.Int64).cast(pl.Datetime("ms", "UTC")), None),
+        (pl.Series([LAST], dtype=pl.Datetime("us", "UTC")), "9999-12-31T23:59:59.999999+00:00"),
+        (pl.Series([LAST.replace(tzinfo=None)]), "9999-12-31T23:59:59.999999"),
+        (pl.Series([-(2**63) + 1], dtype=pl.Int64).cast(pl.Datetime("ns")), "1677-09-21T00:12:43.145224"),
+        (pl.Series([[FAR, 3]], dtype=pl.List(pl.Int32)).cast(pl.List(pl.Date)), [None, "1970-01-04"]),
+        (pl.Series([[3, FAR]], dtype=pl.Array(pl.Int32, 2)).cast(pl.Array(pl.Date, 2)), ["1970-01-04", None]),
+        (pl.DataFrame({"a": days(FAR), "b": ["x"]}).to_struct(), {"a": None, "b": "x"}),
+        (pl.Series([[1.5, float("nan"), float("inf")]]), [1.5, None, None]),
+        (pl.Series([2**64 - 1], dtype=pl.UInt64), 2**64 - 1),
+    ],
+    ids=lambda one: str(one.dtype) if isinstance(one, pl.Series) else str(one),  # such a series can't even be shown
+)
+def test_a_field_is_told_or_is_missing(shop: Enrolling, value: pl.Series, told: object) -> None:
+    shop.sequences = "{welcome: {destination: crm, fields: {v: v}}}"
+    shop.segment("vip", "spend > 10", enroll="welcome")
+    shop.people(pl.DataFrame({"id": [1], "spend": [5], "v": value}))
+    shop.run("2026-01-01")
+    shop.people(pl.DataFrame({"id": [1], "spend": [50], "v": value}))
+    shop.run("2026-01-02")
+    (row,) = shop.outbox().values()
+    assert json.loads(row.payload)["fields"] == {"v": told}
