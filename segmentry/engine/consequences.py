@@ -28,7 +28,7 @@ from segmentry.engine.positions import Placement
 from segmentry.engine.prepared import Prepared, columns_used
 from segmentry.engine.reading_rows import rows_of_snapshot
 from segmentry.engine.state import State, ledger
-from segmentry.engine.state.activated import ActivationDraft, FileRef, fact
+from segmentry.engine.state.activated import ActivationDraft, FileRef, Routes, fact
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import SUPPRESS_COLUMN, HoldRecord
@@ -176,7 +176,9 @@ class Consequences:
         more = ActivationDraft(opened=opened, ended=ended, facts={FAILURE: None})
         if self.activation is None:
             return more
-        return self.activation.draft(staging, replace(more, aliases=self._aliases, renames=self.renamed.drafts()))
+        return self.activation.draft(
+            staging, replace(more, aliases=self._aliases, renames=self.renamed.drafts(), routes=routes(self.workspace))
+        )
 
     def report(self) -> dict[str, Any]:
         """What follows, as plain values: new ledger rows by sequence and outcome, rows that ended, what is held."""
@@ -298,6 +300,12 @@ def new_aliases(state: State, aliases: Aliases | None) -> dict[str, str]:
         known = ledger.aliases(connection)
     pairs = aliases.mapping.select(pl.col("old", "new").cast(pl.String()))
     return {old: new for old, new in pairs.iter_rows() if known.get(old) != new}
+
+
+def routes(workspace: LoadedWorkspace) -> Routes:
+    """Where every sequence goes by the files."""
+    config = workspace.config
+    return Routes({name: one.destination for name, one in config.sequences.items()}, frozenset(config.destinations))
 
 
 def renamed_in(workspace: LoadedWorkspace, state: State, segments: Mapping[str, str]) -> Renamed:

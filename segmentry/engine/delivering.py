@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from segmentry.engine.background import DELIVERS
 from segmentry.engine.config import parse_length
 from segmentry.engine.connectors.destination import Destination, DestinationStopped
 from segmentry.engine.connectors.registry import Context, open_destination
@@ -119,6 +120,8 @@ def deliver(
     unknown = state.unknown_ledgers()
     if unknown:  # what is due by a restored catalog may have been sent since
         return Delivered({}, (f"an older catalog was restored, which does not know {unknown[0]}; `segmentry recover` first",))
+    if state.fact(DELIVERS) is False:  # what is due waited while nothing was sent, and is old
+        return Delivered({}, (f"environment `{workspace.environment}` delivers now, and did not at the accepted run; recompute first",))
     stopping = threading.Event()
     delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state))
     with state.catalog.reading() as connection:
@@ -127,7 +130,9 @@ def deliver(
     found = delivering.side_by_side(wanted, sum(unsent[name] for name in wanted), progress)
     _clear_old_payloads(state, workspace, clock())
     gone = sorted(set(unsent) - set(workspace.config.destinations)) if destinations is None else []
-    messages = (f"{unsent[name]:,} are for `{name}`, which segmentry.yml does not have any more; the next run ends them" for name in gone)
+    messages = (
+        f"{unsent[name]:,} are for `{name}`, which segmentry.yml does not have any more; the next run settles them" for name in gone
+    )
     return Delivered(found, tuple(messages))
 
 
@@ -216,9 +221,11 @@ class _Delivering:
                 counts["expired"] += outbox.expire(connection, name, sequence, now - length, f"not sent within {written}", now)
             closed, paused = outbox.closed(connection, name), pauses(connection)
             due, _ = outbox.waiting(connection, name, now)
+            strays = outbox.strays(connection, name, expires)
             idle = due == 0 and not outbox.is_under_way(connection, name)
         if closed is not None:
             messages.append(closed)
+        messages += [f"{count:,} of `{sequence}` {self._stray(sequence)}" for sequence, count in strays.items()]
         if closed is not None or idle:
             return False
         by_file = [sequence for sequence in expires if self.workspace.config.sequences[sequence].paused]
@@ -235,6 +242,13 @@ class _Delivering:
             sender = Sender(self.state.catalog, lease, destination, settings, counts, messages)
             sender.run()
             return sender.failed
+
+    def _stray(self, sequence: str) -> str:
+        """Why rows of a sequence don't go to the destination that they were for."""
+        config = self.workspace.config.sequences.get(sequence)
+        if config is None:
+            return "are left, as segmentry.yml does not have it any more; the next run ends them"
+        return f"are left, as it goes to `{config.destination}` now; the next run hands them on"
 
     def _expires(self, name: str) -> dict[str, tuple[timedelta, str]]:
         """Of every sequence of a destination how long its rows may be pending, also as it is written."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, delete, func, insert, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.schema import (
@@ -56,6 +56,14 @@ class HoldDraft:
     changes_file: FileRef | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where each sequence goes, and every destination there is."""
+
+    sequences: Mapping[str, str]
+    destinations: frozenset[str]
+
+
 @dataclass(frozen=True)
 class ActivationDraft:
     """What a run's commit makes so, as plain rows; see the tables in `schema`.
@@ -80,6 +88,8 @@ class ActivationDraft:
     """(kind, former name, name)."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """None removes a fact."""
+    routes: Routes | None = None
+    """Where what waits from before has to go; None: as before."""
 
 
 def apply(
@@ -101,6 +111,8 @@ def apply(
     settle(connection, draft.settled, now)
     for identity, reason in draft.stops.items():
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == identity).values(stop=reason))
+    if draft.routes is not None:
+        _route(connection, draft.routes, now)
     _attach(connection, run, as_of, draft)
     _hold(connection, run, now, draft, resolve)
     for name, value in draft.facts.items():
@@ -210,6 +222,35 @@ def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:
         connection.execute(delete(ALIASES).where(ALIASES.c.old == old))
         connection.execute(insert(ALIASES).values(old=old, new=new, run=run))
         connection.execute(update(ENROLLMENTS).where(ENROLLMENTS.c.person == old).values(person=new))
+
+
+def _route(connection: Connection, routes: Routes, now: datetime) -> None:
+    """Lets what waits go where its sequence goes now.
+
+    What may have arrived at the former destination becomes `unknown`: another one knows no ids of it. So does what is under way
+    to a destination that is gone, to which nobody sends any more. What somebody said to try again (no attempts since) goes.
+    """
+    rows, open_rows = DELIVERIES.c, ENROLLMENTS.c
+    for sequence, destination in sorted(routes.sequences.items()):
+        elsewhere = (open_rows.sequence == sequence) & (rows.destination != destination)
+        query = select(rows.id).join(ENROLLMENTS, open_rows.id == rows.id).where(elsewhere)
+        arrived = rows.maybe & (rows.attempts > 0)
+        _doubt(connection, query.where(open_rows.outcome == "pending", arrived), now)
+        waits = query.where(open_rows.outcome.in_(("pending", "held", "paused", "waiting")))
+        values = {"destination": destination, "attempts": 0, "due": now.isoformat(timespec="microseconds"), "error": None}
+        connection.execute(update(DELIVERIES).where(rows.id.in_(waits)).values(values))
+    lost = select(rows.id).join(ENROLLMENTS, open_rows.id == rows.id)
+    _doubt(connection, lost.where(open_rows.outcome == "sending", rows.destination.not_in(sorted(routes.destinations))), now)
+
+
+def _doubt(connection: Connection, ids: Select[Any], now: datetime) -> None:
+    reason = "its destination is not the sequence's any more; it may have arrived there"
+    found = [str(id) for id in connection.execute(ids).scalars()]
+    for start in range(0, len(found), ROWS_AT_ONCE):
+        part = found[start : start + ROWS_AT_ONCE]
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(part)).values(lease=None, maybe=True, error=reason))
+        values = {"outcome": "unknown", "reason": reason, "changed": now.isoformat(timespec="microseconds")}
+        connection.execute(update(ENROLLMENTS).where(ENROLLMENTS.c.id.in_(part)).values(values))
 
 
 def _attach(connection: Connection, run: int, as_of: datetime, draft: ActivationDraft) -> None:

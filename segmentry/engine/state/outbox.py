@@ -88,6 +88,13 @@ def waiting(connection: Connection, destination: str, now: datetime) -> tuple[in
     return int(ready or 0), int(rows) - int(ready or 0)
 
 
+def strays(connection: Connection, destination: str, sequences: Collection[str]) -> dict[str, int]:
+    """How many pending rows of a destination are of sequences that are none of these, by sequence."""
+    query = select(_E.sequence, func.count()).join(DELIVERIES, _E.id == _D.id).where(_of(destination), _E.outcome == PENDING)
+    rows = connection.execute(query.group_by(_E.sequence).order_by(_E.sequence))
+    return {str(name): int(count) for name, count in rows if name not in sequences}
+
+
 def is_under_way(connection: Connection, destination: str) -> bool:
     """Whether a sender left rows of a destination under way."""
     query = select(_D.id).join(ENROLLMENTS, _E.id == _D.id).where(_left(destination)).limit(1)
