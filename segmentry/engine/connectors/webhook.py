@@ -165,7 +165,7 @@ class WebhookDestination(Destination):
             return min(float(text[:12]), LONGEST_WAIT)
         try:
             until = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year of twelve digits is the latter
             return None
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return min(max((until - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
