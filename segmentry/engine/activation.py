@@ -271,7 +271,9 @@ class _Activating:
         earlier = self.background.past_members(pair.segment)
         rest = members
         if pair.policy.backfill and enrolling.now.baseline_only is None and pair.segment not in self.standing.baseline:
-            rest = enrolling.backfill(pair, members)
+            before = self.background.past.all_enrolled(pair.segment, pair.sequence)  # attached anew: staying in never repeats
+            out = enrolling.now.persons(members).is_in(before.implode()) | members.is_in(before.implode())
+            rest = pl.concat([enrolling.backfill(pair, members.filter(~out)), members.filter(out)])
         baseline = pl.concat([rest.alias("contact"), earlier.filter(~earlier.is_in(members.implode())).alias("contact")])
         enrolling.attach(pair, baseline, self.background.past.all_baselined(pair.segment, pair.sequence))
 

@@ -24,6 +24,7 @@ from segmentry.engine.guards import HoldKind, told
 from segmentry.engine.holding import SUPERSEDED
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import nearest_hint
+from segmentry.engine.own_names import require_own_names
 from segmentry.engine.people import Snapshot
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.reading_rows import rows_or_newest
@@ -113,6 +114,7 @@ def approve(
         chosen = _chosen(state, run, names)
         if baseline:
             chosen = _without_sequences(chosen)
+        require_own_names(workspace, state, renames_of(workspace, state.segments()))
         _require_as_compared(workspace, state, chosen)
         _require_references(state, chosen)
         deciding = _Deciding(workspace, state, lease, now, newest, baseline=baseline)

@@ -200,7 +200,7 @@ class Enrolling:
         named = rows.with_columns(segment=pl.lit(pair.segment), sequence=pl.lit(pair.sequence))
         kept = named.select(ROWS.names()).cast(ROWS)
         self.rows.append(kept)
-        hashes = kept.select("address_hash", "person").drop_nulls()
+        hashes = kept.filter(pl.col("outcome") != str(Outcome.DUPLICATE)).select("address_hash", "person").drop_nulls()
         before = self._addresses.get(pair.sequence)
         self._addresses[pair.sequence] = hashes if before is None else pl.concat([before, hashes])
 

@@ -27,6 +27,7 @@ from segmentry.engine.evaluation import Counters, Evaluation
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
+from segmentry.engine.own_names import require_own_names
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, first_placement, place, relocated, with_merges
 from segmentry.engine.prepared import Prepared, columns_used, prepare
@@ -150,8 +151,10 @@ def recompute(
             )
         settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
         place = Place(state, lease, throwaway)
-        former = None if accepted is None else former_run(state, accepted, renames_of(workspace, state.segments()))
+        renames = renames_of(workspace, state.segments())
+        former = None if accepted is None else former_run(state, accepted, renames)
         with noted_failure(place, now):
+            require_own_names(workspace, state, renames)
             try:
                 return _Run(workspace, settings, place, former).compute()
             except SourceChanged:

@@ -99,14 +99,22 @@ def former_names(connection: Connection, kind: str) -> dict[str, str]:
 
 def first_name(connection: Connection, kind: str, name: str) -> str:
     """The name by which something was first known."""
-    back = {
-        str(row.name): str(row.former) for row in connection.execute(select(RENAMES).where(RENAMES.c.kind == kind).order_by(RENAMES.c.run))
-    }
-    seen = {name}
-    while name in back and back[name] not in seen:
-        name = back[name]
-        seen.add(name)
-    return name
+    back = {str(row.name): row for row in connection.execute(select(RENAMES).where(RENAMES.c.kind == kind).order_by(RENAMES.c.run))}
+    steps = []
+    while name in back:  # a name that was taken back ends where it began
+        steps.append(back.pop(name))
+        name = str(steps[-1].former)
+    return str(min(steps, key=lambda row: row.run).former) if steps else name
+
+
+def taken_names(connection: Connection, kind: str) -> dict[str, str]:
+    """The names that segments, or sequences, gave up for another one, and the present name of each: their history has them still."""
+    latest: dict[str, str | None] = {}
+    for row in connection.execute(select(RENAMES).where(RENAMES.c.kind == kind).order_by(RENAMES.c.run, RENAMES.c.former)):
+        latest[str(row.former)] = str(row.name)
+        latest[str(row.name)] = None
+    now = {former: name for former, name in latest.items() if name is not None}
+    return {former: _last(now, former) for former in now}
 
 
 def known_names(connection: Connection, kind: str) -> set[str]:
@@ -133,15 +141,24 @@ def numbered(connection: Connection, sequence: str, persons: Sequence[str]) -> p
     return frame.with_columns(_instant("last", "first"))
 
 
-def enrolled_addresses(connection: Connection, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
-    """Of these address hashes, those of rows in the sequence: `address_hash`, `person`."""
+def enrolled_through(connection: Connection, segments: Collection[str], sequence: str) -> pl.Series:
+    """The keys that a segment, given by all the names it had, enrolled in a sequence."""
     table = ENROLLMENTS.c
+    wanted = select(table.contact).where(table.sequence == sequence, table.segment.in_(segments)).distinct()
+    return pl.Series("contact", list(connection.execute(wanted).scalars()), pl.String())
+
+
+def enrolled_addresses(connection: Connection, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
+    """Of these address hashes, those of rows in the sequence: `address_hash`, `person`.
+
+    A row that is a duplicate itself takes its address from nobody, so that whoever had it first may be enrolled again.
+    """
+    table = ENROLLMENTS.c
+    taken = (table.sequence == sequence) & (table.outcome != "duplicate_address")
     rows = [
         tuple(row)
         for part in _parts(hashes)
-        for row in connection.execute(
-            select(table.address_hash, table.person).where(table.sequence == sequence, table.address_hash.in_(part)).distinct()
-        )
+        for row in connection.execute(select(table.address_hash, table.person).where(taken, table.address_hash.in_(part)).distinct())
     ]
     return pl.DataFrame(rows, schema={"address_hash": pl.String(), "person": pl.String()}, orient="row")
 

@@ -45,6 +45,12 @@ class LedgerPast:
         frames = [frame.select("contact") for frame in self._baseline(sequence, segment)]
         return pl.concat(frames).collect()["contact"] if frames else pl.Series("contact", [], pl.String())
 
+    def all_enrolled(self, segment: str, sequence: str) -> pl.Series:
+        """Every key that a segment ever enrolled in a sequence, and the surviving keys of those, as text."""
+        segments = (segment, *self.segments.get(segment, ()))
+        keys = ledger.enrolled_through(self.connection, segments, self._known_as(sequence))
+        return pl.concat([keys, self.persons(keys)]).unique()
+
     def addresses(self, sequence: str, hashes: Sequence[str]) -> pl.DataFrame:
         wanted = pl.LazyFrame({"address_hash": pl.Series(list(hashes), dtype=pl.String())})
         enrolled = ledger.enrolled_addresses(self.connection, self._known_as(sequence), hashes).select(ADDRESSES.names())
