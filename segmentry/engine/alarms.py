@@ -46,7 +46,8 @@ def alarms(loaded: LoadedWorkspace, state: State, now: datetime) -> list[Alarm]:
         held = holds(connection)
         unknown = noticed.unknown(connection)
         answered = noticed.answered(connection, now - LOOKS_BACK)
-    found = [*map(_held, held), *_failed(state), *_stale(loaded, state, now)]
+        stopped = noticed.stopped(connection)
+    found = [*map(_held, held), *_failed(state), *map(_stopped, stopped), *_stale(loaded, state, now)]
     for destination, (sent, rejected, since) in sorted(answered.items()):
         if rejected > REJECTED_SHARE * (sent + rejected) and since is not None:
             share = f"{rejected:,} of {sent + rejected:,} within 24 hours"
@@ -69,6 +70,11 @@ def _failed(state: State) -> Sequence[Alarm]:
     if failure is None:
         return []
     return [Alarm("failed", "failed", datetime.fromisoformat(failure["at"]), f"the last run failed: {failure['message']}")]
+
+
+def _stopped(stop: noticed.Stop) -> Alarm:
+    text = f"`{stop.destination}` stopped, and {stop.unsent:,} wait to be sent: {stop.reason}"
+    return Alarm("failed", f"failed:{stop.destination}", stop.since, text)
 
 
 def _stale(loaded: LoadedWorkspace, state: State, now: datetime) -> Sequence[Alarm]:

@@ -204,12 +204,20 @@ class _Delivering:
         except SegmentryError as error:
             messages.append(str(error))
             failed = True
+            if isinstance(error, DestinationError):
+                self._note_stop(name, str(error))
         with state.catalog.reading() as connection:
             left, later = outbox.waiting(connection, name, self.clock())
         counts = self.counts[name]
         figures = {key: counts[key] for key in COUNTS if key not in ("left", "later")}
         failed = failed or (counts["trouble"] > 0 and later > 0)
         return Delivery(**figures, later=later, left=left, messages=tuple(messages), failed=failed)
+
+    def _note_stop(self, name: str, reason: str) -> None:
+        """Notes that nothing can go to a destination, so that whoever asks hears of it."""
+        with self.state.catalog.writing() as connection:
+            outbox.pin_account(connection, name, None, self.clock())
+            outbox.note_stop(connection, name, reason, self.clock())
 
     def _under(self, lease: Lease, name: str, messages: list[str]) -> bool:
         """Tells one destination of what is due; whether somebody should look."""

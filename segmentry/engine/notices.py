@@ -87,9 +87,8 @@ def _run(loaded: LoadedWorkspace, command: str, body: Mapping[str, Any]) -> str 
             shlex.split(command),
             cwd=loaded.root,
             env={**os.environ, "SEGMENTRY_NOTICE": str(body["text"])},
-            input=json.dumps(body, ensure_ascii=False),
-            text=True,
-            capture_output=True,
+            input=json.dumps(body, ensure_ascii=False).encode(),
+            capture_output=True,  # and not read: it may be anything
             timeout=COMMAND_SECONDS,
             check=False,
         )

@@ -13,8 +13,10 @@ import pytest
 
 from segmentry.engine.alarms import Alarm, alarms
 from segmentry.engine.connectors.posting import post
+from segmentry.engine.delivering import deliver
 from segmentry.engine.loading import load
-from segmentry.engine.notices import Told, notify
+from segmentry.engine.notices import AGAIN, Told, notify
+from segmentry.engine.state import noticed
 from segmentry.errors import SegmentryError
 from tests.activation.conftest import Enrolling
 from tests.state.conftest import day
@@ -188,3 +190,40 @@ def test_rejections_over_5_percent_and_unknown_ones_need_a_person(shop: Enrollin
     become("unknown", 1)
     assert [one.kind for one in found(shop, "2026-01-02T04:00")] == ["rejected", "unknown"]
     assert (found(shop, "2026-01-02T04:00")[1].since - day("2026-01-02T03:00")) == timedelta()
+
+
+def test_a_destination_that_stopped_needs_a_person_while_rows_wait_for_it(shop: Enrolling) -> None:
+    shop.destinations = '{crm: {type: files, path: "${OUT}", format: csv}}'
+    shop.segment("vip", "spend > 10", enroll="welcome")
+    shop.people({"id": [1], "spend": [0]})
+    shop.run("2026-01-01")
+    shop.people({"id": [1], "spend": [50]})
+    shop.run("2026-01-02")
+    for hour in ("01", "02"):
+        sent = deliver(shop.state, load(shop.root).require(), environ={}, clock=lambda hour=hour: day(f"2026-01-02T{hour}:00"))  # type: ignore[misc]
+        assert sent.failed
+        [alarm] = found(shop, f"2026-01-02T{hour}:30")
+        assert (alarm.kind, alarm.key, alarm.since) == ("failed", "failed:crm", day("2026-01-02T01:00"))
+        assert "`crm` stopped, and 1 wait to be sent" in alarm.text
+        assert "OUT is not set" in alarm.text
+    deliver(shop.state, load(shop.root).require(), environ={"OUT": "out"}, clock=lambda: day("2026-01-02T03:00"))
+    assert found(shop, "2026-01-02T03:30") == []
+
+
+def test_what_goes_on_is_not_told_anew_because_its_first_part_is_long_ago(held: Enrolling) -> None:
+    with held.state.catalog.writing() as connection:
+
+        def due(since: str, now: str) -> bool:
+            return noticed.claim(connection, "0:rejected:crm", day(since), day(now), day(now) - AGAIN)[0]
+
+        assert due("2026-01-01", "2026-01-01T01:00")
+        assert not due("2026-01-01T00:30", "2026-01-02T00:30"), "the first of 24 hours is another than before"
+        assert due("2026-01-01T01:30", "2026-01-02T01:00")
+        assert due("2026-01-02T02:00", "2026-01-02T03:00"), "it began anew since"
+
+
+def test_what_a_command_prints_is_nobodys_concern(held: Enrolling) -> None:
+    held.further["notify"] = """[{on: [held], run: "printf '\\\\377'"}]"""
+    held.write_config()
+    done = tell(held, "2026-01-02T01:00")
+    assert (len(done.told), done.failed) == (1, [])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, NOTICES
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES
 
 
 def claim(connection: Connection, what: str, since: datetime, now: datetime, before: datetime) -> tuple[bool, str | None]:
@@ -21,7 +22,7 @@ def claim(connection: Connection, what: str, since: datetime, now: datetime, bef
     if row is None:
         connection.execute(insert(NOTICES).values(what=what, **values))
         return True, None
-    if row.told > before.isoformat(timespec="microseconds") and row.since == values["since"]:
+    if row.told > before.isoformat(timespec="microseconds") and values["since"] <= row.told:
         return False, row.told
     connection.execute(update(NOTICES).where(NOTICES.c.what == what).values(values))
     return True, row.told
@@ -30,6 +31,29 @@ def claim(connection: Connection, what: str, since: datetime, now: datetime, bef
 def unknown(connection: Connection) -> dict[str, tuple[int, datetime]]:
     """How many deliveries of each destination are `unknown`, and since when the first of them is."""
     return {name: (count, datetime.fromisoformat(first)) for name, count, first in connection.execute(_counted("unknown"))}
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A destination that stopped, with rows that wait."""
+
+    destination: str
+    reason: str
+    since: datetime
+    unsent: int
+
+
+def stopped(connection: Connection) -> list[Stop]:
+    """The destinations that stopped, and have sent nothing since, as far as rows wait for them; by name."""
+    rows = connection.execute(
+        select(DESTINATIONS.c.name, DESTINATIONS.c.stopped, DESTINATIONS.c.stopped_at, func.count())
+        .join(DELIVERIES, DELIVERIES.c.destination == DESTINATIONS.c.name)
+        .join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
+        .where(DESTINATIONS.c.stopped.is_not(None), ENROLLMENTS.c.outcome.in_(("pending", "sending")))
+        .group_by(DESTINATIONS.c.name, DESTINATIONS.c.stopped, DESTINATIONS.c.stopped_at)
+        .order_by(DESTINATIONS.c.name)
+    )
+    return [Stop(name, reason, datetime.fromisoformat(at), unsent) for name, reason, at, unsent in rows]
 
 
 def answered(connection: Connection, since: datetime) -> dict[str, tuple[int, int, datetime | None]]:

@@ -270,8 +270,8 @@ def pin_account(connection: Connection, name: str, account: str | None, now: dat
 
 
 def note_stop(connection: Connection, name: str, reason: str | None, now: datetime) -> None:
-    """Notes why deliveries to a destination stopped; None: they go again."""
-    values = {"stopped": reason, "stopped_at": None if reason is None else stamp(now)}
+    """Notes why deliveries to a destination stopped, and since when; None: they go again."""
+    values = {"stopped": reason, "stopped_at": None if reason is None else func.coalesce(DESTINATIONS.c.stopped_at, stamp(now))}
     other = DESTINATIONS.c.stopped.is_not(None) if reason is None else DESTINATIONS.c.name.is_not(None)
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name, other).values(values))
 
