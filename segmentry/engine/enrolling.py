@@ -213,7 +213,8 @@ class Enrolling:
             known.append(self._addresses[pair.sequence])
         theirs = pl.concat(known).unique()
         taken = mine.join(theirs, on="address_hash", suffix="_other").filter(pl.col("person") != pl.col("person_other"))["row"]
-        first = mine.with_columns(first=pl.col("person").first().over("address_hash"))
+        free = mine.filter(~pl.col("row").is_in(taken.implode()))  # whose address is somebody else's takes it from nobody
+        first = free.with_columns(first=pl.col("person").first().over("address_hash"))
         later = first.filter(pl.col("person") != pl.col("first"))["row"]
         found = set(taken.to_list()) | set(later.to_list())
         return pl.Series("duplicate", [row in found for row in range(rows.height)], pl.Boolean())
