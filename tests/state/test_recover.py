@@ -145,6 +145,19 @@ def test_who_is_gone_from_the_snapshot_is_not_retried(shop: Enrolling) -> None:
     assert shop.ledger() == [("2", 1, "pending"), ("3", 1, "unknown"), ("4", 1, "pending")]
 
 
+def test_a_catalog_that_was_put_back_alone_says_which_file_is_missing(shop: Enrolling) -> None:
+    folder, backup = shop.root / ".segmentry" / "default", shop.root / "backup" / "default"
+    for old in folder.glob("catalog.sqlite*"):
+        old.unlink()
+    for kept in backup.glob("catalog.sqlite*"):
+        shutil.copy(kept, folder)
+    with pytest.raises(StateError, match="was the catalog put back alone"):
+        shop.run("2026-01-03T01:00")
+    shutil.copytree(backup, folder, dirs_exist_ok=True)
+    assert shop.run("2026-01-03T01:00").record.status is Status.HELD
+    assert recovered(shop).enrollments == 2
+
+
 def test_the_whole_folder_of_a_backup_is_held_by_the_gap_and_then_baseline(shop: Enrolling) -> None:
     restored(shop, whole=True)
     run = shop.run("2026-01-06")

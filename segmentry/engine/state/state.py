@@ -385,4 +385,11 @@ def _again_if_moved(read: Callable[[], T]) -> T:
     try:
         return read()
     except FileNotFoundError:
+        pass
+    try:
         return read()
+    except FileNotFoundError as error:
+        text = (
+            f"the catalog names a file that the state folder does not have; was the catalog put back alone? Restore its files too ({error})"
+        )
+        raise StateError(text) from error
