@@ -46,7 +46,7 @@ NOTHING = Renamed({}, {}, {})
 def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTHING) -> Iterator[Background]:
     """The background, while the catalog is read as it is now. `aliases` are this run's merged keys; those known are added."""
     with state.catalog.reading() as connection:
-        merged = {**ledger.aliases(connection), **aliases}
+        merged = ledger.merged_with(ledger.aliases(connection), aliases)
         merged = {old: _survivor(merged, old) for old in merged}
         segments = former_names(ledger.former_names(connection, "segment"), renamed.segments)
         sequences = former_names(ledger.former_names(connection, "sequence"), renamed.sequences)

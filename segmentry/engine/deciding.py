@@ -39,7 +39,7 @@ from segmentry.engine.state.holds import holds
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import HELD_COLUMN, SUPPRESS_COLUMN, HoldRecord, SegmentFigures
 from segmentry.engine.state.state import held_columns
-from segmentry.errors import DecisionError, NotFound
+from segmentry.errors import ClockError, DecisionError, NotFound
 
 APPROVE, BASELINE = "approve", "baseline"
 SUPPRESS = "suppress"
@@ -103,7 +103,7 @@ def approve(
 ) -> Decided:
     """Accepts what a run holds: all of it, or these segments and sequences. `baseline`: its entries enroll nobody.
 
-    Raises NotFound, DecisionError where the hold is no more or was compared with something else, and LeaseHeld.
+    Raises NotFound, DecisionError where the hold is no more or was compared with something else, ClockError and LeaseHeld.
     """
     with state.lease(wait) as lease:
         unknown = state.unknown_ledgers()
@@ -112,6 +112,7 @@ def approve(
                 f"an older catalog was restored: the ledger has {unknown[0]}, which it does not know; `segmentry recover` first"
             )
         chosen = _chosen(state, run, names)
+        _require_clock(state, run, now)
         if baseline:
             chosen = _without_sequences(chosen)
         require_own_names(workspace, state, renames_of(workspace, state.segments()))
@@ -160,6 +161,14 @@ def _chosen(state: State, run: int, names: Sequence[str]) -> list[HoldRecord]:
     if over and (names or len(over) == len(wanted)):
         raise DecisionError("; ".join(_over(hold, still) for hold in over))
     return [hold for hold in wanted if hold.status == "open"]
+
+
+def _require_clock(state: State, run: int, now: datetime) -> None:
+    """What is approved is due from now on, and would expire at once by a clock that is set right later."""
+    accepted = state.accepted()
+    began = max(record.started for record in (state.run(run), accepted) if record is not None)
+    if now < began:
+        raise ClockError(f"the clock reads {now:%Y-%m-%d %H:%M} UTC, and the last run began later, at {began:%Y-%m-%d %H:%M}: set it right")
 
 
 def _without_sequences(chosen: Sequence[HoldRecord]) -> list[HoldRecord]:

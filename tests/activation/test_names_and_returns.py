@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from segmentry.engine.state.schema import ENROLLMENTS
-from segmentry.errors import StateError
+from segmentry.errors import ClockError, StateError
 from tests.activation.conftest import Enrolling
 
 EVERY_TIME = "{sequence: welcome, again: every time}"
@@ -127,6 +127,38 @@ def test_whoever_had_an_address_first_keeps_it(shop: Enrolling) -> None:
         ("2", 1, "duplicate_address"),
         ("2", 2, "duplicate_address"),
     ]
+
+
+# ---------------------------------------------------------------- merges, clocks
+
+
+@pytest.mark.parametrize("again", ["never", "every time"])
+def test_a_merge_the_other_way_round_leaves_one_person(shop: Enrolling, again: str) -> None:
+    """The merge of before is over; else each key would go on under the other, and be the other's duplicate for good."""
+    shop.segment("vip", "spend > 10", enroll=f"{{sequence: welcome, again: {again}}}")
+    spending(shop, 5, 5, address="one@example.com")
+    shop.run("2026-01-01")
+    for day, (old, new, spends) in enumerate([(1, 2, (5, 50)), (2, 1, (5, 5)), (2, 1, (50, 5))], start=2):
+        pl.DataFrame({"old_key": [old], "new_key": [new]}).write_parquet(shop.root / "aliases.parquet")
+        spending(shop, *spends, address="one@example.com")
+        shop.run(f"2026-01-0{day}")
+    more = [("1", 2, "pending")] if again == "every time" else []
+    assert shop.ledger() == [*more, ("2", 1, "withdrawn")]
+    assert set(shop.people_of().values()) == {"1"}
+
+
+def test_an_approval_by_a_clock_that_is_behind_is_refused(shop: Enrolling) -> None:
+    """Its enrollments would have expired when the clock is right again."""
+    shop.guards = "{snapshot: {shrinks: 100%}, segment: {contacts: 0, enters: 50%, leaves: 50%}}"
+    shop.segment("vip", "spend > 10", enroll="welcome")
+    spending(shop, 50, 5, 5)
+    shop.run("2026-01-01")
+    spending(shop, 50, 50, 50)
+    shop.run("2026-01-02")
+    with pytest.raises(ClockError, match="the clock reads 2025-12-01 00:00 UTC, and the last run began later"):
+        shop.approve(2, at="2025-12-01")
+    shop.approve(2, at="2026-01-02T01:00")
+    assert shop.ledger() == [("2", 1, "pending"), ("3", 1, "pending")]
 
 
 def _ids(shop: Enrolling) -> dict[str, str]:

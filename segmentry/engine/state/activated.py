@@ -12,6 +12,7 @@ import polars as pl
 from sqlalchemy import Connection, Select, Table, bindparam, delete, func, insert, select, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state import ledger
 from segmentry.engine.state.schema import (
     ALIASES,
     ATTACHMENTS,
@@ -218,6 +219,9 @@ def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
 
 
 def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:
+    known = ledger.aliases(connection)
+    for over in known.keys() - ledger.merged_with(known, draft.aliases).keys():
+        connection.execute(delete(ALIASES).where(ALIASES.c.old == over))
     for old, new in draft.aliases.items():
         connection.execute(delete(ALIASES).where(ALIASES.c.old == old))
         connection.execute(insert(ALIASES).values(old=old, new=new, run=run))

@@ -85,6 +85,20 @@ def aliases(connection: Connection) -> dict[str, str]:
     return {str(row.old): str(row.new) for row in connection.execute(select(ALIASES))}
 
 
+def merged_with(known: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Merged keys once new ones have come, which have no circle: whoever survives by them goes on under no key that goes on under it."""
+    merged = {**known, **new}
+    for survivor in set(new.values()) - new.keys():
+        key = merged.get(survivor)
+        seen = {survivor}
+        while key in merged and key not in seen:
+            seen.add(key)
+            key = merged[key]
+        if key == survivor:
+            del merged[survivor]
+    return merged
+
+
 def survivors(connection: Connection) -> dict[str, str]:
     """Keys that were merged, and the key that each goes on under at last."""
     became = aliases(connection)
