@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FORMATS = ("table", "json", "csv", "parquet")
+FORMATS = ("table", "json", "csv", "ndjson", "parquet")
 
 
 @dataclass
@@ -122,12 +122,12 @@ def chosen_format(form: str | None, output: Path | None = None, *, safe: bool = 
     if form is None and output is not None:
         form = output.suffix.lstrip(".").lower()
         if form not in FORMATS[1:]:
-            raise click.UsageError(f"`{output}` does not end with .json, .csv or .parquet; say which with --format.")
+            raise click.UsageError(f"`{output}` does not end with .json, .csv, .ndjson or .parquet; say which with --format.")
     form = form or "table"
     if form == "parquet" and output is None:
         raise click.UsageError("--format parquet needs --output FILE.")
     if form == "table" and output is not None:
-        raise click.UsageError("a table goes to the terminal; choose --format json, csv or parquet for --output.")
+        raise click.UsageError("a table goes to the terminal; choose --format json, csv, ndjson or parquet for --output.")
     if safe and form != "csv":
         raise click.UsageError("--safe is for --format csv.")
     return form

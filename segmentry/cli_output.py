@@ -160,6 +160,12 @@ def write_json(frame: pl.LazyFrame, stream: IO[bytes]) -> None:
     stream.write(b"]\n" if first else b"\n]\n")
 
 
+def write_ndjson(frame: pl.LazyFrame, stream: IO[bytes]) -> None:
+    """One JSON object a line, values as in `write_json`."""
+    for batch in batches(frame):
+        stream.write(batch.with_columns(*iso_times(batch)).write_ndjson().encode())
+
+
 def write_parquet(frame: pl.LazyFrame, stream: IO[bytes]) -> None:
     """Parquet, types as they are."""
     from pyarrow import parquet
@@ -177,6 +183,7 @@ WRITERS: Mapping[tuple[str, bool], Callable[[pl.LazyFrame, IO[bytes]], None]] = 
     ("csv", False): write_csv,
     ("csv", True): partial(write_csv, safe=True),
     ("json", False): write_json,
+    ("ndjson", False): write_ndjson,
     ("parquet", False): write_parquet,
 }
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import polars as pl
+from polars.selectors import by_name
 
 from segmentry.engine.rows import rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 
 
 def rows_of_snapshot(source: ContactSource, keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows of some contacts: the key and these columns."""
-    return rows_of(source.relation, source.key, keys).select(list(dict.fromkeys([source.key, *columns]))).collect()
+    """The rows of some contacts: the key and these columns; one that the snapshot does not have any more is missing for all."""
+    found = rows_of(source.relation, source.key, keys)
+    known = found.collect_schema().names()
+    wanted = dict.fromkeys([source.key, *columns])
+    there = by_name([name for name in wanted if name in known])  # a name may look like a pattern, which a plain select reads as one
+    return found.select(there).collect().with_columns(pl.lit(None).alias(name) for name in wanted if name not in known)
 
 
 def rows_or_newest(source: ContactSource, newest: Callable[[], ContactSource], keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:

@@ -283,8 +283,9 @@ class Workspace:
         from segmentry.engine.report import unseen
 
         loaded = self.load()
+        names = [destinations] if isinstance(destinations, str) else destinations
         with self._state(loaded) as state:
-            return deliver(state, loaded, destinations=destinations, environ=os.environ, progress=progress or unseen)
+            return deliver(state, loaded, destinations=names, environ=os.environ, progress=progress or unseen)
 
     def enrollments(
         self,

@@ -50,3 +50,15 @@ def test_a_field_is_told_or_is_missing(shop: Enrolling, value: pl.Series, told: 
     shop.run("2026-01-02")
     (row,) = shop.outbox().values()
     assert json.loads(row.payload)["fields"] == {"v": told}
+
+
+@pytest.mark.parametrize("column", ["*", "^v.*$"])
+def test_a_column_whose_name_looks_like_a_pattern_is_that_column(shop: Enrolling, column: str) -> None:
+    shop.sequences = f"{{welcome: {{destination: crm, fields: {{it: '{column}'}}}}}}"
+    shop.segment("vip", "spend > 10", enroll="welcome")
+    shop.people({"id": [1, 2], "spend": [50, 5], "value": [8, 8], column: [7, 7]})
+    shop.run("2026-01-01")
+    shop.people({"id": [1, 2], "spend": [50, 50], "value": [8, 8], column: [7, 7]})
+    shop.run("2026-01-02")
+    (delivery,) = shop.outbox().values()
+    assert '"fields":{"it":7}' in delivery.payload

@@ -122,10 +122,12 @@ def test_why_somebody_was_enrolled_or_not(enrolling: Shop) -> None:
 def test_the_ledger_as_a_file(enrolling: Shop, tmp_path) -> None:
     score(enrolling, p2=95)
     enrolling.run("recompute", "--as-of", in_an_hour(1))
-    for name in ("ledger.parquet", "ledger.csv", "ledger.json"):
+    for name in ("ledger.parquet", "ledger.csv", "ledger.json", "ledger.ndjson"):
         enrolling.run("enrollments", "--baseline", "--output", str(tmp_path / name))
     assert pl.read_parquet(tmp_path / "ledger.parquet").select("contact", "number").rows() == [("11", 0), ("12", 0), ("2", 1)]
     assert pl.read_csv(tmp_path / "ledger.csv").height == 3
+    lines = [json.loads(line) for line in (tmp_path / "ledger.ndjson").read_text().splitlines()]
+    assert lines == json.loads((tmp_path / "ledger.json").read_text())
 
 
 def test_wrong_words_are_told(enrolling: Shop) -> None:
