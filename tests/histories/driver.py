@@ -16,8 +16,10 @@ import pytest
 
 from segmentry.engine.deciding import approve, discard
 from segmentry.engine.deliveries import pause, resume, settle
+from segmentry.engine.delivering import deliver
 from segmentry.engine.fitness import fit
 from segmentry.engine.moment import Moment
+from segmentry.engine.recovering import recover
 from segmentry.engine.run import recompute
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.state import commit as commits
@@ -218,7 +220,7 @@ class Driver:
 
     # ------------------------------------------------------------ runs
 
-    def run(self, *, behind: timedelta = timedelta(), deliver: bool = False) -> None:
+    def run(self, *, behind: timedelta = timedelta()) -> None:
         self.folder.write(self.world)
         as_of = self.now - behind
         run = recompute(self.folder.loaded(), as_of=utc(as_of), now=utc(self.now))
@@ -413,13 +415,44 @@ class Driver:
         self.receivers.lost |= set(self.model.rows) | set(self.receivers.applied())
         self.model, self.backup = copy.deepcopy(self.backup), self.backup
 
+    def an_older_catalog_is_put_back(self) -> None:
+        """The ledger's later files are still there: the next run is held, and `recover` reads them."""
+        if self.backup is None:
+            return
+        lost, files = self.model, self.folder.state_folder / "enrollments"
+        kept = self.folder.root / "kept"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(files, kept)
+        self.a_backup_is_put_back()
+        shutil.copytree(kept, files, dirs_exist_ok=True)
+        if lost.ledgers <= self.model.ledgers:
+            return
+        self.now += timedelta(hours=1)
+        self.folder.write(self.world)
+        run = recompute(self.folder.loaded(), as_of=utc(self.now), now=utc(self.now))
+        assert run.record.status == "held"
+        self.model.stop_whole(lost)
+        check(self.folder, self.model, self.receivers)
+        loaded = self.folder.loaded()
+        with self.folder.state() as state:
+            with pytest.raises(DecisionError):
+                approve(loaded, state, run.record.id, [], utc(self.now), lambda: Moment.at(loaded, utc(self.now)).snapshot.contacts)
+            told = self.receivers.requests()
+            deliver(state, loaded, environ={}, clock=lambda: utc(self.now))
+            assert self.receivers.requests() == told, "told of by a restored catalog"
+            recover(loaded, state, utc(self.now))
+        self.model.recover(lost)
+        check(self.folder, self.model, self.receivers)
+        self.time_passes_and_a_run()
+
     # ------------------------------------------------------------ steps
 
     OFTEN = (people_change, people_change, people_come_and_go, standings_change, a_list_changes, a_segment_is_edited, a_policy_is_edited)
     SELDOM = (
         an_edit_is_taken_back, a_segment_goes, a_segment_is_renamed, a_sequence_is_renamed, a_sequence_is_edited, contacts_are_merged,
         contacts_are_merged, suppress_is_edited, delivering_is_switched, something_is_paused, something_is_paused, pauses_end, pauses_end,
-        somebody_is_forgotten, a_backup_is_made, a_backup_is_put_back, somebody_settles_deliveries, somebody_settles_deliveries,
+        somebody_is_forgotten, a_backup_is_made, a_backup_is_made, a_backup_is_put_back, an_older_catalog_is_put_back,
+        an_older_catalog_is_put_back, somebody_settles_deliveries, somebody_settles_deliveries,
     )  # fmt: skip
     THEN = (
         *(time_passes_and_a_run,) * 8, *(a_delivery,) * 2, *(a_cruel_delivery,) * 3, *(something_is_approved,) * 2, something_is_discarded,

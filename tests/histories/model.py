@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
+from tests.histories.entering import Entering
 from tests.histories.records import Accepted, Computed, Enrollment, Hold, Limits, Move, Place, Standing
 from tests.histories.world import (
     Key,
-    Policy,
     World,
     cause,
     handed_on,
@@ -28,7 +28,7 @@ from tests.histories.world import (
 )
 
 OPEN = ("held", "pending", "sending", "waiting")
-DAY, LATE, GAP, WAITS = timedelta(hours=24), timedelta(hours=48), timedelta(hours=72), timedelta(days=30)
+DAY, GAP, WAITS = timedelta(hours=24), timedelta(hours=72), timedelta(days=30)
 SUPPRESSION = ("suppress", "")
 
 
@@ -64,6 +64,8 @@ class Model:
     recovered: bool = False
     first_names: dict[str, str] = field(default_factory=dict)
     """The name that each sequence was first known by."""
+    ledgers: set[int] = field(default_factory=set)
+    """The runs that wrote a file of the ledger."""
     released: dict[str, datetime] = field(default_factory=dict)
     """When somebody last decided on a sequence's hold."""
 
@@ -267,7 +269,8 @@ class Model:
             row.person = self.person(row.person)
         switched = at.files.deliver and self.delivered is False
         waiting = [row for row in self.rows.values() if row.outcome in OPEN]
-        new = _Entering(self, at, switched=switched).all()
+        baselines = len(self.baselines)
+        new = Entering(self, at, switched=switched).all()
         if switched:
             for row in self.rows.values():
                 if row.outcome in ("held", "pending", "waiting", "paused"):
@@ -280,6 +283,9 @@ class Model:
         for row in due:
             row.since = at.now
         self._guard(at, due)
+        for row in new:
+            row.began = row.outcome
+        self.ledgers |= {at.number} if new or len(self.baselines) > baselines else set()
         self.delivered, self.recovered = at.files.deliver, False
 
     def _guard(self, at: Standing, due: list[Enrollment]) -> None:
@@ -331,7 +337,8 @@ class Model:
 
     def has_address(self, sequence: str, address: str, new: Iterable[Enrollment], run: int) -> set[Key]:
         """Whoever has an address in a sequence."""
-        found = {row.person for row in (*self.rows.values(), *new) if row.sequence == sequence and row.address == address}
+        rows = [row for row in (*self.rows.values(), *new) if row.outcome != "duplicate_address"]
+        found = {row.person for row in rows if row.sequence == sequence and row.address == address}
         return found | {self.person(key) for (_, one, key), (_, mine) in self.baselines.items() if one == sequence and mine == address}
 
     def id_of(self, sequence: str, contact: Key, number: int) -> str:
@@ -342,6 +349,26 @@ class Model:
         return str(uuid5(UUID(self.place.workspace), name))
 
     # ------------------------------------------------------------ people
+
+    def stop_whole(self, lost: Model) -> None:
+        """A run is held because the ledger has files of runs that are not known; its number is after theirs."""
+        self.runs = max(self.runs, *lost.ledgers) + 1
+        self._open([Hold("source", "", self.runs)], ended="superseded", only="source")
+
+    def recover(self, lost: Model) -> None:
+        """What a later model had in the ledger's files is known again; what it may have sent waits for a person."""
+        rows = [row for id, row in lost.rows.items() if id not in self.rows]
+        for row in rows:
+            maybe = row.began in (*OPEN, "paused")
+            since = row.as_of if row.began == "pending" else None
+            outcome = "unknown" if maybe else row.began
+            self.rows[row.id] = replace(row, outcome=outcome, person=self.person(row.contact), since=since, stop=None)
+        baselines = {pair: one for pair, one in lost.baselines.items() if pair not in self.baselines}
+        self.baselines |= baselines
+        self.attached |= {(row.segment, row.sequence) for row in rows} | {pair[:2] for pair in baselines}
+        self.first_names = lost.first_names | self.first_names
+        self.ledgers |= lost.ledgers
+        self.recovered = True
 
     def fit(self, row: Enrollment, files: World) -> bool:
         """Whether a row that waited for a person may still be sent."""
@@ -369,129 +396,6 @@ class Model:
         for hold in self.holds:
             hold.moves = [move for move in hold.moves if move[1] not in keys]
             hold.members -= keys
-
-
-@dataclass
-class _Entering:
-    """The entries of one activation, pair after pair."""
-
-    model: Model
-    at: Standing
-    switched: bool
-    new: list[Enrollment] = field(default_factory=list)
-    through: dict[str, set[Key]] = field(default_factory=dict)
-
-    def all(self) -> list[Enrollment]:
-        model, at = self.model, self.at
-        model.skipped = {}
-        late = at.now - at.as_of > LATE and not at.by_hand
-        pairs = [
-            (at.files.sequences[policy.sequence].name, segment.name, name, policy)
-            for name, segment in at.files.segments.items()
-            for policy in segment.enroll
-            if name in at.members
-        ]
-        attached = set() if self.switched else set(model.attached)
-        fresh = {(name, policy.sequence) for *_, name, policy in pairs if not (policy.backfill and late)} - attached
-        for name, _, _, policy in sorted(pairs, key=lambda pair: pair[:2]):
-            model.first_names.setdefault(policy.sequence, name)
-        for _, _, name, policy in sorted(pairs, key=lambda pair: pair[:2]):
-            if (name, policy.sequence) in fresh:
-                self.attach(name, policy)
-            elif (name, policy.sequence) in attached:
-                entries = [(key, why) for segment, key, why in at.entered if segment == name]
-                only = "recovered" if model.recovered else "taken" if at.baseline else None
-                self.enter(name, policy, entries, late=late, only=only)
-        model.attached = (model.attached & {(name, policy.sequence) for *_, name, policy in pairs}) | fresh
-        return self.new
-
-    def attach(self, segment: str, policy: Policy) -> None:
-        model, at = self.model, self.at
-        members, done = sorted(at.members[segment]), set()
-        if policy.backfill and not model.recovered and not at.baseline:
-            before = len(self.new)
-            policy = replace(policy, on=frozenset({"backfill"}))
-            # in the catalog keys are text, and so is their order here
-            self.enter(segment, policy, [(key, "backfill") for key in members], late=False, only=None)
-            done = {row.contact for row in self.new[before:]}
-        known = {key for one, sequence, key in model.baselines if (one, sequence) == (segment, policy.sequence)}
-        for key in {*members, *model.ever.get(segment, set())} - done - known:
-            self.baseline(segment, policy.sequence, key)
-
-    def baseline(self, segment: str, sequence: str, key: Key) -> None:
-        found = self.at.files.rows.get(key) if key in self.at.rows else None
-        self.model.baselines[segment, sequence, key] = (self.at.as_of, None if found is None else found.address)
-
-    def enter(self, segment: str, policy: Policy, entries: list[tuple[Key, str]], *, late: bool, only: str | None) -> None:
-        model, at, sequence = self.model, self.at, policy.sequence
-        seen: set[Key] = set()
-        going: list[tuple[Key, str]] = []
-        for key, why in entries:
-            person = model.person(key)
-            reason = self.reason(segment, policy, person, why, twice=person in seen, only=only)
-            seen.add(person)
-            if reason == "baseline":
-                self.baseline(segment, sequence, key)
-            elif reason is not None:
-                model.skipped[segment, sequence, key] = reason
-            else:
-                going.append((key, why))
-        enrolled: list[Enrollment] = []
-        for key, why in going:
-            person = model.person(key)
-            number = max((row.number for row in self.mine(sequence, person)), default=0) + 1
-            address = None if (found := at.files.rows.get(key)) is None else found.address
-            identity = model.id_of(sequence, key, number)
-            row = Enrollment(identity, sequence, segment, key, person, number, why, at.as_of, at.number, "", address)
-            row.outcome = self.outcome(row, late=late, before=enrolled)
-            enrolled.append(row)
-        self.new += enrolled
-        self.through.setdefault(sequence, set()).update(row.person for row in enrolled)
-
-    def mine(self, sequence: str, person: Key) -> list[Enrollment]:
-        return [row for row in self.model.rows.values() if row.sequence == sequence and row.person == person]
-
-    def reason(self, segment: str, policy: Policy, person: Key, why: str, *, twice: bool, only: str | None) -> str | None:
-        """Why an entry enrolls nobody, in a word; None if it does."""
-        model, at = self.model, self.at
-        times = [
-            as_of
-            for (one, sequence, key), (as_of, _) in model.baselines.items()
-            if (one, sequence) == (segment, policy.sequence) and model.person(key) == person
-        ]
-        since = max(times, default=None)
-        before = max((row.as_of for row in self.mine(policy.sequence, person)), default=None)
-        if person in model.erased:
-            return "forgotten"
-        if person in self.through.get(policy.sequence, set()):
-            return "in this run"
-        if twice:
-            return "twice"
-        if only is not None or why not in policy.on:
-            return "baseline" if since is None else (only or "cause")
-        latest = before if before is not None else since
-        if policy.again == "every time" or latest is None:
-            return None
-        if isinstance(policy.again, int) and at.as_of - latest >= timedelta(days=policy.again):
-            return None
-        return "enrolled" if before is not None else "in the baseline"
-
-    def outcome(self, row: Enrollment, *, late: bool, before: list[Enrollment]) -> str:
-        model, at = self.model, self.at
-        sequence = at.files.sequences[row.sequence]
-        if late:
-            return "late"
-        if row.contact in at.suppressed:
-            return "suppressed"
-        if row.address and model.has_address(row.sequence, row.address, (*self.new, *before), at.number) - {row.person}:
-            return "duplicate_address"
-        if sequence.paused or model.pauses & {"*", sequence.name, sequence.destination}:
-            return "paused"
-        return "waiting" if row.address is None and sequence.destination == NEEDS_ADDRESS else "pending"
-
-
-NEEDS_ADDRESS = "letters"
-"""The destination that needs addresses."""
 
 
 def passed(count: int, size: int, percent: int, contacts: int) -> bool:

@@ -21,8 +21,9 @@ from segmentry.engine.connectors.memory import (
     times_out,
 )
 from segmentry.engine.delivering import deliver
+from tests.histories.entering import NEEDS_ADDRESS
 from tests.histories.files import REPEAT_SAFE, Folder, Seen, utc
-from tests.histories.model import NEEDS_ADDRESS, Model
+from tests.histories.model import Model
 from tests.histories.records import Enrollment
 from tests.histories.world import World
 
@@ -63,6 +64,10 @@ class Receivers:
     def applied(self) -> dict[str, int]:
         """How often each id was taken, by all receivers."""
         return {id: times for name in NAMES for id, times in self.memory(name).times.items()}
+
+    def requests(self) -> int:
+        """How many requests were made of all receivers."""
+        return sum(len(self.memory(name).requests) for name in NAMES)
 
     def cruelty(self, draws: random.Random, count: int) -> list[Behaviour]:
         """What the next requests meet."""
@@ -124,11 +129,16 @@ class _Became:
             row.outcome = outcome
             row.stop = row.stop if outcome in ("sending", "pending") else None
 
+    @property
+    def sends_nothing(self) -> bool:
+        """Whether the environment does not deliver, or did not yet at the accepted run."""
+        return not self.world.deliver or self.model.delivered is False
+
     def closed(self, row: Enrollment) -> bool:
         """Whether nothing of it may go at all."""
         sequence = self.world.sequences[row.sequence]
         held = any(hold.kind == "suppress" for hold in self.model.open_holds())
-        off = not self.world.deliver or held or sequence.paused
+        off = self.sends_nothing or held or sequence.paused
         return off or bool(self.model.pauses & {"*", sequence.destination, row.sequence})
 
     def over(self, row: Enrollment, at: datetime) -> bool:
@@ -166,7 +176,7 @@ class _Became:
 
     def allowed(self, row: Enrollment) -> set[str]:
         """What a row may be now."""
-        if row.outcome not in ("pending", "sending") or not self.world.deliver:
+        if row.outcome not in ("pending", "sending") or self.sends_nothing:
             return {row.outcome}
         safe = self.is_safe(row)
         found = {"expired"} if self.over(row, self.ended) else set()

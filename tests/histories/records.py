@@ -32,7 +32,7 @@ class Place:
 
 @dataclass
 class Enrollment:
-    """A numbered row. `stop`: what it ends as once its sender lets it go."""
+    """A numbered row. `stop`: what it ends as once its sender lets it go; `began`: the outcome that the ledger's file has."""
 
     id: str
     sequence: str
@@ -47,6 +47,7 @@ class Enrollment:
     address: str | None
     since: datetime | None = None
     stop: str | None = None
+    began: str = ""
 
 
 @dataclass
