@@ -105,9 +105,11 @@ class Plain:
                 self.take(key)
         for key, number, outcome in told:
             if outcome == "enroll":
-                self.told.add((pair.segment, key, number, self.outcome(pair, key)))
+                became = self.outcome(pair, key)
+                self.told.add((pair.segment, key, number, became))
                 self.in_run.add(self.world.person(key))
-                self.take(key)
+                if became != "duplicate_address":  # whose address is somebody else's takes it from nobody
+                    self.take(key)
             elif outcome == "skip":
                 self.told.add((pair.segment, key, None, outcome))
 
