@@ -137,7 +137,15 @@ def known_names(connection: Connection, kind: str) -> set[str]:
         "sequence": (ATTACHMENTS.c.sequence, ENROLLMENTS.c.sequence),
         "destination": (DELIVERIES.c.destination, DESTINATIONS.c.name),
     }[kind]
-    return {str(name) for column in columns for name in connection.execute(select(column).distinct()).scalars()}
+    found = {str(name) for column in columns for name in connection.execute(select(column).distinct()).scalars()}
+    return found | (_baseline_sequences(connection) if kind == "sequence" else set())
+
+
+def _baseline_sequences(connection: Connection) -> set[str]:
+    """The present names of sequences that have a baseline, also where no segment enrolls in them any more."""
+    now = former_names(connection, "sequence")
+    names = {inside for pairs in connection.execute(select(LEDGER.c.baselines)).scalars() for _, inside in json.loads(pairs)}
+    return {now.get(name, name) for name in names}
 
 
 def numbered(connection: Connection, sequence: str, persons: Sequence[str]) -> pl.DataFrame:
