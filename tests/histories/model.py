@@ -286,6 +286,8 @@ class Model:
         for row in new:
             row.began = row.outcome
         self.ledgers |= {at.number} if new or len(self.baselines) > baselines else set()
+        known = {row.sequence for row in self.rows.values()} | {sequence for _, sequence, *_ in (*self.attached, *self.baselines)}
+        self.first_names = {sequence: name for sequence, name in self.first_names.items() if sequence in known}
         self.delivered, self.recovered = at.files.deliver, False
 
     def _guard(self, at: Standing, due: list[Enrollment]) -> None:
