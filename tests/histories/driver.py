@@ -476,6 +476,8 @@ class Driver:
         self.set(deliver=True, sequences={name: replace(one, paused=False) for name, one in self.world.sequences.items()})
         self.now += timedelta(hours=1)
         self.run()
+        if any(hold.kind == "source" for hold in self.model.open_holds()):  # after a switch, nothing goes before a run is accepted
+            self.something_is_approved()
         while self.model.open_holds():
             self.something_is_discarded()
         for _ in range(3):

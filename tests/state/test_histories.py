@@ -555,7 +555,12 @@ class Driver:
     def forget(self) -> None:
         key = self.draws.choice(self.keys)
         self.shop.state.forget([key], self.now.replace(tzinfo=UTC))
-        self.model.forget(key)
+        known = dict(self.model.newest.world.aliases) if self.model.newest is not None else {}
+        group = {key}  # whoever is forgotten, is by every key that merges have tied together
+        while more := {one for pair in known.items() if group & set(pair) for one in pair} - group:
+            group |= more
+        for one in group:
+            self.model.forget(one)
 
     def gc(self) -> None:
         self.shop.state.gc(timedelta(0), self.now.replace(tzinfo=UTC))
