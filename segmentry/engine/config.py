@@ -22,6 +22,7 @@ from segmentry.engine.config_activation import (
     SequenceGuard,
     SnapshotGuard,
     SuppressGuard,
+    SyncConfig,
 )
 from segmentry.engine.config_models import (
     ContactsConfig,
@@ -60,6 +61,7 @@ __all__ = [
     "SequenceGuard",
     "SnapshotGuard",
     "SuppressGuard",
+    "SyncConfig",
     "WorkspaceConfig",
     "parse_length",
     "parse_percent",
@@ -70,16 +72,14 @@ __all__ = [
 WORKSPACE_LATER: Mapping[Steps, str] = {
     ("schedule", "on_change"): "runs on change",
     ("schedule", "cron"): "schedules by the clock",
-    ("sequences", EVERY, "event"): "enrollment by Klaviyo events",
-    ("sequences", EVERY, "tag"): "enrollment by Mailchimp tags",
-    ("sequences", EVERY, "journey"): "enrollment in Mailchimp journeys",
 }
 SEGMENT_LATER: Mapping[Steps, str] = {
     ("split",): "splits",
     ("priority",): "priorities",
     ("enroll", "split"): "splits",
     ("enroll", EVERY, "split"): "splits",
-    ("sync",): "syncs to destinations",
+    ("sync", "split"): "splits",
+    ("sync", EVERY, "split"): "splits",
     ("tests",): "tests of segments",
 }
 """Keys of the format whose features are not built yet, by their place, and what the feature is called."""

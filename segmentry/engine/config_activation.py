@@ -128,11 +128,26 @@ Enroll = Annotated[list[EnrollConfig], BeforeValidator(_entries, json_schema_inp
 """A sequence's name, a mapping, or a list of both."""
 
 
+class JourneyConfig(Model):
+    """`journey:` of a sequence, the step of a Mailchimp journey that an enrollment triggers. Both numbers are in the step's own URL."""
+
+    id: Annotated[int, Field(ge=1)]
+    """The journey's number."""
+    step: Annotated[int, Field(ge=1)]
+    """The step's number."""
+
+
 class SequenceConfig(Model):
     """One of `sequences:`, something to enroll contacts in, at a destination."""
 
     destination: Name
     """The destination's name."""
+    event: Annotated[Filled, Field(max_length=127)] | None = None
+    """Klaviyo: the event that starts a flow."""
+    tag: Annotated[Filled, Field(max_length=100)] | None = None
+    """Mailchimp: the tag that starts an automation."""
+    journey: JourneyConfig | None = None
+    """Mailchimp: the journey that is triggered. Not repeat-safe: what may have been sent twice waits for a person."""
     expires: Span = "72 hours"
     """How long an enrollment may wait to be sent."""
     while_member: bool = True
@@ -143,6 +158,44 @@ class SequenceConfig(Model):
     """Whether nothing is sent, and entrants are noted as paused."""
     fields: dict[Filled, Filled] = Field(default_factory=dict)
     """What the destination is told beside who entered: a name there, and the contact column that has its value."""
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What is said for the destination's type alone."""
+        return self.model_dump(include={"event", "tag", "journey"}, exclude_none=True)
+
+
+class SyncConfig(Model):
+    """One of `sync:`, something at a destination that the segment is kept in step with."""
+
+    destination: Name
+    """The destination's name."""
+    list_: Filled | None = Field(default=None, alias="list")
+    """Klaviyo: the list's id."""
+    tag: Annotated[Filled, Field(max_length=100)] | None = None
+    """Mailchimp: the tag's name."""
+    what: Annotated[list[Literal["changes", "members"]], Field(min_length=1)] | None = None
+    """Files: what is written at every run."""
+    mode: Literal["add", "mirror"] = "add"
+    """`add` never removes anybody; `mirror` removes those whom this sync added."""
+    existing: Literal["ask", "send", "skip"] = "ask"
+    """What becomes of those who are in when the sync starts: a person is asked, all are sent, or only later entrants are."""
+    fields: dict[Filled, Filled] = Field(default_factory=dict)
+    """What the destination is told of each contact: a name there, and the contact column that has its value."""
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What is said for the destination's type alone."""
+        said = {"list": self.list_, "tag": self.tag, "what": self.what}
+        return {key: value for key, value in said.items() if value is not None}
+
+
+def _syncs(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
+
+Syncs = Annotated[list[SyncConfig], BeforeValidator(_syncs, json_schema_input_type=SyncConfig | list[SyncConfig])]
+"""A mapping, or a list of mappings."""
 
 
 class DestinationConfig(Model):

@@ -19,12 +19,6 @@ from segmentry.errors import DestinationError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.suggest import did_you_mean
 
-TYPES_LATER: Mapping[str, str] = {
-    "klaviyo": "delivery to Klaviyo",
-    "mailchimp": "delivery to Mailchimp",
-}
-"""Types of destinations that are not built yet, and what the feature is called."""
-
 OF_EVERY_TYPE = ("account", "renamed_from")
 """Keys that may stand in every destination beside `type` and its type's own."""
 
@@ -60,10 +54,6 @@ def _problems_of(document: Document, name: str, entry: Mapping[str, Any]) -> lis
     """What its type says of one destination."""
     written = entry["type"]
     at = document.location(("destinations", name, "type"))
-    if written in TYPES_LATER:
-        note = f"{TYPES_LATER[written]} will come with a later version; nothing would be sent there"
-        message = f"a destination of type `{written}` is not in this version"
-        return [Diagnostic("W202", message, location=at, help="remove it", notes=(note,))]
     try:
         model, known = _model(written)
     except DestinationError as error:
@@ -135,7 +125,7 @@ def _guarded(document: Document) -> Iterator[Steps]:
 
 def _hidden(written: object) -> frozenset[str]:
     """The keys whose values a type won't show."""
-    if not isinstance(written, str) or written in TYPES_LATER:
+    if not isinstance(written, str):
         return frozenset()
     try:
         model, _ = _model(written)

@@ -15,6 +15,7 @@ from segmentry.engine.config_activation import (
     ScheduleConfig,
     SegmentGuardOverride,
     SequenceConfig,
+    Syncs,
 )
 from segmentry.engine.config_values import SEGMENT_NAME, FieldType, Filled, Length, Matching, Memory, Model, Names, Uuid, Zone
 
@@ -164,3 +165,5 @@ class SegmentConfig(Model):
     """What goes before the workspace's `guards.segment` here."""
     enroll: Enroll = Field(default_factory=list)
     """The sequences that first-time entrants are enrolled in."""
+    sync: Syncs = Field(default_factory=list)
+    """What is kept in step with the segment."""

@@ -9,11 +9,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from segmentry.engine.config import SegmentConfig, WorkspaceConfig
-from segmentry.engine.config_destinations import TYPES_LATER
-from segmentry.engine.connectors.settings import FilesSettings, MemorySettings, WebhookSettings
+from segmentry.engine.connectors.settings import FilesSettings, KlaviyoSettings, MailchimpSettings, MemorySettings, WebhookSettings
 from segmentry.rules.builder import builder_schema
 
-BUILT_IN: Mapping[str, type[BaseModel]] = {"files": FilesSettings, "memory": MemorySettings, "webhook": WebhookSettings}
+BUILT_IN: Mapping[str, type[BaseModel]] = {
+    "files": FilesSettings,
+    "klaviyo": KlaviyoSettings,
+    "mailchimp": MailchimpSettings,
+    "memory": MemorySettings,
+    "webhook": WebhookSettings,
+}
 """Types of destinations that every installation has, and what may stand in one."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -38,7 +43,7 @@ def _destination(every: dict[str, Any]) -> dict[str, Any]:
         own = _of_model(model, name)
         del own["$schema"]
         kinds.append({**own, "properties": {**own["properties"], **beside}})
-    brought = {**every["properties"]["type"], "not": {"enum": sorted({*BUILT_IN, *TYPES_LATER})}}
+    brought = {**every["properties"]["type"], "not": {"enum": sorted(BUILT_IN)}}
     other = {**every, "properties": {"type": brought, **beside}}
     del other["description"]
     return {"description": every["description"], "anyOf": [*kinds, other]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,13 +16,14 @@ class Row:
 
     `id` is lasting, the same whenever the row is sent: the receiver's idempotency key. `contact` is the key as text,
     `address` the normalised e-mail address (None where the contact has none). `data` is plain JSON values, ready to be
-    sent: what happened, and the mapped `fields`.
+    sent: what happened, and the mapped `fields`. `consents`: whether the destination's `consent` rule holds for the contact.
     """
 
     id: str
     contact: str
     address: str | None
     data: Mapping[str, Any]
+    consents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Batch:
     """Rows that go in one request. `id` was stored before the first attempt; it and the rows are the same at every attempt.
 
     A batch of one row has the row's id. `type` is what happened (`enrollment.created`), `at` when it did (UTC). `target` names
-    what of the destination it is for: the sequence's name.
+    what of the destination it is for: the sequence's name. `words` are the sequence's own for its destination's type, as they
+    are written: `{"event": "Entered VIP"}`.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Batch:
     at: datetime
     target: str
     rows: tuple[Row, ...]
+    words: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Verdict(StrEnum):
@@ -51,11 +54,18 @@ class Verdict(StrEnum):
     """Not now: throttled, unreachable, out of order. `maybe` says that it may have been applied all the same."""
     UNKNOWN = "unknown"
     """It may have been applied, and asking again could repeat it: a person decides."""
+    LEFT = "left"
+    """Of a sync: the person unsubscribed, was archived, or was taken off there by hand, and is never put back."""
+    SKIPPED = "skipped"
+    """Of a sync: the destination's settings keep this contact out (`new_contacts: skip`, no consent); that may change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A row's verdict. `reason` is fit to be shown and kept: no address, no secret. `after`: seconds the destination asks to wait."""
+    """A row's verdict. `reason` is fit to be shown and kept: no address, no secret. `after`: seconds the destination asks to wait.
+
+    `status` is what the destination says of the person (`subscribed`, `cleaned`), where it says so.
+    """
 
     verdict: Verdict
     reason: str | None = None
@@ -63,6 +73,7 @@ class Answer:
     again: bool = False
     after: float | None = None
     maybe: bool = False
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

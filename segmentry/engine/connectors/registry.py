@@ -10,6 +10,7 @@ A package brings a type by an entry point of the group `segmentry.destinations`,
 `settings` is a `Settings` with every `${NAME}` replaced; a field that may hold a secret is declared with `repr=False`. What
 may stand in a destination of any type (`account`, `renamed_from`) is not in it. `traits` of a `Settings`, an attribute or a
 property, is what must be known of the destination before it is opened (default: `Traits()`); no variable is replaced in it.
+Where segments can be kept in step with it (a `SyncDestination`), `Settings.sync_words` says by which key of `sync:`.
 A `type` that is built in can't be brought by a package.
 """
 
@@ -27,7 +28,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from segmentry.engine.connectors.destination import Destination, Traits
-from segmentry.engine.connectors.settings import OF_EVERY_TYPE, VARIABLE, FilesSettings, MemorySettings, WebhookSettings
+from segmentry.engine.connectors.settings import (
+    OF_EVERY_TYPE,
+    VARIABLE,
+    FilesSettings,
+    KlaviyoSettings,
+    MailchimpSettings,
+    MemorySettings,
+    WebhookSettings,
+)
 from segmentry.errors import DestinationError
 from segmentry.rules.suggest import did_you_mean
 
@@ -47,6 +56,8 @@ class Context:
 
 _BUILT_IN: Mapping[str, tuple[type[BaseModel], str, str]] = {
     "files": (FilesSettings, "segmentry.engine.connectors.files", "FilesDestination"),
+    "klaviyo": (KlaviyoSettings, "segmentry.engine.connectors.klaviyo", "KlaviyoDestination"),
+    "mailchimp": (MailchimpSettings, "segmentry.engine.connectors.mailchimp", "MailchimpDestination"),
     "memory": (MemorySettings, "segmentry.engine.connectors.memory", "MemoryDestination"),
     "webhook": (WebhookSettings, "segmentry.engine.connectors.webhook", "WebhookDestination"),
 }
@@ -66,11 +77,29 @@ def settings_model(type: str) -> type[BaseModel] | None:
     return None if brought is None else _settings_of(brought, _loaded(brought))
 
 
-def traits_of(settings: Mapping[str, Any]) -> Traits:
-    """What must be known of a destination before it is opened, as its `Settings` say; no variable of the environment is read."""
+def traits_of(settings: Mapping[str, Any], words: Mapping[str, Any] | None = None) -> Traits:
+    """What must be known of a destination before it is opened, as its `Settings` say; no variable of the environment is read.
+
+    `words` are a sequence's own for this type, where it is about one sequence.
+    """
     model = settings_model(str(settings.get("type")))
-    found = None if model is None else getattr(model.model_validate(_own(settings)), "traits", None)
+    read = None if model is None else model.model_validate(_own(settings))
+    by_words = getattr(read, "traits_for", None)
+    found = by_words(words) if callable(by_words) and words is not None else getattr(read, "traits", None)
     return found if isinstance(found, Traits) else Traits()
+
+
+def sync_traits_of(settings: Mapping[str, Any]) -> Traits:
+    """What must be known of a destination that segments are kept in step with, before it is opened."""
+    model = settings_model(str(settings.get("type")))
+    found = None if model is None else getattr(model.model_validate(_own(settings)), "sync_traits", None)
+    return found if isinstance(found, Traits) else traits_of(settings)
+
+
+def words_of(type: str) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """The keys of which exactly one must stand in a sequence of this type, and in a sync (None: it can't be synced)."""
+    model = settings_model(type)
+    return getattr(model, "sequence_words", ()), getattr(model, "sync_words", None)
 
 
 def open_destination(name: str, settings: Mapping[str, Any], context: Context) -> Destination:

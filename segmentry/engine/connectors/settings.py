@@ -1,8 +1,19 @@
-"""What `destinations:` may say of the built-in types: a model each."""
+"""What `destinations:` may say of the built-in types: a model each.
+
+Beside its keys a model may say what stands in a sequence and in a sync of its type, and what must be known of them before a
+destination is opened:
+
+    sequence_words   of these keys of a sequence exactly one must stand; none may where there are none
+    sync_words       the same of an entry of `sync:`; None where a segment can't be kept in step with such a destination
+    traits           what must be known of sending, see `Traits`
+    traits_for       the same, by a sequence's own words
+    sync_traits      the same for syncs
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -20,6 +31,9 @@ OF_EVERY_TYPE = ("account", "renamed_from")
 class _Settings(Model):
     # a refused value may be a secret that somebody wrote into the file
     model_config = ConfigDict(hide_input_in_errors=True)
+
+    sequence_words: ClassVar[tuple[str, ...]] = ()
+    sync_words: ClassVar[tuple[str, ...] | None] = ()
 
 
 def _web_address(value: str) -> str:
@@ -64,6 +78,75 @@ class WebhookSettings(_Settings):
         return float(self.timeout.rstrip("econds "))
 
 
+class KlaviyoSettings(_Settings):
+    """A Klaviyo account: segments keep lists in step, sequences are flows that an event starts."""
+
+    type: Literal["klaviyo"]
+    """`klaviyo`."""
+    key: Secret = Field(repr=False)
+    """The private API key, `${NAME}`."""
+    url: Annotated[Filled, AfterValidator(_web_address)] = Field(default="https://a.klaviyo.com", repr=False)
+    """Where the service is; a sandbox's address moves it there."""
+    timeout: Timeout = "60 seconds"
+    """How long one request may take in all, 1 to 120 seconds."""
+
+    sequence_words: ClassVar[tuple[str, ...]] = ("event",)
+    sync_words: ClassVar[tuple[str, ...] | None] = ("list",)
+
+    @property
+    def traits(self) -> Traits:
+        """One event a request: 3,500 a minute, at most 350 a second."""
+        return Traits(batch=1, parallel=8, per_minute=3500.0, needs_address=True)
+
+    @property
+    def sync_traits(self) -> Traits:
+        """Import jobs of thousands of profiles. A pace that leaves the account room for its other tools."""
+        return Traits(batch=5000, parallel=2, per_minute=20_000.0, needs_address=True)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.timeout.rstrip("econds "))
+
+
+class MailchimpSettings(_Settings):
+    """An audience of a Mailchimp account: segments keep tags in step, sequences are automations that a tag starts, or journeys."""
+
+    type: Literal["mailchimp"]
+    """`mailchimp`."""
+    key: Secret = Field(repr=False)
+    """The API key, `${NAME}`; its end names the data centre."""
+    audience: Filled
+    """The audience's id."""
+    new_contacts: Literal["skip", "transactional", "subscribed"]
+    """What becomes of contacts that are not in the audience: left out, put in without marketing, or subscribed where `consent` holds."""
+    consent: str | None = None
+    """A rule: who has agreed to marketing by e-mail. Needed for `new_contacts: subscribed`, and whoever it does not hold for is left out."""
+    url: Annotated[Filled, AfterValidator(_web_address)] | None = Field(default=None, repr=False)
+    """Where the service is; the key's data centre where not said. A sandbox's address moves it there."""
+    timeout: Timeout = "120 seconds"
+    """How long one request may take in all, 1 to 120 seconds."""
+
+    sequence_words: ClassVar[tuple[str, ...]] = ("tag", "journey")
+    sync_words: ClassVar[tuple[str, ...] | None] = ("tag",)
+
+    @property
+    def traits(self) -> Traits:
+        """Five hundred a request. Of the ten connections that an account has, most are left to its other tools."""
+        return Traits(batch=500, parallel=2, per_minute=15_000.0, needs_address=True)
+
+    def traits_for(self, words: Mapping[str, Any]) -> Traits:
+        """A journey is triggered one by one, and a second request would mail a second time."""
+        return Traits(batch=1, parallel=4, per_minute=600.0, repeat_safe=False, needs_address=True) if "journey" in words else self.traits
+
+    @property
+    def sync_traits(self) -> Traits:
+        return self.traits
+
+    @property
+    def seconds(self) -> float:
+        return float(self.timeout.rstrip("econds "))
+
+
 FILES = Traits(batch=100_000, parallel=1, per_minute=1_000_000.0)
 """A file takes many rows, and one is written at a time."""
 
@@ -77,6 +160,8 @@ class FilesSettings(_Settings):
     """The folder; relative to the workspace. May hold `${NAME}`: a variable of the environment."""
     format: Literal["parquet", "csv", "ndjson"]
     """What the files are."""
+
+    sync_words: ClassVar[tuple[str, ...] | None] = ("what",)
 
     @property
     def traits(self) -> Traits:

@@ -1,0 +1,156 @@
+"""The seam to destinations that a segment is kept in step with: lists, tags, streams of who came and went.
+
+A sync tells of changes, never of everybody, and what a destination acknowledged is kept by Segmentry: so a connector has no
+memory of its own. Consent is never touched, and nobody who left is put back.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from segmentry.engine.connectors.destination import Answer, Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What of a destination a segment is kept in step with, by the segment file's own words: `list`, `tag`, or nothing more."""
+
+    kind: str = ""
+    name: str = ""
+
+    @classmethod
+    def of(cls, words: Mapping[str, Any]) -> Target:
+        """The target of `{"list": "Y6nRLr"}`; of no words, the destination itself."""
+        return next((cls(kind, str(name)) for kind, name in words.items()), cls())
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.kind else "everything"
+
+
+class Action(StrEnum):
+    """What a sync asks for."""
+
+    ADD = "add"
+    """The contact becomes a member, and gets its fields. Whoever is a member already stays one."""
+    UPDATE = "update"
+    """A member's address or fields changed. Membership is not touched: whoever was taken off there stays off."""
+    REMOVE = "remove"
+    """A member that this sync added goes, and only from the target: nothing else of the person changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One contact's change. `id` is lasting, as a row's; `data` as a row's, for destinations that are told what happened.
+
+    `remote_id` is what the destination was last known to call the contact, None where it never said. `moved`: the address is
+    another than that acknowledged with `remote_id`. A contact to be removed may have no address any more. `consents`: whether the
+    destination's `consent` rule holds for it.
+    """
+
+    id: str
+    contact: str
+    address: str | None
+    remote_id: str | None
+    fields: Mapping[str, Any]
+    data: Mapping[str, Any]
+    consents: bool = False
+    moved: bool = False
+
+
+@dataclass
+class Notes:
+    """What a batch must not forget: ids of jobs that were submitted. `keep` stores it before it comes back.
+
+    `kept` is what was kept before, also by a process that is no more; plain JSON values, without addresses.
+    """
+
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    store: Callable[[Mapping[str, Any]], None] = lambda _: None
+
+    def keep(self, **notes: Any) -> None:
+        """Adds to what is kept."""
+        self.kept = {**self.kept, **notes}
+        self.store(self.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncBatch:
+    """Changes of one kind to one target, in one go; `id` is stored before the first attempt, and the changes are the same at every one.
+
+    `segment` is whose membership it is, `at` the instant (UTC) it is of.
+    """
+
+    id: str
+    segment: str
+    target: Target
+    action: Action
+    at: datetime
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who is in a target now, as the destination says."""
+
+    remote_id: str
+    address: str | None
+    contact: str | None = None
+    """The contact's key, where the destination was told it (`external_id`)."""
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A target before it is synced: what people call it there, how many are in it, and what they should know first.
+
+    `warnings`: that a live automation mails whoever comes in, that double opt-in is on. Each a sentence.
+    """
+
+    title: str
+    members: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something of a destination that could be named in a workspace: an audience, a list, a tag, a journey."""
+
+    kind: str
+    id: str
+    title: str
+    members: int | None = None
+    notes: str = ""
+
+
+class SyncDestination(Destination):
+    """A destination that segments can be kept in step with.
+
+    `sync` keeps to what `Destination.send` promises: an answer per change, in order, `before()` immediately before every
+    request that writes, DestinationStopped where no change could fare better, and nothing else raised for what the other side
+    does. All of it is repeat-safe: the same batch again does no harm. A job's id is kept in `notes` before it is polled, and
+    where one is kept already, it is polled and not submitted again.
+
+    Before a member is removed, its membership is read: who is not there any more is answered LEFT. Nobody is ever subscribed,
+    unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT, not put back.
+    """
+
+    @abstractmethod
+    def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:
+        """Makes the changes: an answer each, with `remote_id` and `status` where the destination says them."""
+
+    @abstractmethod
+    def members(self, target: Target) -> Iterator[Sequence[Member]]:
+        """Everybody who is in the target now, page by page. Raises DestinationStopped if it can't be read."""
+
+    @abstractmethod
+    def look(self, target: Target) -> Outlook:
+        """The target as it is now; nothing is made. Raises DestinationStopped if it is not there or can't be read."""
+
+    @abstractmethod
+    def places(self) -> Sequence[Place]:
+        """What could be named in a workspace. Raises DestinationStopped."""
