@@ -32,6 +32,7 @@ MAY_IMPORT = {
 AT_HOME = {
     "alembic": ("engine/state/",),
     "click": ("cli",),
+    "cronsim": ("engine/cron.py",),
     "duckdb": (
         "engine/backends/",
         "engine/digests.py",
