@@ -1,29 +1,51 @@
-"""What a workspace says of activation, held against one snapshot: whom `suppress` means, mapped columns, merged contacts."""
+"""What a workspace says of activation, held against one snapshot: whom `suppress` and `consent` mean, mapped columns, merged contacts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from segmentry.engine.aliases import Aliases, read_aliases
-from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.config_destinations import consent_place
+from segmentry.engine.loading import SUPPRESS, LoadedWorkspace
 from segmentry.engine.snapshot import Snapshot
+from segmentry.engine.yaml import Steps
 from segmentry.errors import RuleError, SourceError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.nodes import Condition
 from segmentry.rules.schema import Schema
 from segmentry.rules.suggest import did_you_mean
+from segmentry.rules.syntax import Syntax
 
 ALIASES = ("contacts", "aliases")
 
 
-def check_suppress(workspace: LoadedWorkspace, schema: Schema) -> tuple[Condition | None, list[Diagnostic]]:
-    """What `suppress` means, None where the workspace has none, and warnings. Raises RuleError with every problem at its place."""
-    if workspace.suppress is None:
-        return None, []
-    try:
-        condition, warnings = check(workspace.suppress, schema, source=workspace.config.suppress)
-    except RuleError as error:
-        raise RuleError([workspace.locate(problem) for problem in error.diagnostics]) from None
-    return condition, [workspace.locate(warning) for warning in warnings]
+@dataclass(frozen=True)
+class Sendable:
+    """What the rules of `segmentry.yml` mean: who is never sent anything, None where it doesn't say, and who agreed, by destination."""
+
+    suppress: Condition | None = None
+    consents: Mapping[str, Condition] = field(default_factory=dict)
+
+
+def check_suppress(workspace: LoadedWorkspace, schema: Schema) -> tuple[Sendable, list[Diagnostic]]:
+    """What `suppress` and destinations' `consent` mean, and warnings. Raises RuleError with every problem of all of them at its place."""
+    rules: dict[Steps, Syntax] = {consent_place(name): syntax for name, syntax in workspace.consents.items()}
+    if workspace.suppress is not None:
+        rules[SUPPRESS] = workspace.suppress
+    meant: dict[Steps, Condition] = {}
+    problems: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    for place, syntax in rules.items():
+        try:
+            meant[place], found = check(syntax, schema, source=workspace.document.written(place))
+            warnings += [workspace.locate(warning, place) for warning in found]
+        except RuleError as error:
+            problems += [workspace.locate(problem, place) for problem in error.diagnostics]
+    if problems:
+        raise RuleError(problems)
+    return Sendable(meant.get(SUPPRESS), {name: meant[consent_place(name)] for name in workspace.consents}), warnings
 
 
 def field_problems(workspace: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from segmentry.engine.config_names import named
 from segmentry.engine.config_problems import problems_of
@@ -37,6 +38,20 @@ def destination_problems(document: Document) -> list[Diagnostic]:
         if isinstance(entry, dict) and isinstance(entry.get("type"), str) and entry["type"].strip():
             problems += [problem for problem in _problems_of(document, name, entry) if problem.location not in told]
     return problems
+
+
+def consent_texts(document: Document) -> dict[str, str]:
+    """By destination, the rule of who has agreed to be told: `consent`, which is a rule wherever a type takes it."""
+    return {
+        name: entry["consent"]
+        for name, entry in named(document, "destinations").items()
+        if isinstance(entry, dict) and isinstance(entry.get("consent"), str) and "consent" in _fields(entry.get("type"))
+    }
+
+
+def consent_place(name: str) -> Steps:
+    """Where the rule of a destination's `consent` stands."""
+    return ("destinations", name, "consent")
 
 
 def without_secrets(document: Document, problems: Sequence[Diagnostic]) -> list[Diagnostic]:
@@ -125,14 +140,18 @@ def _guarded(document: Document) -> Iterator[Steps]:
 
 def _hidden(written: object) -> frozenset[str]:
     """The keys whose values a type won't show."""
+    return frozenset(field.alias or name for name, field in _fields(written).items() if not field.repr and name != "url")
+
+
+def _fields(written: object) -> Mapping[str, FieldInfo]:
+    """What may stand in a destination of this type; nothing where no such type can be had."""
     if not isinstance(written, str):
-        return frozenset()
+        return {}
     try:
         model, _ = _model(written)
     except DestinationError:
-        return frozenset()
-    fields = {} if model is None else model.model_fields
-    return frozenset(field.alias or name for name, field in fields.items() if not field.repr and name != "url")
+        return {}
+    return {} if model is None else model.model_fields
 
 
 def _texts(steps: Steps, value: object) -> Iterator[tuple[Steps, str]]:

@@ -15,7 +15,7 @@ from segmentry.engine.config import (
     read_segment_config,
     read_workspace_config,
 )
-from segmentry.engine.config_destinations import destination_problems, without_secrets
+from segmentry.engine.config_destinations import consent_place, consent_texts, destination_problems, without_secrets
 from segmentry.engine.config_names import named, segment_name_problems, workspace_name_problems
 from segmentry.engine.yaml import Document, Steps, locate, read_document
 from segmentry.errors import RuleError, WorkspaceError
@@ -29,6 +29,8 @@ from segmentry.rules.zones import zone_info
 
 WORKSPACE_FILE = "segmentry.yml"
 SEGMENTS_FOLDER = "segments"
+SUPPRESS: Steps = ("suppress",)
+"""Where `segmentry.yml` says who is never sent anything."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class LoadedWorkspace:
     `diagnostics` is every problem of the segment files; `require` raises if one is an error.
     `names` has every segment's name, of broken files too, so that a reference to one is not a second problem.
     `suppress` is the parsed rule of those who are never sent anything; None where the workspace has none.
+    `consents` has, by destination, the parsed rule of those who agreed to be told there, where the workspace says one.
     """
 
     root: Path
@@ -93,6 +96,7 @@ class LoadedWorkspace:
     names: frozenset[str]
     diagnostics: tuple[Diagnostic, ...] = field(default=())
     suppress: Syntax | None = None
+    consents: Mapping[str, Syntax] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -115,9 +119,9 @@ class LoadedWorkspace:
     def zone(self) -> ZoneInfo:
         return zone_info(self.config.timezone)
 
-    def locate(self, diagnostic: Diagnostic) -> Diagnostic:
-        """A diagnostic of `suppress`, with its place in the file."""
-        return locate(self.document, diagnostic, ("suppress",))
+    def locate(self, diagnostic: Diagnostic, rule: Steps) -> Diagnostic:
+        """A diagnostic of a rule in `segmentry.yml`, which stands at `rule` there, with its place in the file."""
+        return locate(self.document, diagnostic, rule)
 
     def lists(self) -> dict[str, Path]:
         """Every static list that a segment names, by its path as written."""
@@ -148,7 +152,8 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     if document is None or config is None or problems:
         raise WorkspaceError([*problems, *found])
     suppress = None if config.suppress is None else parse_text(config.suppress)
-    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found), suppress)
+    consents = {name: parse_text(text) for name, text in consent_texts(document).items()}
+    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found), suppress, consents)
 
 
 def require_workspace(path: str | Path, env: str = "default") -> None:
@@ -171,7 +176,7 @@ def _workspace_file(root: Path, env: str) -> tuple[Document | None, WorkspaceCon
     config, wrong = read_workspace_config(document)
     problems.extend(wrong)
     problems.extend(workspace_name_problems(document))
-    problems.extend(_suppress_problems(document))
+    problems.extend(_text_problems(document))
     problems.extend(_environment_problems(document, config, env))
     problems.extend(destination_problems(document))
     if problems:
@@ -187,16 +192,19 @@ def _file_and_place(problem: Diagnostic) -> tuple[str, int, int]:
     return (problem.location.file if problem.location else "", *_place(problem))
 
 
-def _suppress_problems(document: Document) -> list[Diagnostic]:
-    """What is wrong with the text of `suppress`, each problem at its place."""
-    written = document.written(("suppress",))
-    if written is None or document.value["suppress"] is None:
-        return []
-    try:
-        parse_text(written)
-    except RuleError as error:
-        return [locate(document, problem, ("suppress",)) for problem in error.diagnostics]
-    return []
+def _text_problems(document: Document) -> list[Diagnostic]:
+    """What is wrong with the text of `suppress` and of destinations' `consent`, each problem at its place."""
+    texts: dict[Steps, str] = {consent_place(name): text for name, text in consent_texts(document).items()}
+    suppress = document.written(SUPPRESS)
+    if suppress is not None and document.value["suppress"] is not None:
+        texts[SUPPRESS] = suppress
+    problems: list[Diagnostic] = []
+    for rule, text in texts.items():
+        try:
+            parse_text(text)
+        except RuleError as error:
+            problems += [locate(document, problem, rule) for problem in error.diagnostics]
+    return problems
 
 
 def _workspace_document(root: Path) -> tuple[Document | None, list[Diagnostic]]:

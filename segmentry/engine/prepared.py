@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
 
-from segmentry.engine.activation_checks import aliases_of, check_suppress, field_problems
+from segmentry.engine.activation_checks import Sendable, aliases_of, check_suppress, field_problems
 from segmentry.engine.aliases import Aliases
 from segmentry.engine.definitions import check_segments, definitions_of
 from segmentry.engine.lists import read_list
@@ -32,6 +32,7 @@ class Prepared:
 
     `suppress` (grounded) says who is never sent anything, None where the workspace doesn't; it may refer to segments, and
     none can refer to it. `aliases` has contacts that were merged or re-keyed, None where the workspace names no file of them.
+    `consents` (grounded) says by destination who has agreed to be told there; others may be told where it says nothing.
     """
 
     snapshot: Snapshot
@@ -42,6 +43,7 @@ class Prepared:
     schema: Schema
     suppress: Condition | None = None
     aliases: Aliases | None = None
+    consents: Mapping[str, Condition] = field(default_factory=dict)
 
 
 def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -> Prepared:
@@ -50,7 +52,7 @@ def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -
     clock = Clock(as_of, config.timezone, config.week_start)
     snapshot = pin(config, clock.as_of, workspace.root, workspace.document)
     schema = schema_of(snapshot, workspace.names, look=look)
-    conditions, suppress, warnings = _check_rules(workspace, schema)
+    conditions, sendable, warnings = _check_rules(workspace, schema)
     lists, aliases = _read_beside(workspace, snapshot)
     grounded = {name: None if condition is None else ground(condition, clock) for name, condition in conditions.items()}
     rules = Rules(grounded, definitions_of(workspace, lists))
@@ -58,18 +60,19 @@ def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -
         in_order(rules.whole())
     except RuleError as error:
         raise RuleError([circle_in_file(workspace, problem) for problem in error.diagnostics]) from None
-    unsent = None if suppress is None else ground(suppress, clock)
-    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema, unsent, aliases)
+    unsent = None if sendable.suppress is None else ground(sendable.suppress, clock)
+    consents = {name: ground(consent, clock) for name, consent in sendable.consents.items()}
+    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema, unsent, aliases, consents)
 
 
-def _check_rules(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], Condition | None, list[Diagnostic]]:
-    """What the segments' rules and `suppress` mean, and warnings. Raises RuleError with the problems of all of them."""
+def _check_rules(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], Sendable, list[Diagnostic]]:
+    """What the segments' rules, `suppress` and `consent` mean, and warnings. Raises RuleError with the problems of all of them."""
     problems: list[Diagnostic] = []
     conditions: dict[str, Condition | None] = {}
-    suppress: Condition | None = None
+    sendable = Sendable()
     warnings: list[Diagnostic] = []
     try:
-        suppress, found = check_suppress(workspace, schema)
+        sendable, found = check_suppress(workspace, schema)
         warnings += found
     except RuleError as error:
         problems += error.diagnostics
@@ -80,7 +83,7 @@ def _check_rules(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, 
         problems += error.diagnostics
     if problems:
         raise RuleError(problems)
-    return conditions, suppress, warnings
+    return conditions, sendable, warnings
 
 
 def _read_beside(workspace: LoadedWorkspace, snapshot: Snapshot) -> tuple[dict[str, pl.Series], Aliases | None]:

@@ -10,6 +10,7 @@ from segmentry.engine.checking import check
 from segmentry.engine.loading import load
 from segmentry.engine.prepared import prepare
 from segmentry.errors import RuleError, SourceError, WorkspaceError
+from segmentry.rules.parse import parse_text
 from segmentry.rules.references import references
 
 AS_OF = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -59,6 +60,37 @@ def test_what_is_wrong_with_suppress_comes_with_the_segments_problems(shop):
             ("segmentry.yml", 4, 11, "did you mean `location`?"),
             ("segmentry.yml", 4, 36, "did you mean `uk`?"),
             ("segments/uk.yml", 1, 8, "did you mean `location`?"),
+        ]
+
+
+CONSENT = (
+    'destinations: {chimp: {type: mailchimp, key: "${KEY}", audience: ab12, new_contacts: subscribed, consent: "%s"},'
+    ' other: {type: mailchimp, key: "${KEY}", audience: ab13, new_contacts: skip}}\n'
+)
+ADDRESSED = CONTACTS.replace("}", ", email: location}")
+
+
+def test_consent_is_prepared_by_destination(shop):
+    loaded = load(shop(CONSENT % "member('uk') or added < ago('7 days')", ADDRESSED, uk=UK))
+    assert loaded.consents == {"chimp": parse_text("member('uk') or added < ago('7 days')")}
+    prepared = prepare(loaded, AS_OF)
+    assert {name: references(consent) for name, consent in prepared.consents.items()} == {"chimp": {"uk"}}
+    fixed = prepare(load(shop(CONSENT % "member('uk') or added < '2026-01-25T12:00:00Z'", ADDRESSED, uk=UK)), AS_OF)
+    assert (fixed.consents, prepared.suppress) == (prepared.consents, None)
+    assert prepare(load(shop(uk=UK)), AS_OF).consents == {}
+
+
+def test_what_is_wrong_with_consent_comes_with_what_is_wrong_elsewhere(shop):
+    root = shop("suppress: loction = 'UK'\n" + CONSENT % "agreed or member('ukk')", ADDRESSED, uk="where: locatio = 'UK'\n")
+    for checked in (lambda: prepare(load(root), AS_OF), lambda: check(load(root), AS_OF)):
+        with pytest.raises(RuleError) as raised:
+            checked()
+        found = sorted((d.location.file, d.location.line, d.location.column, d.code) for d in raised.value.diagnostics)
+        assert found == [
+            ("segmentry.yml", 4, 11, "R103"),
+            ("segmentry.yml", 5, 108, "R103"),
+            ("segmentry.yml", 5, 125, "R600"),
+            ("segments/uk.yml", 1, 8, "R103"),
         ]
 
 
