@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,7 @@ import httpx
 from segmentry.engine.connectors.addresses import Resolve, is_public, resolve
 
 ANSWER_BYTES = 64 * 1024
-"""How much of an answer is read; nothing in it is used, but a connection whose answer was read can be used again."""
+"""How much of an answer is read where nothing in it is used: a connection whose answer was read can be used again."""
 _WRITE_BYTES = 16 * 1024
 
 
@@ -38,10 +38,14 @@ class PrivateAddressError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the other side said, as far as it matters: the status, and headers by their names in lower case."""
+    """What the other side said, as far as it matters: the status, and headers by their names in lower case.
+
+    `body` is what was asked to be kept of it, nothing where nothing was.
+    """
 
     status: int
     headers: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
 
 
 class _Leash(threading.local):
@@ -96,14 +100,21 @@ class Wire:
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Reply:
         """Sends, and hears the answer out; all within `timeout` seconds. Raises NotReachedError, UnclearError, PrivateAddressError."""
+        return self.ask("POST", url, headers, body, timeout)
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float, *, keep: int = 0) -> Reply:
+        """Any request; as `post`. Of the answer at most `keep` bytes are kept; one that is longer than that counts as unclear.
+
+        What is kept is as it came: whoever keeps something asks for it uncompressed, by `accept-encoding: identity`.
+        """
         steps = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
         try:
-            request = httpx.Request("POST", url, headers=dict(headers), content=body, extensions={"timeout": steps})
+            request = httpx.Request(method, url, headers=dict(headers), content=body, extensions={"timeout": steps})
         except httpx.InvalidURL:
             raise NotReachedError("this is not a web address") from None
         _leash.until = time.monotonic() + timeout
         try:
-            return self._exchange(request)
+            return self._exchange(request, keep)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NotReachedError(_why_not_reached(error)) from None
         except httpx.TimeoutException:
@@ -117,21 +128,25 @@ class Wire:
         """Closes every connection."""
         self._transport.close()
 
-    def _exchange(self, request: httpx.Request) -> Reply:
+    def _exchange(self, request: httpx.Request, keep: int) -> Reply:
         response = self._transport.handle_request(request)
-        reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+        parts: list[bytes] = []
         try:
             read = 0
             for part in response.iter_raw():
                 read += len(part)
-                if read > ANSWER_BYTES:
+                if read > (keep or ANSWER_BYTES):
                     break
+                if keep:
+                    parts.append(part)
         except httpx.TransportError:
-            if response.is_success:  # what begins as a yes may have been going to be anything; a no is a no
+            if keep or response.is_success:  # what begins as a yes may have been going to be anything; a no is a no
                 raise
         finally:
             response.close()
-        return reply
+        if keep and read > keep:
+            raise UnclearError("the answer is longer than any should be")
+        return Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()}, b"".join(parts))
 
 
 class _Transport(httpx.HTTPTransport):
