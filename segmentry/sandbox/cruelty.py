@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -37,6 +37,9 @@ NAMED: Mapping[str, str] = {
 """Beside these, every status from 200 to 599 is a kind: `503` takes nothing, `503-applied` takes it first."""
 
 
+NOTHING: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Misbehaviour:
     """What a request meets. Where `name` is a status, it is answered with that."""
@@ -46,39 +49,43 @@ class Misbehaviour:
     status: int | None = None
 
 
-def misbehaviour(kind: str) -> Misbehaviour:
-    """A kind by its name; raises SegmentryError for one that there is not."""
+def misbehaviour(kind: str, also: Mapping[str, str] = NOTHING) -> Misbehaviour:
+    """A kind by its name, of these or of a service's own; raises SegmentryError for one that there is not."""
     status = STATUS.fullmatch(kind)
     if status is not None:
         code = int(status[1])
         return Misbehaviour(kind, applies=bool(status[2]) or code < 300, status=code)
-    if kind not in NAMED:
-        names = ", ".join(NAMED)
+    if kind not in NAMED and kind not in also:
+        names = ", ".join((*NAMED, *also))
         raise SegmentryError(f"`{kind}` is no way to be cruel; there are a status like 503, or 503-applied, and {names}")
-    return Misbehaviour(kind, applies=NAMED[kind].startswith("takes it"))
+    return Misbehaviour(kind, applies={**NAMED, **also}[kind].startswith("takes it"))
 
 
 class Cruelty:
-    """What is due: first the script, each kind once, then one of the kinds for a share of the requests, drawn by the seed."""
+    """What is due: first the script, each kind once, then one of the kinds for a share of the requests, drawn by the seed.
 
-    def __init__(self, kinds: Iterable[str] = (), *, share: float = 0.5, seed: int = 0) -> None:
+    `also`: kinds of a service's own, by name, with what each does; one that begins with "takes it" applies.
+    """
+
+    def __init__(self, kinds: Iterable[str] = (), *, share: float = 0.5, seed: int = 0, also: Mapping[str, str] = NOTHING) -> None:
         self._lock = threading.Lock()
         self._draws = Random(seed)  # noqa: S311 - the same seed, the same cruelty
         self._script: deque[Misbehaviour] = deque()
         self._kinds: tuple[Misbehaviour, ...] = ()
         self._share = share
+        self._also = also
         self.set(kinds, share=share)
 
     def set(self, kinds: Iterable[str], *, share: float | None = None) -> None:
         """From now on a share of the requests meets one of these; none at all where there are none."""
-        found = tuple(map(misbehaviour, kinds))
+        found = tuple(misbehaviour(kind, self._also) for kind in kinds)
         with self._lock:
             self._kinds = found
             self._share = self._share if share is None else share
 
     def script(self, kinds: Iterable[str]) -> None:
         """The next requests meet these, in this order, each once."""
-        found = list(map(misbehaviour, kinds))
+        found = [misbehaviour(kind, self._also) for kind in kinds]
         with self._lock:
             self._script.extend(found)
 
@@ -88,11 +95,18 @@ class Cruelty:
             self._script.clear()
             self._kinds = ()
 
-    def due(self) -> Misbehaviour | None:
-        """What the request at hand meets; None for good behaviour."""
+    def due(self, fits: Callable[[Misbehaviour], bool] = lambda _: True) -> Misbehaviour | None:
+        """What the request at hand meets; None for good behaviour.
+
+        What doesn't fit this request, as an import job that fails doesn't fit a question, is not met: the script keeps it for
+        the next that it fits.
+        """
         with self._lock:
-            if self._script:
-                return self._script.popleft()
+            for number, scripted in enumerate(self._script):
+                if fits(scripted):
+                    del self._script[number]
+                    return scripted
             if not self._kinds or self._draws.random() >= self._share:
                 return None
-            return self._draws.choice(self._kinds)
+            drawn = self._draws.choice(self._kinds)
+            return drawn if fits(drawn) else None

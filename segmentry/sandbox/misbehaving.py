@@ -29,14 +29,16 @@ class Answering(Protocol):
     def reset(self) -> None: ...
 
 
-def misbehave(meets: Misbehaviour, side: Answering, closing: threading.Event, clock: Callable[[], datetime]) -> None:
-    """Answers as the kind says, or doesn't; comes back when the other side goes away or the sandbox closes."""
+def misbehave(
+    meets: Misbehaviour, side: Answering, closing: threading.Event, clock: Callable[[], datetime], says: Callable[[int], object]
+) -> None:
+    """Answers as the kind says, or doesn't; comes back when the other side goes away or the sandbox closes. `says` words a status."""
     if meets.status is not None:
-        return side.answer(meets.status, {"ok": meets.status < 300})
+        return side.answer(meets.status, says(meets.status))
     headers = _headers(meets.name, clock)
     if headers is not None:
         status, named = headers
-        return side.answer(status, {"ok": status < 300}, headers=named)
+        return side.answer(status, says(status), headers=named)
     if meets.name == "html":
         return side.answer(200, "<p>Thank you for your message!</p>", kind="text/html")
     side.close_connection = True
