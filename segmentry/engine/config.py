@@ -69,10 +69,7 @@ __all__ = [
     "read_workspace_config",
 ]
 
-WORKSPACE_LATER: Mapping[Steps, str] = {
-    ("schedule", "on_change"): "runs on change",
-    ("schedule", "cron"): "schedules by the clock",
-}
+WORKSPACE_LATER: Mapping[Steps, str] = {}
 SEGMENT_LATER: Mapping[Steps, str] = {
     ("split",): "splits",
     ("priority",): "priorities",
@@ -90,7 +87,14 @@ def read_workspace_config(document: Document) -> tuple[WorkspaceConfig | None, l
     value, problems = without_later(document, WORKSPACE_LATER)
     _rule_as_text(document, value, "suppress")
     config, wrong = validated(document, WorkspaceConfig, value)
-    return config, [*problems, *wrong, *_event_problems(document), *_notice_problems(document), *_empty_problems(document)]
+    return config, [
+        *problems,
+        *wrong,
+        *_event_problems(document),
+        *_notice_problems(document),
+        *_schedule_problems(document),
+        *_empty_problems(document),
+    ]
 
 
 def read_segment_config(document: Document) -> tuple[SegmentConfig | None, list[Diagnostic]]:
@@ -143,6 +147,21 @@ def _notice_problems(document: Document) -> list[Diagnostic]:
                 )
             )
     return problems
+
+
+def _schedule_problems(document: Document) -> list[Diagnostic]:
+    """At most one of `every` and `cron`; and one of them where there is `on_change`."""
+    schedule = document.value.get("schedule")
+    if not isinstance(schedule, dict):
+        return []
+    if "every" in schedule and "cron" in schedule:
+        at = document.key_location(("schedule", "cron"))
+        return [Diagnostic("W206", "`schedule` has both `every` and `cron`", location=at, help="keep one")]
+    if schedule.get("on_change") and not schedule.keys() & {"every", "cron"}:
+        at = document.key_location(("schedule", "on_change"))
+        hint = "add `every: 1 hour`: segments change with the time too, and somebody must hear of files that do not come"
+        return [Diagnostic("W206", "`schedule` has `on_change` and neither `every` nor `cron`", location=at, help=hint)]
+    return []
 
 
 def _empty_problems(document: Document) -> list[Diagnostic]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from segmentry.engine.config_values import Count, Filled, Model, Name, Names, Percent, Span
+from segmentry.engine.cron import CronProblem, require_cron
 
 Cause = Literal["data", "time", "source", "list", "rule"]
 Notice = Literal["held", "failed", "stale", "rejected", "unknown", "unconfirmed"]
@@ -227,10 +228,30 @@ class NotifyConfig(Model):
     """The command that is run; relative to the workspace."""
 
 
+def _cron(value: str) -> str:
+    try:
+        require_cron(value)
+    except CronProblem as problem:
+        raise PydanticCustomError("not_allowed", "{message}", {"message": problem.message, "help": problem.hint}) from None
+    return value
+
+
 class ScheduleConfig(Model):
-    """`schedule:`, when runs are made and when their entrants are still news."""
+    """`schedule:`, when runs are made and when their entrants are still news. At most one of `every` and `cron`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"required": ["every", "cron"]},
+            "if": {"properties": {"on_change": {"const": True}}, "required": ["on_change"]},
+            "then": {"anyOf": [{"required": ["every"]}, {"required": ["cron"]}]},
+        }
+    )
 
     every: Span | None = None
     """How often `segmentry schedule` makes a run."""
+    cron: Annotated[str, AfterValidator(_cron), Field(json_schema_extra={"examples": ["5 * * * *"]})] | None = None
+    """The times at which `segmentry schedule` makes a run: minute, hour, day of month, month and day of week, in the timezone."""
+    on_change: bool = False
+    """Whether it makes a run also when the files of contacts or events are other ones."""
     activate_within: Span = "48 hours"
     """How far a run's instant may lie behind the clock for its entrants to be enrolled."""
