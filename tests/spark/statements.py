@@ -64,7 +64,7 @@ def world(one: Batch, folder: Path) -> World:
     for number, table in enumerate(data.tables, 1):
         path = folder / f"events_{number}.parquet"
         pq.write_table(arrow_table(table.columns, table.rows), path)
-        frames.append(EventFrame(path, table.contact, table.at, table.name, table.event))
+        frames.append(EventFrame(path, table.contact, table.at, table.name, table.event, data.scale))
     sources = snapshot_of(folder / "contacts.parquet", data.key.name, frames)
     schema = schema_of(sources.snapshot, one.texts.keys(), frames=sources.frames)
     clock = Clock(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=data.clock.as_of), data.clock.zone)
