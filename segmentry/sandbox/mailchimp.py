@@ -254,9 +254,11 @@ class MailchimpSandbox(Sandbox):
     def _changing(self) -> Iterator[None]:
         """Holds the world, and keeps what changed before anybody is told of it."""
         with self._lock:
+            self.world.at_once(begins=True)
             try:
                 yield
             finally:
+                self.world.at_once(begins=False)
                 self._journal.commit(self.world)
 
     def _now(self) -> datetime:

@@ -37,11 +37,11 @@ class Member:
     unsubscribed: str = ""
     language: str = ""
     vip: bool = False
+    contact_id: str = field(init=False)
+    """What the service calls the person, whatever becomes of the address."""
 
-    @property
-    def contact_id(self) -> str:
-        """What the service calls the person, whatever becomes of the address."""
-        return hashlib.md5(f"contact {self.web_id}".encode(), usedforsecurity=False).hexdigest()
+    def __post_init__(self) -> None:
+        self.contact_id = hashlib.md5(f"contact {self.web_id}".encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(slots=True)
@@ -181,6 +181,7 @@ class World:
         self, clock: Callable[[], datetime], account: str, mark: Callable[..., None] = lambda *_: None, rules: BatchRules | None = None
     ) -> None:
         self._clock = clock
+        self._now = ""
         self.account = account
         self.mark = mark
         self.rules = rules or BatchRules()
@@ -198,8 +199,12 @@ class World:
         self.last_id = 1000
 
     def now(self) -> str:
-        """The instant, as the service writes one."""
-        return self.clock().isoformat(timespec="seconds")
+        """The instant of what is being done, as the service writes one."""
+        return self._now or self.clock().isoformat(timespec="seconds")
+
+    def at_once(self, *, begins: bool) -> None:
+        """All that is done from here until that ends is done at one instant."""
+        self._now = self.clock().isoformat(timespec="seconds") if begins else ""
 
     def clock(self) -> datetime:
         """The instant."""

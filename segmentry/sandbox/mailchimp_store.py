@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ STORE = "mailchimp.ndjson"
 
 _MEMBER = ("hash", "email", "status", "web_id", "since", "changed", "fields", "compliance", "unsubscribed", "language", "vip")
 _AUDIENCE = ("id", "name", "double_optin", "revives", "says_repeats")
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Key = tuple[str | int, ...]
 
@@ -73,8 +76,9 @@ class Journal:
     def _write_anew(self, path: Path, world: World) -> None:
         beside = path.with_suffix(".new")
         with beside.open("wb") as stream:
-            for kind, key in _everything(world):
-                stream.write(_line([[kind, key, _GIVEN[kind](world, key)]]))
+            everything = _everything(world)
+            while part := [[kind, key, _GIVEN[kind](world, key)] for kind, key in islice(everything, 1000)]:
+                stream.write(_line(part))
             stream.write(_line([_count_of(world)]))
             stream.flush()
             os.fsync(stream.fileno())
@@ -82,7 +86,7 @@ class Journal:
 
 
 def _line(changes: list[list[Any]]) -> bytes:
-    return (json.dumps(changes, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    return (_ENCODER.encode(changes) + "\n").encode()
 
 
 def _count_of(world: World) -> list[Any]:
