@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from segmentry.engine.aliases import Aliases, read_aliases
 from segmentry.engine.config_destinations import consent_place
+from segmentry.engine.config_problems import as_written
 from segmentry.engine.loading import SUPPRESS, LoadedWorkspace
 from segmentry.engine.snapshot import Snapshot
-from segmentry.engine.yaml import Steps
+from segmentry.engine.yaml import Document, Steps
 from segmentry.errors import RuleError, SourceError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
@@ -49,19 +50,28 @@ def check_suppress(workspace: LoadedWorkspace, schema: Schema) -> tuple[Sendable
 
 
 def field_problems(workspace: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic]:
-    """Contact columns that `fields` of sequences name and that are not there."""
+    """Contact columns that `fields` of sequences and of syncs name and that are not there, each in its file."""
     columns = snapshot.contacts.relation.columns
     return [
         Diagnostic(
             "S301",
             f"the contacts have no column `{column}`",
-            location=workspace.document.location(("sequences", name, "fields", field)),
+            location=document.location(as_written(document, (*steps, "fields", name))),
             help=did_you_mean(column, columns) or f"there are {', '.join(sorted(columns)[:10])}",
         )
-        for name, sequence in workspace.config.sequences.items()
-        for field, column in sequence.fields.items()
+        for document, steps, fields in _mapped(workspace)
+        for name, column in fields.items()
         if column not in columns
     ]
+
+
+def _mapped(workspace: LoadedWorkspace) -> Iterator[tuple[Document, Steps, Mapping[str, str]]]:
+    """What sequences and syncs map, and where they stand."""
+    for name, sequence in workspace.config.sequences.items():
+        yield workspace.document, ("sequences", name), sequence.fields
+    for segment in workspace.segments.values():
+        for index, sync in enumerate(segment.config.sync):
+            yield segment.document, ("sync", index), sync.fields
 
 
 def aliases_of(workspace: LoadedWorkspace, snapshot: Snapshot) -> Aliases | None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from segmentry.engine.config_names import named
-from segmentry.engine.config_problems import problems_of
+from segmentry.engine.config_problems import problems_of, written_name
 from segmentry.engine.yaml import Document, Steps
 from segmentry.errors import DestinationError
-from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.suggest import did_you_mean
 
 OF_EVERY_TYPE = ("account", "renamed_from")
@@ -25,6 +26,20 @@ OF_EVERY_TYPE = ("account", "renamed_from")
 
 SECRETS = frozenset({"key", "keys", "api_key", "secret", "secrets", "signing_secret", "token", "access_token", "password"})
 """Keys, of whatever type, whose values are secrets."""
+
+NEW_CONTACTS = "new_contacts"
+
+MISSING: Mapping[tuple[str, str], tuple[str, tuple[str, ...]]] = {
+    ("mailchimp", NEW_CONTACTS): (
+        "add `new_contacts: skip`, `transactional` or `subscribed`: there is no default",
+        (
+            "`skip`: contacts who are not in the audience are left out",
+            "`transactional`: they are put in without marketing, and get no campaigns",
+            "`subscribed`: they are subscribed where `consent`, a rule, holds; others are skipped and counted",
+        ),
+    ),
+}
+"""By type and key: what to add where a key is missing that only a person can answer for, and what each answer means."""
 
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
@@ -76,7 +91,8 @@ def _problems_of(document: Document, name: str, entry: Mapping[str, Any]) -> lis
     if model is None:
         hint = did_you_mean(written, known) or f"there are {', '.join(known)}"
         return [Diagnostic("W205", f"there is no destination type `{written}`", location=at, help=hint)]
-    return _held_against(document, name, entry, model)
+    consent = _consent_problems(document, name, entry) if "consent" in model.model_fields else []
+    return _held_against(document, name, entry, model) + consent
 
 
 def _held_against(document: Document, name: str, entry: Mapping[str, Any], model: type[BaseModel]) -> list[Diagnostic]:
@@ -84,12 +100,52 @@ def _held_against(document: Document, name: str, entry: Mapping[str, Any], model
     try:
         settings = model.model_validate({key: value for key, value in entry.items() if key not in OF_EVERY_TYPE})
     except ValidationError as error:
-        return problems_of(document, model, error, ("destinations", name), OF_EVERY_TYPE)
+        told = zip(problems_of(document, model, error, ("destinations", name), OF_EVERY_TYPE), error.errors(include_url=False), strict=True)
+        return [_answerable(problem, str(entry["type"]), detail) for problem, detail in told]
     contacts = document.value.get("contacts")
-    if getattr(getattr(settings, "traits", None), "needs_address", False) and isinstance(contacts, dict) and "email" not in contacts:
+    if _needs_address(settings) and isinstance(contacts, dict) and contacts.get("email") is None:
         at = document.key_location(("destinations", name))
         message = f"`{name}` needs addresses, and `contacts` names no column with them"
         return [Diagnostic("W311", message, location=at, help="add `email: COLUMN` to `contacts`")]
+    return []
+
+
+def _needs_address(settings: BaseModel) -> bool:
+    """Whether enrollments or syncs are told of by address there."""
+    return any(getattr(getattr(settings, traits, None), "needs_address", False) for traits in ("traits", "sync_traits"))
+
+
+def _answerable(problem: Diagnostic, written: str, detail: ErrorDetails) -> Diagnostic:
+    """The problem with what each answer means, where the key that is missing has no default because only a person can say it."""
+    missing = MISSING.get((written, str(detail["loc"][-1]))) if detail["type"] == "missing" else None
+    return problem if missing is None else replace(problem, help=missing[0], notes=missing[1])
+
+
+def _consent_problems(document: Document, name: str, entry: Mapping[str, Any]) -> list[Diagnostic]:
+    """`consent` where it decides who is subscribed, and only there."""
+    place, wanted = consent_place(name), entry.get(NEW_CONTACTS)
+    if "consent" in entry and entry["consent"] is None:
+        help = "say who has agreed to marketing by e-mail, or remove it"
+        return [Diagnostic("W204", f"`{written_name(place)}` is empty", location=document.key_location(place), help=help)]
+    if wanted == "subscribed" and "consent" not in entry:
+        return [
+            Diagnostic(
+                "W206",
+                "`new_contacts: subscribed` needs `consent`",
+                location=document.location((*place[:-1], NEW_CONTACTS)),
+                help="add `consent: RULE`, who has agreed to marketing by e-mail; or write `skip` or `transactional`",
+            )
+        ]
+    if wanted in ("skip", "transactional") and "consent" in entry:
+        return [
+            Diagnostic(
+                "W319",
+                f"`consent` decides nothing beside `new_contacts: {wanted}`",
+                Severity.WARNING,
+                location=document.key_location(place),
+                help="it says who is subscribed, and nobody is: remove it, or write `new_contacts: subscribed`",
+            )
+        ]
     return []
 
 

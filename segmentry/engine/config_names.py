@@ -35,7 +35,7 @@ def workspace_name_problems(document: Document) -> list[Diagnostic]:
         wanted = sequence.get("destination") if isinstance(sequence, dict) else None
         if isinstance(wanted, str) and wanted not in destinations:
             at = document.location(("sequences", name, "destination"))
-            problems.append(Diagnostic("W305", f"there is no destination `{wanted}`", location=at, help=_known(wanted, destinations)))
+            problems.append(Diagnostic("W305", f"there is no destination `{wanted}`", location=at, help=known_names(wanted, destinations)))
     for key, entries in (("destinations", destinations), ("sequences", sequences)):
         claimed: dict[str, str] = {}
         for name, entry in entries.items():
@@ -52,7 +52,7 @@ def enroll_problems(document: Document, enroll: Iterable[EnrollConfig], sequence
         at = document.location(as_written(document, ("enroll", index, "sequence")))
         if entry.sequence not in sequences:
             message = f"there is no sequence `{entry.sequence}`"
-            problems.append(Diagnostic("W305", message, location=at, help=_known(entry.sequence, sequences)))
+            problems.append(Diagnostic("W305", message, location=at, help=known_names(entry.sequence, sequences)))
         if entry.sequence in seen:
             message = f"this segment enrolls in `{entry.sequence}` twice"
             problems.append(Diagnostic("W306", message, location=at, help="keep one"))
@@ -93,6 +93,6 @@ def segment_name_problems(
     return problems
 
 
-def _known(name: str, known: Collection[str]) -> str:
+def known_names(name: str, known: Collection[str]) -> str:
     """The help for a name that is not there."""
     return did_you_mean(name, known) or (f"there are {', '.join(sorted(known)[:10])}" if known else "there are none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from segmentry.engine.config import (
 )
 from segmentry.engine.config_destinations import consent_place, consent_texts, destination_problems, without_secrets
 from segmentry.engine.config_names import named, segment_name_problems, workspace_name_problems
+from segmentry.engine.config_words import segment_word_problems, sequence_word_problems
 from segmentry.engine.yaml import Document, Steps, locate, read_document
 from segmentry.errors import RuleError, WorkspaceError
 from segmentry.rules.builder import parse_builder
@@ -82,7 +83,7 @@ class Segment:
 class LoadedWorkspace:
     """A workspace's files. `segments` has those whose file can be understood, by name, in alphabetical order.
 
-    `diagnostics` is every problem of the segment files; `require` raises if one is an error.
+    `diagnostics` is every problem of the segment files, and every warning; `require` raises if one is an error.
     `names` has every segment's name, of broken files too, so that a reference to one is not a second problem.
     `suppress` is the parsed rule of those who are never sent anything; None where the workspace has none.
     `consents` has, by destination, the parsed rule of those who agreed to be told there, where the workspace says one.
@@ -130,7 +131,7 @@ class LoadedWorkspace:
 
     def require(self) -> LoadedWorkspace:
         """Itself; raises WorkspaceError with every problem if one of them is an error."""
-        if any(problem.severity is Severity.ERROR for problem in self.diagnostics):
+        if _wrong(self.diagnostics):
             raise WorkspaceError(self.diagnostics)
         return self
 
@@ -146,20 +147,22 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
     segments, names, found = _segments(root)
     if document is not None:
         documents = {name: segment.document for name, segment in segments.items()}
-        enroll = {name: segment.config.enroll for name, segment in segments.items()}
+        configs = {name: segment.config for name, segment in segments.items()}
+        enroll = {name: config.enroll for name, config in configs.items()}
         found += segment_name_problems(documents, enroll, named(document, "sequences"), names)
+        found += segment_word_problems(document, documents, configs)
         found.sort(key=_file_and_place)
-    if document is None or config is None or problems:
+    if document is None or config is None or _wrong(problems):
         raise WorkspaceError([*problems, *found])
     suppress = None if config.suppress is None else parse_text(config.suppress)
     consents = {name: parse_text(text) for name, text in consent_texts(document).items()}
-    return LoadedWorkspace(root, config, document, env, segments, names, tuple(found), suppress, consents)
+    return LoadedWorkspace(root, config, document, env, segments, names, (*problems, *found), suppress, consents)
 
 
 def require_workspace(path: str | Path, env: str = "default") -> None:
     """Raises what `load` would if there is no usable `segmentry.yml`; reads no segment's file otherwise."""
     document, config, problems = _workspace_file(_root(path), env)
-    if document is None or config is None or problems:
+    if document is None or config is None or _wrong(problems):
         load(path, env)
 
 
@@ -176,12 +179,17 @@ def _workspace_file(root: Path, env: str) -> tuple[Document | None, WorkspaceCon
     config, wrong = read_workspace_config(document)
     problems.extend(wrong)
     problems.extend(workspace_name_problems(document))
+    problems.extend(sequence_word_problems(document))
     problems.extend(_text_problems(document))
     problems.extend(_environment_problems(document, config, env))
     problems.extend(destination_problems(document))
     if problems:
         problems = without_secrets(document, sorted(problems, key=_place))
     return document, config, problems
+
+
+def _wrong(problems: Iterable[Diagnostic]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
 
 
 def _place(problem: Diagnostic) -> tuple[int, int]:
