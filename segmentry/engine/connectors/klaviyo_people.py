@@ -1,0 +1,238 @@
+"""Who is who at Klaviyo before anything is written: the profiles that contacts have there, and whether they want to hear from us.
+
+A person who unsubscribed is known there by the address. An import under another address would make the same person, or the
+same profile, reachable again; so both the address and the contact's own profile are looked at first, whoever is told of.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
+from segmentry.engine.connectors.klaviyo_client import LIST_PROFILES, PAGE, PROFILES, Client, Endpoint, LaterError, RefusedError, Turn
+from segmentry.engine.connectors.syncing import Action, Change
+
+FILTER_LENGTH = 6000
+"""Characters in one filter, at most: it stands in the address that is asked for, and addresses end somewhere."""
+
+ASKED = {"page[size]": str(PAGE), "fields[profile]": "email,external_id,subscriptions", "additional-fields[profile]": "subscriptions"}
+
+UNSUBSCRIBED = "the person unsubscribed there, or is suppressed"
+FORMER = "the person unsubscribed there under the former address, or is suppressed"
+OFF_THIS_LIST = "the person unsubscribed from this list"
+DELETED = "the person's profile was deleted there"
+CONFLICT = "the new address belongs to another profile there; merge the two in Klaviyo"
+NO_ADDRESS = "the contact has no address"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile as Klaviyo tells of it. `suppressed`: why no marketing goes to it, of any list. `off`: lists it unsubscribed from."""
+
+    id: str
+    email: str | None
+    external_id: str | None
+    consent: str | None = None
+    suppressed: str | None = None
+    off: frozenset[str] = frozenset()
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the person wants, or can be sent, nothing any more."""
+        return self.suppressed is not None or self.consent == "unsubscribed"
+
+    @property
+    def status(self) -> str | None:
+        """In one word: `subscribed`, `never_subscribed`, `unsubscribed`, `hard_bounce`."""
+        return self.suppressed if self.suppressed not in (None, "unsubscribe") else "unsubscribed" if self.unreachable else self.consent
+
+
+def profile_of(item: Mapping[str, Any]) -> Profile:
+    """A profile from its JSON."""
+    attributes = _mapping(item.get("attributes"))
+    email = attributes.get("email")
+    marketing = _mapping(_mapping(_mapping(attributes.get("subscriptions")).get("email")).get("marketing"))
+    reasons = [str(one["reason"]).lower() for one in _mappings(marketing.get("suppression")) if "reason" in one]
+    external = attributes.get("external_id")
+    return Profile(
+        id=str(item.get("id")),
+        email=str(email).strip().lower() if email else None,
+        external_id=str(external) if external else None,
+        consent=str(marketing["consent"]).lower() if marketing.get("consent") else None,
+        suppressed=reasons[0] if reasons else None,
+        off=frozenset(str(one.get("list_id")) for one in _mappings(marketing.get("list_suppressions"))),
+    )
+
+
+@dataclass
+class People:
+    """Profiles by Klaviyo's id, by contact (`external_id`) and by address."""
+
+    by_id: dict[str, Profile] = field(default_factory=dict)
+    by_contact: dict[str, Profile] = field(default_factory=dict)
+    by_address: dict[str, Profile] = field(default_factory=dict)
+
+
+def people_of(client: Client, turn: Turn, changes: Sequence[Change]) -> People:
+    """The profiles that the changes may be about. Raises as `Client.ask`."""
+    return People(
+        by_id={found.id: found for found in find(client, turn, "id", (change.remote_id for change in changes))},
+        by_contact={
+            found.external_id: found
+            for found in find(client, turn, "external_id", (change.contact for change in changes))
+            if found.external_id is not None
+        },
+        by_address={
+            found.email: found for found in find(client, turn, "email", (change.address for change in changes)) if found.email is not None
+        },
+    )
+
+
+def find(client: Client, turn: Turn, name: str, values: Iterable[str | None]) -> Iterator[Profile]:
+    """The profiles that have one of the values as `id`, `external_id` or `email`; who is not there is left out."""
+    yield from _found(client, turn, PROFILES, "", name, list(_parts(values)))
+
+
+def listed(client: Client, turn: Turn, list_id: str, addresses: Iterable[str | None]) -> dict[str, Profile]:
+    """By address, the profiles with one of the addresses that are on the list now."""
+    found = _found(client, turn, LIST_PROFILES, list_id, "email", list(_parts(addresses)))
+    return {one.email: one for one in found if one.email is not None}
+
+
+def _found(client: Client, turn: Turn, endpoint: Endpoint, id: str, name: str, parts: list[list[str]]) -> Iterator[Profile]:
+    """Asks part by part. What Klaviyo can't even be asked for, it does not have; the values beside it are asked for without it."""
+    while parts:
+        part = parts.pop(0)
+        query = {**ASKED, "filter": f"any({name},[{','.join(part)}])"}
+        try:
+            found = [profile_of(item) for page in client.pages(endpoint, turn, id=id, query=query) for item in page]
+        except RefusedError as refused:
+            if refused.status != 400:
+                raise
+            half = len(part) // 2
+            parts[:0] = [part[:half], part[half:]] if half else []
+            continue
+        yield from found
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A change that may be made: by which identifiers the profile is known, and the profile as it was, None for a new one."""
+
+    change: Change
+    identifiers: Mapping[str, str]
+    profile: Profile | None
+
+
+def judge(change: Change, people: People, action: Action, list_id: str) -> Going | Answer:
+    """Whether a profile may be added, or updated: how, or why not. Removing is not judged here."""
+    if not change.address:
+        return Answer(Verdict.REJECTED, NO_ADDRESS, again=True)
+    own = people.by_id.get(change.remote_id or "") or people.by_contact.get(change.contact)
+    holder = people.by_address.get(change.address)
+    if change.remote_id is not None and own is None and (change.moved or holder is None):
+        return Answer(Verdict.LEFT, DELETED)
+    if own is not None and own.email not in (None, change.address) and own.unreachable:
+        return Answer(Verdict.LEFT, FORMER, own.id, status=own.status)
+    if action is Action.ADD:
+        refused = _never_put_back(change, [one for one in (own, holder) if one is not None], list_id)
+        if refused is not None:
+            return refused
+    elif own is None and holder is None:
+        return Answer(Verdict.LEFT, DELETED)
+    if own is not None and holder is not None and own.id != holder.id:
+        if action is Action.UPDATE:
+            return Answer(Verdict.REJECTED, CONFLICT, own.id, again=True)
+        return Going(change, {"id": holder.id, "email": change.address}, holder)  # the address is what is to be on the list
+    target = own or holder
+    return Going(change, {**({"id": target.id} if target else {}), "email": change.address, "external_id": change.contact}, target)
+
+
+def _never_put_back(change: Change, found: Sequence[Profile], list_id: str) -> Answer | None:
+    """Who unsubscribed since we knew them, or from this very list, does not come back to it.
+
+    Whom we add for the first time may be unsubscribed already: being on a list changes no consent, and nothing is sent to them.
+    """
+    for profile in found:
+        if list_id in profile.off:
+            return Answer(Verdict.LEFT, OFF_THIS_LIST, profile.id, status=profile.status)
+        if change.remote_id is not None and profile.unreachable:
+            return Answer(Verdict.LEFT, UNSUBSCRIBED, profile.id, status=profile.status)
+    return None
+
+
+def _parts(values: Iterable[str | None]) -> Iterator[list[str]]:
+    """The values as a filter quotes them, in parts of what one filter can hold. One page holds all that a part can find."""
+    part: list[str] = []
+    length = 0
+    for value in dict.fromkeys(values):
+        if not value:
+            continue
+        text = json.dumps(value, ensure_ascii=False)
+        if part and (len(part) == PAGE or length + len(text) > FILTER_LENGTH):
+            yield part
+            part, length = [], 0
+        part.append(text)
+        length += len(text) + 1
+    if part:
+        yield part
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+@dataclass(eq=False)
+class _Question:
+    """What one thread wants to know, and what it was told."""
+
+    value: str
+    done: bool = False
+    found: Profile | None = None
+    error: Exception | None = None
+
+
+class Together:
+    """Looks profiles up for several threads at once: whoever asks first asks for all who wait, as one filter holds many."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client, self._name = client, name
+        self._waiting: list[_Question] = []
+        self._gate, self._asking = threading.Lock(), threading.Lock()
+
+    def find(self, turn: Turn, value: str) -> Profile | None:
+        """The profile that has the value, as it is now. Raises as `Client.ask`."""
+        mine = _Question(value)
+        with self._gate:
+            self._waiting.append(mine)
+        with self._asking:
+            if not mine.done:
+                self._ask(turn, mine)
+        if mine.error is not None:
+            raise mine.error
+        return mine.found
+
+    def _ask(self, turn: Turn, mine: _Question) -> None:
+        with self._gate:
+            others = [question for question in self._waiting if question is not mine][: PAGE - 1]
+            questions = [mine, *others]
+            self._waiting = [question for question in self._waiting if question not in questions]
+        try:
+            profiles = {self._value(one): one for one in find(self._client, turn, self._name, (one.value for one in questions))}
+        except (LaterError, RefusedError, DestinationStopped) as error:
+            for question in questions:
+                question.error, question.done = error, True
+        else:
+            for question in questions:
+                question.found, question.done = profiles.get(question.value), True
+
+    def _value(self, profile: Profile) -> str | None:
+        return profile.email if self._name == "email" else profile.external_id

@@ -1,0 +1,51 @@
+"""Contacts leave a list: only those who are on it now, and nothing else of them changes.
+
+Who is not there any more was taken off by a person, and is answered LEFT; but not whom an earlier attempt at the same batch
+may have taken off, whose answer was not heard. So it is kept who was there before anybody is removed.
+"""
+
+from __future__ import annotations
+
+from segmentry.engine.connectors.destination import Answer, Verdict
+from segmentry.engine.connectors.klaviyo_client import LIST, LIST_REMOVE
+from segmentry.engine.connectors.klaviyo_people import DELETED, UNSUBSCRIBED, People, Profile, listed, people_of
+from segmentry.engine.connectors.klaviyo_work import Work
+from segmentry.engine.connectors.syncing import Change
+
+TAKEN_OFF = "the person is not on the list any more: somebody took them off there"
+
+
+def remove(work: Work) -> None:
+    """Removes from the list. Raises as `Client.ask`, with whatever is unanswered left as it is."""
+    work.client.ask(LIST, work.turn, id=work.list_id)
+    people = people_of(work.client, work.turn, work.batch.changes)
+    found = {change.id: profile for change in work.batch.changes if (profile := _profile_of(change, people)) is not None}
+    members = listed(work.client, work.turn, work.list_id, (profile.email for profile in found.values()))
+    on_list = {member.id for member in members.values()}
+    removed_before = set(work.notes.kept.get("there", ()))
+    there: list[tuple[Change, str]] = []
+    for change in work.batch.changes:
+        profile = found.get(change.id)
+        if profile is not None and (profile.id in on_list or profile.email is None):  # without an address it can't be asked for
+            there.append((change, profile.id))
+        else:
+            work.say(change, _answer_to_absent(change, profile, removed=change.id in removed_before))
+    if there:
+        work.notes.keep(there=sorted(removed_before | {change.id for change, _ in there}))
+    for change, id in work.relate(LIST_REMOVE, there):
+        work.say(change, Answer(Verdict.SENT, remote_id=id, status=found[change.id].status))
+
+
+def _profile_of(change: Change, people: People) -> Profile | None:
+    """Klaviyo's own id says it; else the address, else the contact."""
+    known = people.by_id.get(change.remote_id or "")
+    return known or people.by_address.get(change.address or "") or people.by_contact.get(change.contact)
+
+
+def _answer_to_absent(change: Change, profile: Profile | None, *, removed: bool) -> Answer:
+    """The answer to somebody who is not on the list now."""
+    if removed or (profile is None and change.remote_id is None):  # who is not known there is not on a list there
+        return Answer(Verdict.SENT, remote_id=profile.id if profile else None)
+    if profile is None:
+        return Answer(Verdict.LEFT, DELETED)
+    return Answer(Verdict.LEFT, UNSUBSCRIBED if profile.unreachable else TAKEN_OFF, profile.id, status=profile.status)
