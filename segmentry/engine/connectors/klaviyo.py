@@ -160,7 +160,7 @@ class KlaviyoDestination(SyncDestination):
     def _warnings(self, target: Target) -> list[str]:
         """What is live and starts for whoever comes onto the list."""
         try:
-            pages = list(self._client.pages(LIST_FLOWS, self._reading(), id=target.name, query={"fields[flow]": "name,status,archived"}))
+            pages = list(self._client.pages(LIST_FLOWS, self._reading(), id=target.name, query={}))
         except ForbiddenError:
             return ["the key may not read flows (scope flows:read): whether one starts for whoever is added is not known"]
         flows = [_attributes(item) for page in pages for item in page]

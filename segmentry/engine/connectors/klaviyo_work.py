@@ -24,7 +24,9 @@ READ_AGAIN = (0.0, 1.0, 2.0, 4.0)
 
 NOT_ON_LIST = "Klaviyo took it, but the list's members do not have it"
 
-_ROW = re.compile(r"/data/(\d+)(?=/|$)")
+_ROW = re.compile(r"(?:^|/profiles)/data/(\d+)(?=/|$)")
+"""Where a pointer leads to a row: into the profiles of an import, or into the body's own data."""
+
 _PERSONAL = re.compile(r"\S*@\S*|\+?\d[\d\s().-]{5,}|'[^']*'|\"[^\"]*\"")
 _T = TypeVar("_T")
 
@@ -63,14 +65,14 @@ class Work:
 
     def parted(self, rows: Sequence[_T], change_of: Callable[[_T], Change], refused: RefusedError) -> list[Sequence[_T]]:
         """What of a refused request is asked again, in which parts: without the rows it names, or in halves that find them out."""
-        if refused.status == 404:
-            raise refused
         named = {row: problem for problem in refused.problems if (row := row_named(problem, len(rows))) is not None}
         if named:
             for row, problem in named.items():
                 self.reject(change_of(rows[row]), problem)
             left = [one for row, one in enumerate(rows) if row not in named]
             return [left] if left else []
+        if refused.status == 404:
+            raise refused  # what is not there is the list
         self.refusals += 1
         half = len(rows) // 2
         if half and self.refusals <= REFUSALS:
