@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from segmentry.engine import algebra
 from segmentry.engine.lowering import sql
-from segmentry.engine.lowering.duckdb import DUCKDB
+from segmentry.engine.lowering.duckdb import IN_ANY_CONNECTION
 from segmentry.engine.lowering.operations import NotExpressible, Operations
 from segmentry.engine.lowering.spark import SPARK
 from segmentry.engine.lowering.spark_sources import SparkSources, TableNames
@@ -63,7 +63,7 @@ def render_whole(
     Raises DialectError, with every condition that can't be said in the dialect with the same meaning.
     """
     _check_lists(lists or {})
-    ops, head = DUCKDB, [f"as of {clock.as_of:%Y-%m-%dT%H:%M:%S.%fZ}, in {clock.zone}"]
+    ops, head = IN_ANY_CONNECTION, [f"as of {clock.as_of:%Y-%m-%dT%H:%M:%S.%fZ}, in {clock.zone}"]
     if dialect == "spark":
         sources = SparkSources(snapshot, tables or {})
         ops, snapshot = SPARK, sources.snapshot

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segmentry.engine.whole import LONGEST_LIST, render_whole
@@ -87,6 +90,21 @@ def test_chains_of_references_are_written_once(shop: World):
     rules |= {f"s{n}": f"at_least(1, member('s{n - 1}'), not member('s{n - 1}'))" for n in range(1, 60)}
     text = render_whole(shop.conditions(rules), shop.sources.snapshot, shop.clock)
     assert len(text) < 100 * sum(map(len, rules.values()))
+
+
+@pytest.mark.parametrize("width", ["float32", "float64"])
+def test_nan_is_missing_whatever_parquet_says_of_it(width: str, tmp_path: Path):
+    """The statistics of a Parquet file leave NaN out, and any connection but a run's believes them."""
+    ratios = pa.array([1.0, math.nan, -3.0, 7.0, None], width)
+    pq.write_table(pa.table({"id": pa.array(range(5)), "ratio": ratios}), tmp_path / "contacts.parquet")
+    shop = World(tmp_path / "contacts.parquet", [])
+    conditions = shop.conditions({"missing": "ratio is null", "over": "ratio > 0", "not_over": "not ratio > 0"})
+    found = answer(shop, render_whole(conditions, shop.sources.snapshot, shop.clock)).sort("id")
+    assert {name: found.filter(found[name])["id"].to_list() for name in conditions} == {
+        "missing": [1, 4],
+        "over": [0, 3],
+        "not_over": [1, 2, 4],
+    }
 
 
 @pytest.mark.parametrize("number", range(3))
