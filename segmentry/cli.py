@@ -29,7 +29,18 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from segmentry import __version__, cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_tell
+from segmentry import (
+    __version__,
+    cli_author,
+    cli_compute,
+    cli_decide,
+    cli_enrollments,
+    cli_keep,
+    cli_look,
+    cli_sandbox,
+    cli_schedule,
+    cli_tell,
+)
 from segmentry.cli_options import Settings, workspace_options
 from segmentry.errors import DiagnosedError, SegmentryError
 
@@ -137,7 +148,7 @@ def cli() -> None:
     """
 
 
-for _module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_tell):
+for _module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_schedule, cli_tell):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

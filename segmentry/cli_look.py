@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,14 +227,19 @@ class Alarming(click.ParamType[tuple[str, ...]]):
 @click.command()
 @click.option("--fail-on", type=Alarming(), metavar="KIND[,KIND...]", help=f"Exit 4 if there is one of these: {', '.join(ALARMS)}.")
 @click.option("--notify", is_flag=True, help="Tell whoever `notify:` in segmentry.yml names; at first, and then daily.")
+@click.option(
+    "--metrics",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write metrics to this file too, for Prometheus's textfile collector.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, form: str) -> None:
+def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, metrics: Path | None, form: str) -> None:
     """Say how the workspace stands.
 
-    The accepted run, who holds the lease, how large the state is; what is unsent and paused, and what needs a person: held by
-    a guard, failed, stale, rejected, unknown.
+    The accepted run, who holds the lease, how large the state is; what is unsent and paused; the schedule, who keeps it, the last
+    run and the next; and what needs a person: held by a guard, failed, stale, rejected, unknown.
     """
     workspace = settings.open()
     found = workspace.status()
@@ -245,12 +250,16 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, fo
         from segmentry.engine.render import cell
 
         width = max(len(name) for name in found)
+        if "scheduler" in found and found["scheduler"] is None:
+            found["scheduler"] = "none is at work; `segmentry schedule` starts one"
         for name, value in found.items():
             shown = ", ".join(f"{key} {count:,}" for key, count in value.items()) if isinstance(value, dict) else value
             shown = ", ".join(value) if isinstance(value, list) else shown
             click.echo(f"{name.replace('_', ' '):<{width}}  {cell(shown or None if isinstance(value, dict | list) else value)}")
         for alarm in alarms:
             click.echo(f"{alarm['kind']:<{width}}  {alarm['text']}")
+    if metrics is not None:
+        _write_metrics(metrics, settings)
     if notify:
         told = workspace.notify()
         for alarm in told.told:
@@ -259,6 +268,18 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, fo
             settings.talk.warn(problem)
     if any(alarm["kind"] in (fail_on or ()) for alarm in alarms):
         settings.exit_code = HELD
+
+
+def _write_metrics(path: Path, settings: Settings) -> None:
+    from segmentry.cli_unattended import write_metrics
+    from segmentry.engine.state import State
+
+    loaded = settings.open().load()
+    state = State.open(loaded.state, loaded.config.id, settings.env)
+    try:
+        write_metrics(path, loaded, state, datetime.now(UTC))
+    finally:
+        state.close()
 
 
 COMMANDS = (segments, members, contacts, explain, diff, history, runs, status)

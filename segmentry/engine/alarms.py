@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from segmentry.engine.config import parse_length
+from segmentry.engine.attempts import keeper
 from segmentry.engine.consequences import FAILURE
 from segmentry.engine.guards import HoldKind, spoken
 from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.render import second
+from segmentry.engine.scheduling import schedule_of
 from segmentry.engine.state import State, noticed
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import HoldRecord
 
 KINDS = ("held", "failed", "stale", "rejected", "unknown", "unconfirmed")
 """What can be alarming, as `notify:` and `--fail-on` call it. Nothing is `unconfirmed` as long as there are no syncs."""
-
-STALE_INTERVALS = 2
-"""Without an accepted run for so many of the schedule's intervals, the segments are stale."""
 
 REJECTED_SHARE = 0.05
 """More rejections than this, of what was answered within `LOOKS_BACK`, are alarming."""
@@ -78,11 +77,12 @@ def _stopped(stop: noticed.Stop) -> Alarm:
 
 
 def _stale(loaded: LoadedWorkspace, state: State, now: datetime) -> Sequence[Alarm]:
-    every, record = loaded.config.schedule.every, state.accepted()
-    if every is None or record is None:
+    schedule, record = schedule_of(loaded.config), state.accepted()
+    if schedule is None or record is None:
         return []
-    limit = STALE_INTERVALS * parse_length(every)
-    if now - record.started <= limit:
+    limit = schedule.stale_from(record.started)
+    if now <= limit:
         return []
-    text = f"no run was accepted for {spoken(now - record.started)}; the schedule says every {every}"
-    return [Alarm("stale", "stale", record.started + limit, text)]
+    nobody = "" if keeper(state, now) is not None else ", and no `segmentry schedule` is at work"
+    text = f"no run for {spoken(now - record.started)}: the accepted one began at {second(record.started)}"
+    return [Alarm("stale", "stale", limit, f"{text}; the schedule says {schedule.words}{nobody}")]

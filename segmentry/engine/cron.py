@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 
@@ -61,27 +62,34 @@ class Cron:
 
     def after(self, instant: datetime) -> datetime:
         """The first instant (UTC) after this one that the expression means; the last one there is where there is none."""
-        fields = self.expression.split()
-        if CronSim(self.expression, _SOME_DAY).hours != set(range(24)):
-            return next((found for found in self._on_the_wall(instant) if found > instant), LAST_INSTANT)
-        fields[1] = "*"  # however it is written
-        return self._passing(" ".join(fields), instant)
+        return _after(self.expression, self.zone, instant)
 
-    def _on_the_wall(self, instant: datetime) -> Iterator[datetime]:
-        """Every time on the wall that the expression means, in order, from before `instant` on."""
-        for wall in CronSim(self.expression, utc_to_local(instant, self.zone) - MOST_SKIPPED):
-            yield local_to_utc(wall, self.zone)
 
-    def _passing(self, expression: str, instant: datetime) -> datetime:
-        """The next minute after `instant` that an expression for every hour means.
+@lru_cache(maxsize=64)  # whoever waits for a time asks for it again and again
+def _after(expression: str, zone: str, instant: datetime) -> datetime:
+    fields = expression.split()
+    if CronSim(expression, _SOME_DAY).hours != set(range(24)):
+        return next((found for found in _on_the_wall(expression, zone, instant) if found > instant), LAST_INSTANT)
+    fields[1] = "*"  # however it is written
+    return _passing(" ".join(fields), zone, instant)
 
-        Looked for also from each change of the clocks soon after it: where one is by half an hour, cronsim jumps over a minute.
-        """
-        year = min(instant.astimezone(UTC).year, LAST_YEAR)
-        changes = [change for change, _ in transitions(self.zone, year, min(year + 1, LAST_YEAR))[1:]]
-        starts = [instant, *(change - SECOND for change in changes if instant < change <= instant + MOST_SKIPPED)]
-        zone = zone_info(self.zone)
-        return min(next(CronSim(expression, start.astimezone(zone)), LAST_INSTANT).astimezone(UTC) for start in starts)
+
+def _on_the_wall(expression: str, zone: str, instant: datetime) -> Iterator[datetime]:
+    """Every time on the wall that an expression means, in order, from before `instant` on."""
+    for wall in CronSim(expression, utc_to_local(instant, zone) - MOST_SKIPPED):
+        yield local_to_utc(wall, zone)
+
+
+def _passing(expression: str, zone: str, instant: datetime) -> datetime:
+    """The next minute after `instant` that an expression for every hour means.
+
+    Looked for also from each change of the clocks soon after it: where one is by half an hour, cronsim jumps over a minute.
+    """
+    year = min(instant.astimezone(UTC).year, LAST_YEAR)
+    changes = [change for change, _ in transitions(zone, year, min(year + 1, LAST_YEAR))[1:]]
+    starts = [instant, *(change - SECOND for change in changes if instant < change <= instant + MOST_SKIPPED)]
+    info = zone_info(zone)
+    return min(next(CronSim(expression, start.astimezone(info)), LAST_INSTANT).astimezone(UTC) for start in starts)
 
 
 def require_cron(expression: str) -> None:

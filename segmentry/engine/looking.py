@@ -17,6 +17,7 @@ from segmentry.engine.moment import nearest_hint
 from segmentry.engine.rows import rows, rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
+from segmentry.engine.standing import standing
 from segmentry.engine.state import RunRecord, State, outbox
 from segmentry.engine.state.holds import holds as held
 from segmentry.engine.state.holds import pauses
@@ -230,5 +231,6 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
         known["delivers"] = delivers(loaded)
         known["unsent"] = {name: count for name, count in sorted(outbox.unsent(connection).items()) if count}
         known["paused"] = sorted(pauses(connection))
+    known |= standing(loaded, state, now)
     known["alarms"] = [alarm.to_json() for alarm in found]
     return known

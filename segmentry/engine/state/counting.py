@@ -1,0 +1,43 @@
+"""Counts of the ledger and the outbox, as monitoring asks for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, case, func, select
+
+from segmentry.engine.state.outbox import stamp
+from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, HOLDS
+
+FAILED = ("rejected", "unknown")
+"""Outcomes of a delivery that somebody should look at."""
+
+
+def by_outcome(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many enrollments each (sequence, outcome) has, baselines left out."""
+    columns = ENROLLMENTS.c.sequence, ENROLLMENTS.c.outcome
+    rows = connection.execute(select(*columns, func.count()).group_by(*columns).order_by(*columns))
+    return {(sequence, outcome): count for sequence, outcome, count in rows}
+
+
+def failed(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many deliveries each (destination, outcome) has that failed."""
+    columns = DELIVERIES.c.destination, ENROLLMENTS.c.outcome
+    joined = select(*columns, func.count()).join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
+    rows = connection.execute(joined.where(ENROLLMENTS.c.outcome.in_(FAILED)).group_by(*columns).order_by(*columns))
+    return {(destination, outcome): count for destination, outcome, count in rows}
+
+
+def pending(connection: Connection, now: datetime) -> dict[str, tuple[int, int]]:
+    """Of each destination how many deliveries are unsent, and how many of those are due."""
+    due = func.sum(case((DELIVERIES.c.due <= stamp(now), 1), else_=0))
+    joined = select(DELIVERIES.c.destination, func.count(), due).join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
+    unsent = DELIVERIES.c.ended.is_(None), ENROLLMENTS.c.outcome.in_(("pending", "sending"))
+    rows = connection.execute(joined.where(*unsent).group_by(DELIVERIES.c.destination).order_by(DELIVERIES.c.destination))
+    return {destination: (count, int(ready or 0)) for destination, count, ready in rows}
+
+
+def held(connection: Connection) -> dict[str, int]:
+    """How many holds are open, by kind."""
+    rows = connection.execute(select(HOLDS.c.kind, func.count()).where(HOLDS.c.status == "open").group_by(HOLDS.c.kind))
+    return {kind: int(count) for kind, count in rows}
