@@ -26,6 +26,8 @@ from segmentry.engine.state.files import Staging
 from segmentry.engine.state.ledger import COLUMNS, SKIPPED, Attachment, path_of
 from segmentry.engine.state.past import LedgerPast
 from segmentry.engine.state.records import HoldRecord
+from segmentry.engine.state.synced import SyncDraft
+from segmentry.engine.sync_plans import Known, plan_syncs
 
 UNSENT = "the environment delivers now: whatever waited from before is dropped"
 
@@ -51,6 +53,8 @@ class Standing:
     entered: pl.DataFrame
     snapshot: Snapshot
     baseline: frozenset[str] = frozenset()
+    consents: Mapping[str, pl.Series] = field(default_factory=dict)
+    """Of destinations with a `consent` rule, over the same positions, for whom it holds."""
     by_hand: bool = False
     """Somebody approved it: then it is never late."""
 
@@ -61,7 +65,7 @@ class Background:
 
     `attached`: pairs by (segment, sequence). `holds`: open holds. `pauses`: names and reasons. `open_rows`: rows that have
     not ended. `delivered`: whether the environment delivered at the accepted run (None: there was none). `recovered`:
-    whether a recovery waits for its run. `enrolled_within(sequence, since)`: rows that became due since.
+    whether a recovery waits for its run. `syncs`: those there are. `enrolled_within(sequence, since)`: rows that became due since.
     `past_members(segment)`: every key that ever was in. `first_name(sequence)`: the name it was first known by.
     """
 
@@ -73,6 +77,7 @@ class Background:
     open_rows: pl.DataFrame
     delivered: bool | None
     recovered: bool
+    syncs: Known
     enrolled_within: Callable[[str, datetime], int]
     past_members: Callable[[str], pl.Series]
     first_name: Callable[[str], str]
@@ -94,6 +99,7 @@ class Activation:
     detached: Sequence[tuple[str, str]]
     delivers: bool
     facts: Mapping[str, Any] = field(default_factory=dict)
+    syncs: Sequence[SyncDraft] = ()
 
     def draft(self, staging: Staging, more: ActivationDraft) -> ActivationDraft:
         """What the commit makes so, together with `more`; the ledger's file is staged."""
@@ -122,6 +128,7 @@ class Activation:
             detached=self.detached,
             opened=[*more.opened, *opened],
             facts={**more.facts, **self.facts},
+            syncs=self.syncs,
         )
 
     def outcomes(self) -> dict[str, dict[str, int]]:
@@ -165,7 +172,8 @@ def pairs_of(workspace: LoadedWorkspace, pauses: Mapping[str, str | None], segme
             sequence = config.sequences[policy.sequence]
             destination = config.destinations[sequence.destination]
             paused = _paused(policy.sequence, sequence.destination, sequence.paused, pauses)
-            found.append(Pair(name, policy.sequence, policy, traits_of(destination.settings).needs_address, paused))
+            traits = traits_of(destination.settings, sequence.words)
+            found.append(Pair(name, policy.sequence, policy, traits.needs_address, paused))
     return sorted(found, key=lambda pair: (pair.sequence, pair.segment))
 
 
@@ -226,7 +234,12 @@ class _Activating:
             sorted(set(background.attached) - {(pair.segment, pair.sequence) for pair in pairs}),
             sends,
             {"delivers": sends, "recovered": None},
+            self._syncs(switched=switched) if sends else (),
         )
+
+    def _syncs(self, *, switched: bool) -> list[SyncDraft]:
+        background = self.background
+        return plan_syncs(self.workspace, self.standing, background.syncs, anew=switched, baseline=background.recovered)
 
     def _late(self) -> str | None:
         within = parse_length(self.workspace.config.schedule.activate_within)
@@ -313,7 +326,7 @@ class _Activating:
         wanted = rows.filter(pl.col("outcome").is_in([str(outcome) for outcome in DELIVERABLE]))
         found = [pl.DataFrame(schema={"id": pl.String(), "payload": pl.String()})]
         for (sequence,), part in wanted.group_by("sequence", maintain_order=True):
-            fields = self.workspace.config.sequences[str(sequence)].fields
-            told = people.payloads(part["contact"], fields)
+            policy = self.workspace.config.sequences[str(sequence)]
+            told = people.payloads(part["contact"], policy.fields, self.standing.consents.get(policy.destination))
             found.append(pl.DataFrame([part["id"], pl.Series("payload", told, pl.String())]))
         return pl.concat(found)

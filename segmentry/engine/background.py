@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
+from sqlalchemy import Connection
 
 from segmentry.engine.activation import Background
-from segmentry.engine.state import State, ledger
+from segmentry.engine.state import State, ledger, synced
 from segmentry.engine.state.activated import fact
 from segmentry.engine.state.holds import holds, pauses
 from segmentry.engine.state.past import LedgerPast
+from segmentry.engine.sync_plans import Known
 
 DELIVERS, RECOVERED = "delivers", "recovered"
 """Facts of a state: whether the environment delivered at the accepted run; whether a recovery waits for its run."""
@@ -69,10 +72,20 @@ def background(state: State, aliases: Mapping[str, str], renamed: Renamed = NOTH
             open_rows=open_rows,
             delivered=fact(connection, DELIVERS),
             recovered=bool(fact(connection, RECOVERED)),
+            syncs=known_syncs(connection, secret, merged, renamed),
             enrolled_within=lambda name, since: ledger.enrolled_within(connection, renamed.sequences.get(name, name), since),
             past_members=lambda segment: _past_members(state, segment, segments.get(segment, ())),
             first_name=lambda name: ledger.first_name(connection, "sequence", renamed.sequences.get(name, name)),
         )
+
+
+def known_syncs(connection: Connection, secret: str, merged: Mapping[str, str], renamed: Renamed = NOTHING) -> Known:
+    """What the catalog says of syncs, by present names. It is read while the connection is open."""
+    records = [
+        replace(one, segment=_now(one.segment, renamed.segments), destination=_now(one.destination, renamed.destinations))
+        for one in synced.syncs(connection)
+    ]
+    return Known(records, partial(synced.rows_of, connection), partial(synced.left_hashes, connection), secret, merged)
 
 
 def _renamed_pauses(paused: Mapping[str, str | None], renamed: Renamed) -> dict[str, str | None]:

@@ -31,8 +31,9 @@ from segmentry.engine.state import State, ledger
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Routes, fact
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.holds import holds
-from segmentry.engine.state.records import SUPPRESS_COLUMN, HoldRecord
+from segmentry.engine.state.records import CONSENT_COLUMN, SUPPRESS_COLUMN, HoldRecord
 from segmentry.rules.nodes import Always, Condition
+from segmentry.rules.references import references
 
 TOLD_FURTHER = 3
 """Of a run that is held as a whole, so many further holds are told of one by one."""
@@ -56,11 +57,15 @@ class Answered:
     former: FormerRun | None
 
 
-def suppression(prepared: Prepared, former: FormerRun | None) -> dict[str, Condition]:
-    """The condition of who is never sent anything; where the workspace says none any more, nobody, so that the guard sees it."""
+def beside(prepared: Prepared, former: FormerRun | None) -> dict[str, Condition]:
+    """What is computed beside the segments: who is never sent anything, and who has agreed to be in a destination.
+
+    Where the workspace suppresses nobody any more, there is a condition that holds for nobody, so that the guard sees it.
+    """
+    found: dict[str, Condition] = {CONSENT_COLUMN + name: condition for name, condition in prepared.consents.items()}
     if prepared.suppress is not None:
-        return {SUPPRESS_COLUMN: prepared.suppress}
-    return {SUPPRESS_COLUMN: Always(value=False)} if former is not None and SUPPRESS_COLUMN in former.columns else {}
+        return {**found, SUPPRESS_COLUMN: prepared.suppress}
+    return {**found, SUPPRESS_COLUMN: Always(value=False)} if former is not None and SUPPRESS_COLUMN in former.columns else found
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,7 @@ class Consequences:
             suppressed=self._effective,
             entered=self.accepted_changes.filter(change="entered").select("segment", "contact", "cause"),
             snapshot=PeopleSnapshot(contacts.key, contacts.email, partial(rows_of_snapshot, contacts)),
+            consents=self._consents(),
         )
         with background(self.state, self._aliases, self.renamed) as known:
             return activate(self.workspace, standing, known)
@@ -236,6 +242,18 @@ class Consequences:
             return None
         now = self.answered.memberships.column(SUPPRESS_COLUMN)
         return self._suppressed[0] | now if self.held.suppress_kept and self._suppressed is not None else now
+
+    def _consents(self) -> dict[str, pl.Series]:
+        """Who has agreed, by destination; where that rests on a held segment, only who had agreed before too."""
+        answered, found = self.answered, {}
+        for name, condition in answered.prepared.consents.items():
+            column = CONSENT_COLUMN + name
+            agreed = answered.memberships.column(column)
+            if references(condition) & self.held.segments.keys():
+                known = answered.former is not None and column in answered.former.columns
+                agreed = agreed & answered.former.bitmap(column, answered.placement) if known and answered.former else agreed & ~agreed
+            found[name] = agreed
+        return found
 
     @cached_property
     def _aliases(self) -> dict[str, str]:

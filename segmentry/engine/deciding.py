@@ -6,15 +6,15 @@ and accepts what was shown then, its history and its enrollments with it. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
-from segmentry.engine.activation import Activation, Background, Standing, activate
+from segmentry.engine.activation import Activation, Background, activate
 from segmentry.engine.activation_checks import aliases_of
 from segmentry.engine.background import NOTHING, Renamed, background
 from segmentry.engine.consequences import new_aliases, renamed_in
@@ -25,12 +25,10 @@ from segmentry.engine.holding import SUPERSEDED
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import nearest_hint
 from segmentry.engine.own_names import require_own_names
-from segmentry.engine.people import Snapshot
 from segmentry.engine.pinned import snapshot_from_json
-from segmentry.engine.reading_rows import rows_or_newest
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import segment_report
-from segmentry.engine.snapshot import ContactSource
+from segmentry.engine.standing_run import Newest, standing_of, suppressed_of
 from segmentry.engine.state import RunRecord, State, Status
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Settlement
 from segmentry.engine.state.commit import EventFileDraft, RunDraft
@@ -38,15 +36,11 @@ from segmentry.engine.state.files import Staging
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.records import HELD_COLUMN, SUPPRESS_COLUMN, HoldRecord, SegmentFigures
-from segmentry.engine.state.state import held_columns
 from segmentry.errors import ClockError, DecisionError, NotFound
 
 APPROVE, BASELINE = "approve", "baseline"
 SUPPRESS = "suppress"
 """What the suppression's hold is called where people name it."""
-
-Newest = Callable[[], ContactSource]
-"""The newest contact snapshot, for rows that the held run's own files have no more."""
 
 
 @dataclass(frozen=True)
@@ -387,41 +381,25 @@ class _Deciding:
         record = self.state.run(source.run if source is not None else None)
         approved = {hold.name for hold in chosen if hold.kind == HoldKind.SEGMENT}
         suppress = any(hold.kind == HoldKind.SUPPRESS for hold in chosen)
-        order = self.state.order(record.id)
 
         def member(name: str) -> pl.Series:
             column = HELD_COLUMN + name if name in approved else name
             return self.state.columns([column], record.id)[column]
 
-        contacts = snapshot_from_json(record.snapshot).contacts
         entered = changes.filter(change="entered").select("segment", "contact", "cause")
-        standing = Standing(
+        standing = replace(
+            standing_of(self.workspace, self.state, record, self.now, self.newest),
             run=draft.id,
             as_of=draft.as_of,
-            now=self.now,
-            kind=order.record.kind,
-            keys=order.keys,
-            present=order.present,
             member=member,
             segments=frozenset(draft.segments),
-            suppressed=self._suppressed(record, approved=suppress or source is not None),
+            suppressed=suppressed_of(self.state, record, approved=suppress or source is not None),
             entered=entered,
-            snapshot=Snapshot(contacts.key, contacts.email, partial(rows_or_newest, contacts, self.newest)),
             baseline=frozenset(draft.segments) if self.baseline else frozenset(),
-            by_hand=True,
         )
         aliases, names = ({}, NOTHING) if source is None else (self._aliases(source), self._renamed)
         with background(self.state, aliases, names) as known:
             return activate(self.workspace, standing, _without(known, chosen))
-
-    def _suppressed(self, record: RunRecord, *, approved: bool) -> pl.Series | None:
-        """Who is suppressed: by the computed rule once that is approved, before also by the accepted one."""
-        held = held_columns(record)
-        columns = [name for name in (SUPPRESS_COLUMN, HELD_COLUMN + SUPPRESS_COLUMN) if name in held]
-        if not columns:
-            return None
-        found = self.state.columns(columns, record.id)
-        return found[columns[-1]] if approved else pl.Series(found.select(pl.any_horizontal(pl.all())).to_series())
 
 
 def _without(known: Background, chosen: Sequence[HoldRecord]) -> Background:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from uuid import UUID, uuid5
 
@@ -19,6 +20,11 @@ def enrollment_id(workspace: str, environment: str, sequence: str, kind: str, ke
     `text`, `uuid`), `number` counts the contact's enrollments in the sequence from 1.
     """
     return str(uuid5(_namespace(workspace), dumps([environment, sequence, kind, key, number])))
+
+
+def change_id(workspace: str, parts: Sequence[str]) -> str:
+    """The id of one change of a sync (UUIDv5), the receiver's idempotency key: the same as long as its parts are."""
+    return str(uuid5(_namespace(workspace), dumps(["sync", *parts])))
 
 
 @cache

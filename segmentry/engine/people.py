@@ -81,12 +81,24 @@ class People:
         """The hash of each one's address; null where there is none."""
         return self._of(contacts, HASH)
 
-    def payloads(self, contacts: pl.Series, fields: Mapping[str, str]) -> list[str]:
-        """The payload of each, as JSON text: its address, and the mapped fields under the names that the destination is told."""
+    def payloads(self, contacts: pl.Series, fields: Mapping[str, str], consents: pl.Series | None = None) -> list[str]:
+        """The payload of each, as JSON text: its address, the mapped fields under the names that the destination is told, its consent.
+
+        `consents` is over all positions: who has agreed, by the destination's own rule; None where it has none.
+        """
         chosen = contacts.to_frame(CONTACT).join(self.frame, on=CONTACT, how="left", maintain_order="left")
         columns = {name: _sayable(chosen[FIELD + column]).to_list() for name, column in fields.items()}
+        agreed = [False] * chosen.height
+        if consents is not None:
+            agreed = consents.gather(chosen[POSITION]).fill_null(value=False).to_list()
         return [
-            dumps({"address": address, "fields": {name: as_json(values[row]) for name, values in columns.items()}})
+            dumps(
+                {
+                    "address": address,
+                    "fields": {name: as_json(values[row]) for name, values in columns.items()},
+                    **({"consents": True} if agreed[row] else {}),
+                }
+            )
             for row, address in enumerate(chosen[ADDRESS].to_list())
         ]
 

@@ -20,7 +20,7 @@ from segmentry.engine import digests as digesting
 from segmentry.engine.changing import Comparison, answered
 from segmentry.engine.columns import key_kind
 from segmentry.engine.comparing import Answers, first_question
-from segmentry.engine.consequences import FAILURE, Answered, Consequences, suppression
+from segmentry.engine.consequences import FAILURE, Answered, Consequences, beside
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.digests import Kept
 from segmentry.engine.evaluation import Counters, Evaluation
@@ -264,7 +264,7 @@ class _Run:
         watch, comparison = self.settings.watch, self._comparison(prepared)
         with watch.stage("evaluate"):
             asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
-            unsent = suppression(prepared, self.former)
+            unsent = beside(prepared, self.former)
             plan = make_plan({**asked.conditions, **unsent}, prepared.snapshot, prepared.clock)
             evaluation.prepare(plan)
             placement = self._placed(prepared, evaluation.keys())

@@ -144,8 +144,8 @@ def _arrivals(
         taken: dict[str, set[str]] = {}
         for hashed, person in others.iter_rows():
             taken.setdefault(hashed, set()).add(person)
-        fields = workspace.config.sequences[str(sequence)].fields
-        payloads = people.payloads(part["key"].alias(CONTACT), fields)
+        policy = workspace.config.sequences[str(sequence)]
+        payloads = people.payloads(part["key"].alias(CONTACT), policy.fields, standing.consents.get(policy.destination))
         seen: dict[str, str] = {}
         for (identity, person, hashed), payload in zip(part.select("id", "person", HASH).iter_rows(), payloads, strict=True):
             first = seen.setdefault(hashed, person)

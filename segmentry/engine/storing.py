@@ -15,7 +15,7 @@ from segmentry.engine.state import State, reading
 from segmentry.engine.state.activated import FileRef
 from segmentry.engine.state.commit import ContactsDraft, next_contacts
 from segmentry.engine.state.files import Staging
-from segmentry.engine.state.records import LIST_COLUMN, SUPPRESS_COLUMN
+from segmentry.engine.state.records import CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN
 
 Chunks = tuple[tuple[tuple[FileRef, tuple[str, ...]], ...], ...]
 
@@ -72,7 +72,7 @@ def compare_members(
             name, current = then.name, chunk[then.name]
             if name in homes and then.equals(current):
                 unchanged[name] = homes[name]
-            elif not name.startswith((LIST_COLUMN, SUPPRESS_COLUMN)):
+            elif not name.startswith((CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN)):
                 moved.append(moves(name, then, current, index * CHUNK_ROWS))
         same.append(unchanged)
     found = [frame for frame in moved if frame.height]

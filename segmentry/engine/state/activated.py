@@ -26,6 +26,7 @@ from segmentry.engine.state.schema import (
     RENAMES,
     SEGMENTS,
 )
+from segmentry.engine.state.synced import SyncDraft, apply_syncs, rename_syncs
 
 ROWS_AT_ONCE = 10_000
 """Rows of a frame that are plain rows at one time."""
@@ -91,6 +92,7 @@ class ActivationDraft:
     """None removes a fact."""
     routes: Routes | None = None
     """Where what waits from before has to go; None: as before."""
+    syncs: Sequence[SyncDraft] = ()
 
 
 def apply(
@@ -116,6 +118,7 @@ def apply(
         _route(connection, draft.routes, now)
     _attach(connection, run, as_of, draft)
     _hold(connection, run, now, draft, resolve)
+    apply_syncs(connection, draft.syncs, now)
     for name, value in draft.facts.items():
         set_fact(connection, name, value)
 
@@ -202,6 +205,7 @@ def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
         connection.execute(insert(RENAMES).values(kind=kind, former=former, name=name, run=run))
         if kind == "segment":
             connection.execute(update(SEGMENTS).where(SEGMENTS.c.name == former).values(name=name))
+        rename_syncs(connection, kind, former, name)
         if kind in ("segment", "sequence"):
             for table in (ATTACHMENTS, ENROLLMENTS):
                 column = table.c[kind]

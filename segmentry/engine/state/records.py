@@ -18,6 +18,9 @@ HELD_COLUMN = "held:"
 SUPPRESS_COLUMN = "suppress:"
 """The column of a run that is true for whoever is never sent anything; `held:suppress:` is what was computed while a guard holds it."""
 
+CONSENT_COLUMN = "consent:"
+"""Columns of a run that are no segments: `consent:` and a destination's name, true for whom its `consent` rule holds."""
+
 LIST_COLUMN = "list:"
 """Columns of a run that are no segments: `list:` and a static list's path, true for the contacts whose key is in it."""
 

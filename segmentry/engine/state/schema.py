@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 METADATA = MetaData()
 
-REVISION = "0002"
+REVISION = "0003"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -268,6 +268,81 @@ ALIASES = Table(
     Column("run", Integer, nullable=False),
 )
 """Keys of contacts that were merged into others, and the surviving key."""
+
+SYNCS = Table(
+    "syncs",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("segment", String, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("answer", String),
+    Column("since", String, nullable=False),
+    Column("figures", Text, nullable=False),
+    UniqueConstraint("segment", "destination", "target", name="uq_syncs_target"),
+)
+"""What segments are, or were, kept in step with. `status`: `unconfirmed`, `active` or `detached`. `answer`: what was said of those who were
+in at its start, `send` or `skip`, for exactly this target. `figures`: JSON, as the last run saw it."""
+
+SYNCED = Table(
+    "synced",
+    METADATA,
+    Column("sync", Integer, primary_key=True),
+    Column("contact", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("address_hash", String),
+    Column("fingerprint", String),
+    Column("remote_id", String),
+    Column("remote_status", String),
+    Column("reason", String),
+    Column("refused", String),
+    Column("changed", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("action", String),
+    Column("change", String),
+    Column("wanted", String),
+    Column("wanted_hash", String),
+    Column("payload", Text),
+    Column("opened", String),
+    Column("due", String),
+    Column("attempts", Integer, nullable=False),
+    Column("batch", String),
+    Column("lease", Integer),
+    Column("stop", String),
+    Index("ix_synced_due", "sync", "action", "due"),
+    Index("ix_synced_hash", "sync", "address_hash"),
+    Index("ix_synced_batch", "batch"),
+)
+"""What a sync's destination acknowledged of each contact, and the one open row that there may be.
+
+`state`: `member` (this sync added it), `out`, `baseline` (was in at the start, and is let be), `left` (went there, and is never put back),
+`rejected` or `skipped` (by the destination, for the attributes `refused`). `fingerprint`: of the attributes that were acknowledged.
+
+The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted` the fingerprint and `wanted_hash` the address hash that an
+answer acknowledges, `payload` JSON with address and fields, removed with its end. `revision` rises with every write, so that a run whose
+reading is out of date changes nothing. `batch`, `lease` and `stop` are as in deliveries."""
+
+SYNC_BATCHES = Table(
+    "sync_batches",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("sync", Integer, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("made", String, nullable=False),
+)
+"""Requests of syncs under way: what must not be forgotten of each, as JSON: ids of jobs at the destination."""
+
+LEFT = Table(
+    "left_there",
+    METADATA,
+    Column("sync", Integer, primary_key=True),
+    Column("address_hash", String, primary_key=True),
+    Column("since", String, nullable=False),
+    Column("reason", String),
+)
+"""Addresses that left a sync's target there, unsubscribed or taken off by hand. They stay out, whoever has them, also after an erasure."""
 
 NOTICES = Table(
     "notices",

@@ -1,0 +1,276 @@
+"""What syncs' destinations acknowledged, and what a run makes of it: the open rows that bring them in step.
+
+A sender may answer rows while a run computes. So a run's writes name the `revision` of each row that they were decided on, and
+change nothing where it is another by now: the next run decides on what is so then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+
+from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
+
+UNCONFIRMED, ACTIVE, DETACHED = "unconfirmed", "active", "detached"
+MEMBER, OUT, BASELINE, AWAY, REJECTED, SKIPPED = "member", "out", "baseline", "left", "rejected", "skipped"
+ADD, UPDATE, REMOVE = "add", "update", "remove"
+
+SEVERAL = 5_000
+"""Values named in one statement; SQLite takes 32,766."""
+
+_TEXT, _COUNT = pl.String(), pl.Int64()
+ROWS = pl.Schema({column.name: _COUNT if column.name in ("sync", "revision", "attempts", "lease") else _TEXT for column in SYNCED.columns})
+"""The rows of a sync as a frame; times are text, as the catalog has them."""
+
+OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "batch", "stop")
+"""The columns of an open row that are empty without one."""
+
+_S = SYNCED.c
+
+
+@dataclass(frozen=True)
+class SyncRecord:
+    """One sync as the catalog has it."""
+
+    id: int
+    segment: str
+    destination: str
+    target: str
+    mode: str
+    status: str
+    answer: str | None
+    since: str
+    figures: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.segment, self.destination, self.target)
+
+
+@dataclass(frozen=True)
+class SyncDraft:
+    """What a run's commit makes of one sync.
+
+    `id` None begins one. `written` are rows to insert or to change, as `ROWS` (of rows that are there with the revision they were
+    read with, of new ones with -1), `removed` rows to delete (`contact`, `revision`). `stops`: contacts whose row, if it is under
+    way, must not go any more, and why. `rekeyed`: contacts that go on under another key. `left`: address hashes that stay out.
+    """
+
+    id: int | None
+    segment: str
+    destination: str
+    target: str
+    mode: str
+    status: str
+    answer: str | None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    written: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ROWS))
+    removed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"contact": _TEXT, "revision": _COUNT}))
+    stops: Mapping[str, str] = field(default_factory=dict)
+    rekeyed: Sequence[tuple[str, str]] = ()
+    left: Sequence[str] = ()
+
+
+# ---------------------------------------------------------------- reading
+
+
+def syncs(connection: Connection) -> list[SyncRecord]:
+    """Every sync there ever was, the oldest first."""
+    return [
+        SyncRecord(
+            row.id,
+            row.segment,
+            row.destination,
+            row.target,
+            row.mode,
+            row.status,
+            row.answer,
+            row.since,
+            json.loads(row.figures),
+        )
+        for row in connection.execute(select(SYNCS).order_by(SYNCS.c.id))
+    ]
+
+
+def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
+    """Every row of a sync, as `ROWS`."""
+    found = connection.execute(select(SYNCED).where(_S.sync == sync).order_by(_S.contact))
+    return pl.DataFrame([tuple(row) for row in found], schema=ROWS, orient="row")
+
+
+def left_hashes(connection: Connection, sync: int) -> pl.Series:
+    """The address hashes of those who left the sync's target there."""
+    found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync == sync)).scalars()
+    return pl.Series("address_hash", list(found), _TEXT)
+
+
+def open_counts(connection: Connection) -> dict[int, dict[str, int]]:
+    """Of each sync how many rows are open, by action."""
+    query = select(_S.sync, _S.action, func.count()).where(_S.action.is_not(None)).group_by(_S.sync, _S.action)
+    found: dict[int, dict[str, int]] = {}
+    for sync, action, count in connection.execute(query):
+        found.setdefault(int(sync), {})[str(action)] = int(count)
+    return found
+
+
+def state_counts(connection: Connection) -> dict[int, dict[str, int]]:
+    """Of each sync how many contacts it has, by state."""
+    found: dict[int, dict[str, int]] = {}
+    for sync, state, count in connection.execute(select(_S.sync, _S.state, func.count()).group_by(_S.sync, _S.state)):
+        found.setdefault(int(sync), {})[str(state)] = int(count)
+    return found
+
+
+# ---------------------------------------------------------------- what a commit makes so
+
+
+def apply_syncs(connection: Connection, drafts: Sequence[SyncDraft], now: datetime) -> None:
+    """Makes it so, within the run's own transaction."""
+    stamp = now.isoformat(timespec="microseconds")
+    for draft in drafts:
+        number = _record(connection, draft, stamp)
+        _rekey(connection, number, draft.rekeyed)
+        _stop(connection, number, draft.stops)
+        for part in _slices(draft.removed):
+            values = [{"key": contact, "seen": revision} for contact, revision in part.select("contact", "revision").iter_rows()]
+            mine = and_(_S.sync == number, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
+            connection.execute(delete(SYNCED).where(mine), values)
+        _write(connection, number, draft.written, stamp)
+        note_left(connection, number, draft.left, None, stamp)
+
+
+def note_left(connection: Connection, sync: int, hashes: Sequence[str], reason: str | None, stamp: str) -> None:
+    """Notes addresses that stay out of a sync's target."""
+    for part in _parts(hashes):
+        known = set(connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync == sync, LEFT.c.address_hash.in_(part))).scalars())
+        fresh = [{"sync": sync, "address_hash": one, "since": stamp, "reason": reason} for one in part if one not in known]
+        if fresh:
+            connection.execute(insert(LEFT), fresh)
+
+
+def rename_syncs(connection: Connection, kind: str, former: str, name: str) -> None:
+    """Takes syncs of a segment, or to a destination, along to its new name."""
+    column = {"segment": SYNCS.c.segment, "destination": SYNCS.c.destination}.get(kind)
+    if column is not None:
+        connection.execute(update(SYNCS).where(column == former).values({column.name: name}))
+
+
+def _record(connection: Connection, draft: SyncDraft, stamp: str) -> int:
+    """The sync's id, with its row as the draft says."""
+    values = {
+        "mode": draft.mode,
+        "status": draft.status,
+        "answer": draft.answer,
+        "figures": dumps(draft.figures),
+    }
+    if draft.id is not None:
+        connection.execute(update(SYNCS).where(SYNCS.c.id == draft.id).values(values))
+        return draft.id
+    number = int(connection.execute(select(func.coalesce(func.max(SYNCS.c.id), 0))).scalar_one()) + 1
+    who = {"segment": draft.segment, "destination": draft.destination, "target": draft.target}
+    connection.execute(insert(SYNCS).values(id=number, since=stamp, **who, **values))
+    return number
+
+
+def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]]) -> None:
+    for former, contact in pairs:
+        there = connection.execute(select(_S.contact).where(_S.sync == sync, _S.contact == contact)).first()
+        if there is None:
+            free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
+            connection.execute(update(SYNCED).where(free).values(contact=contact))
+
+
+def _stop(connection: Connection, sync: int, stops: Mapping[str, str]) -> None:
+    if stops:
+        under_way = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.lease.is_not(None))
+        told = [{"key": contact, "why": why} for contact, why in stops.items()]
+        connection.execute(update(SYNCED).where(under_way).values(stop=bindparam("why")), told)
+
+
+def _write(connection: Connection, sync: int, frame: pl.DataFrame, stamp: str) -> None:
+    """Inserts new rows, and changes those that are as they were read and not under way."""
+    rows = frame.with_columns(sync=pl.lit(sync, _COUNT), changed=pl.lit(stamp))
+    for part in _slices(rows.filter(pl.col("revision") < 0).with_columns(revision=pl.lit(0, _COUNT))):
+        connection.execute(insert(SYNCED), part.to_dicts())
+    names = [name for name in ROWS if name not in ("sync", "contact", "revision", "lease")]
+    mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    change = update(SYNCED).where(mine).values(revision=_S.revision + 1, **values)
+    for part in _slices(rows.filter(pl.col("revision") >= 0)):
+        told = part.select(
+            pl.col("contact").alias("key"), pl.col("revision").alias("seen"), *(pl.col(name).alias(f"new_{name}") for name in names)
+        )
+        connection.execute(change, told.to_dicts())
+
+
+# ---------------------------------------------------------------- a person's words
+
+
+def answer(connection: Connection, sync: int, said: str) -> None:
+    """Notes what somebody said of those who were in when a sync starts."""
+    connection.execute(update(SYNCS).where(SYNCS.c.id == sync).values(answer=said, status=ACTIVE))
+
+
+def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str], sync: int | None, now: datetime) -> int:
+    """Lets contacts who left come back, with the next run that has them in; how many rows were so."""
+    stamp = now.isoformat(timespec="microseconds")
+    found = 0
+    for part in _parts(contacts):
+        left = and_(_S.contact.in_(part), _S.state == AWAY, _S.lease.is_(None), _only(_S.sync, sync))
+        found += connection.execute(
+            update(SYNCED).where(left).values(state=OUT, reason=None, changed=stamp, revision=_S.revision + 1)
+        ).rowcount
+    for part in _parts(hashes):
+        gone = connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), _only(LEFT.c.sync, sync))).rowcount
+        found = max(found, gone)
+    return found
+
+
+def hashes_of(connection: Connection, contacts: Sequence[str]) -> list[str]:
+    """The address hashes that were acknowledged of contacts."""
+    return [
+        str(one)
+        for part in _parts(contacts)
+        for one in connection.execute(
+            select(_S.address_hash).where(_S.contact.in_(part), _S.address_hash.is_not(None)).distinct()
+        ).scalars()
+    ]
+
+
+def erase(connection: Connection, contacts: Sequence[str]) -> int:
+    """Removes every row of forgotten contacts, and keeps the address hashes of those who left; how many rows went."""
+    removed = 0
+    for part in _parts(contacts):
+        gone = connection.execute(
+            select(_S.sync, _S.address_hash, _S.changed, _S.reason).where(
+                _S.contact.in_(part), _S.state == AWAY, _S.address_hash.is_not(None)
+            )
+        ).all()
+        for row in gone:
+            note_left(connection, row.sync, [row.address_hash], row.reason, row.changed)
+        removed += connection.execute(delete(SYNCED).where(_S.contact.in_(part))).rowcount
+    batches = select(_S.batch).where(_S.batch.is_not(None))
+    connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id.not_in(batches)))
+    return removed
+
+
+def _only(column: Any, sync: int | None) -> Any:
+    """That a column names one sync, or any."""
+    return column.is_not(None) if sync is None else column == sync
+
+
+def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    return iter(frame.iter_slices(10_000)) if frame.height else iter(())
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    unique = list(dict.fromkeys(values))
+    for start in range(0, len(unique), SEVERAL):
+        yield unique[start : start + SEVERAL]

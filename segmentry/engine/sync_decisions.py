@@ -1,0 +1,366 @@
+"""What brings one sync in step: whom it should have against what its destination acknowledged. A frame in, rows to write out.
+
+What becomes of a contact, by whether it should be there and what its row says (no row is as `out`). `different`: other attributes
+than were acknowledged; `refused`: the very attributes that the destination refused before.
+
+    should be   out            add
+                member         nothing; if different, update, unless refused
+                baseline       nothing: it was in at the start, and was to be let be
+                left           nothing, ever; nor for anybody else with that address
+                rejected       nothing while refused, else add
+                skipped        nothing while refused and for a day, else add
+    should not  out            nothing; an open add ends
+                member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot
+                               add: nothing; an open update ends
+                baseline       let go if it left the segment
+                rejected,      let go
+                skipped
+
+Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
+more and another should, the other takes its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION
+from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
+from segmentry.engine.sync_people import CONSENTS, FINGERPRINT, hashed
+
+GRACE = timedelta(hours=24)
+"""How long a member that is gone from the snapshot stays, in case it comes back."""
+
+SKIPS = timedelta(hours=24)
+"""How long after a destination skipped a contact it is asked again, with nothing changed."""
+
+SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
+"""Why a contact should not be there."""
+
+CLOSE, LET_GO = "close", "let go"
+"""What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whom a sync should have, and who else there is.
+
+    `people` as `sync_people.wanted`, of everybody in the segment who is not suppressed. The others are keys (text): members who are
+    suppressed; of the contacts that have rows, who is suppressed, and who is in the snapshot.
+    """
+
+    people: pl.DataFrame
+    suppressed_members: pl.Series
+    suppressed: pl.Series
+    present: pl.Series
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sync: how it is kept in step. `left` are address hashes that stay out; `merged` has former keys and the surviving ones."""
+
+    mirror: bool
+    needs_address: bool
+    secret: str
+    now: datetime
+    opened: datetime
+    left: pl.Series
+    merged: Mapping[str, str] = field(default_factory=dict)
+    baseline: bool = False
+    """Whoever is new to it is baseline: what is there at its start is to be let be, or a recovery can't tell."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is decided, as in `SyncDraft`; rows that are to be told have no payload and no id yet."""
+
+    written: pl.DataFrame
+    removed: pl.DataFrame
+    stops: Mapping[str, str]
+    rekeyed: list[tuple[str, str]]
+    left: list[str]
+    figures: Mapping[str, int]
+
+
+def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
+    """What brings a sync in step. `rows` as `synced.ROWS`; nothing is read or written."""
+    rows, rekeyed, spread = _merged(rows, case, wanted.present)
+    people, unaddressed = _addressed(wanted.people, rows, case)
+    people = _carriers(people, rows, case)
+    joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
+    joined, handed = _handed_over(joined)
+    joined = joined.with_columns(_why_not(joined, wanted, unaddressed))
+    joined = joined.with_columns(_next(joined, case))
+    found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
+    changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
+    removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
+    other = pl.when(pl.col("wish")).then(pl.col("action") == REMOVE).otherwise(pl.col("action") != REMOVE)
+    ended = joined.filter(pl.col("lease").is_not_null(), other)
+    stops = dict(ended.select(CONTACT, pl.col("why_not").fill_null("it is in the segment again")).iter_rows())
+    return Step(changed, removed, stops, [*rekeyed, *handed], _newly_left(joined), _figures(joined, wanted, unaddressed))
+
+
+# ---------------------------------------------------------------- who is who
+
+
+def _merged(rows: pl.DataFrame, case: Case, present: pl.Series) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
+    """The rows under surviving keys; pairs that go on so; and surviving rows that leave because a former one had left.
+
+    Where both keys have a row, the survivor's stays, and the other is that of a contact who is gone.
+    """
+    nothing = rows.head(0)
+    if not case.merged or not rows.height:
+        return rows, [], nothing
+    old = rows.filter(pl.col(CONTACT).is_in(list(case.merged)), ~pl.col(CONTACT).is_in(present.implode()), pl.col("lease").is_null())
+    if not old.height:
+        return rows, [], nothing
+    known, taken = set(rows[CONTACT].to_list()), set()
+    pairs: list[tuple[str, str]] = []
+    left: set[str] = set()
+    for contact, state in old.sort("state", CONTACT).select(CONTACT, "state").iter_rows():
+        survivor = case.merged[contact]
+        if survivor not in known and survivor not in taken:
+            pairs.append((contact, survivor))
+            taken.add(survivor)
+        elif state == AWAY:
+            left.add(survivor)
+    names = dict(pairs)
+    rows = rows.with_columns(pl.col(CONTACT).replace(names))
+    spreads = pl.col(CONTACT).is_in(list(left)) & (pl.col("state") != AWAY)
+    reason = pl.lit("another key of the contact left there")
+    rows = rows.with_columns(
+        pl.when(spreads).then(pl.lit(AWAY)).otherwise("state").alias("state"),
+        pl.when(spreads).then(reason).otherwise("reason").alias("reason"),
+    )
+    spread = closed(rows.filter(pl.col(CONTACT).is_in(list(left)), pl.col("lease").is_null()))
+    return rows, pairs, spread
+
+
+def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl.DataFrame, pl.Series]:
+    """The people with the hash of each one's address, and those who have none where one is needed, who can't be told of.
+
+    A hash is known from the row where the attributes are those of then.
+    """
+    unaddressed = people.filter(pl.col(ADDRESS).is_null())[CONTACT] if case.needs_address else pl.Series(CONTACT, [], pl.String())
+    people = people.filter(pl.col(ADDRESS).is_not_null()) if case.needs_address else people
+    found = people.join(
+        rows.select(CONTACT, "fingerprint", "wanted", "refused", "address_hash", "wanted_hash"),
+        on=CONTACT,
+        how="left",
+        maintain_order="left",
+        suffix="_then",
+    )
+    same = pl.col(FINGERPRINT) == pl.col(f"{FINGERPRINT}_then")
+    known = pl.when(same).then(pl.col("address_hash")).when(pl.col(FINGERPRINT) == pl.col("wanted")).then(pl.col("wanted_hash"))
+    found = found.with_columns(known.alias(HASH))
+    fresh = found.filter(pl.col(HASH).is_null(), pl.col(ADDRESS).is_not_null())
+    if fresh.height:
+        made = fresh.select(CONTACT).with_columns(hashed(fresh, case.secret).alias("made"))
+        found = found.join(made, on=CONTACT, how="left", maintain_order="left").with_columns(pl.coalesce(HASH, "made").alias(HASH))
+    return found.select(CONTACT, POSITION, CONSENTS, pl.col(FINGERPRINT).alias("new"), pl.col(HASH).alias("new_hash")), unaddressed
+
+
+def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFrame:
+    """The people, and whether each is the one that stands for its address (`carries`), and whether that left (`barred`)."""
+    barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
+    if not case.needs_address:
+        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"))
+    rank = pl.when(pl.col("state") == MEMBER).then(0).when(pl.col("action").is_not_null()).then(1).otherwise(2)
+    ranked = people.join(rows.select(CONTACT, "state", "action", "address_hash"), on=CONTACT, how="left", maintain_order="left")
+    there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
+    ranked = ranked.with_columns(rank=pl.when(there).then(-1).otherwise(rank)).sort("new_hash", "rank", CONTACT)
+    first = ranked.select(CONTACT, carries=pl.col("new_hash").is_first_distinct())
+    return people.join(first, on=CONTACT, how="left", maintain_order="left").with_columns(barred.alias("barred"))
+
+
+def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
+    """A member who should not be there any more hands its row to another contact with the same address, who should and has none."""
+    going = joined.filter(
+        pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
+    )
+    coming = joined.filter(pl.col("carries").fill_null(value=False), pl.col("state").is_null(), pl.col("new_hash").is_not_null())
+    if not going.height or not coming.height:
+        return joined, []
+    pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
+        going.select(pl.col("address_hash").alias("new_hash"), pl.col(CONTACT).alias("former")).unique(
+            "new_hash", keep="first", maintain_order=True
+        ),
+        on="new_hash",
+        how="inner",
+        maintain_order="left",
+    )
+    if not pairs.height:
+        return joined, []
+    own = [name for name in joined.columns if name in ROWS and name != CONTACT]
+    rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
+    rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
+    rest = joined.filter(~pl.col(CONTACT).is_in(pairs["former"].implode()))
+    others = [name for name in joined.columns if name not in own and name != CONTACT]
+    heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
+    kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
+    return pl.concat([kept, heirs.select(joined.columns)]), [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
+
+
+# ---------------------------------------------------------------- what becomes of each
+
+
+def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> list[pl.Expr]:
+    """Whether each should be there (`wish`), and why not (`why_not`)."""
+    del joined
+    there, left = pl.col("new").is_not_null(), pl.col("barred").fill_null(value=False) | (pl.col("state") == AWAY).fill_null(value=False)
+    contact = pl.col(CONTACT)
+    why = (
+        pl.when(left)
+        .then(pl.lit(AWAY))
+        .when(there & ~pl.col("carries").fill_null(value=True))
+        .then(pl.lit(SHARED))
+        .when(there)
+        .then(None)
+        .when(contact.is_in(unaddressed.implode()))
+        .then(pl.lit(UNADDRESSED))
+        .when(contact.is_in(wanted.suppressed.implode()))
+        .then(pl.lit(SUPPRESSED))
+        .when(~contact.is_in(wanted.present.implode()))
+        .then(pl.lit(ABSENT))
+        .otherwise(pl.lit(EXITED))
+    )
+    return [why.alias("why_not"), (why.is_null()).alias("wish")]
+
+
+def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
+    """What is to be done with each row (`next`): an action, `close` an open one, `gone` for the row itself, a state, or nothing."""
+    del joined
+    state, action, why = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("why_not")
+    new = pl.col("state").is_null()
+    under_way = pl.col("lease").is_not_null()
+    consent = pl.when(CONSENTS).then(pl.lit("+")).otherwise(pl.lit(""))
+    tells = pl.col("new") + consent
+    refused = (pl.col("refused") == tells).fill_null(value=False)
+    recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
+    different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True)
+    open_so = (pl.col("wanted") == pl.col("new")).fill_null(value=False)
+    nothing = pl.lit(None, pl.String())
+
+    def opens(kind: str) -> pl.Expr:
+        return pl.when((action == kind).fill_null(value=False) & open_so).then(nothing).otherwise(pl.lit(kind))
+
+    closes = pl.when(action.is_not_null()).then(pl.lit(CLOSE)).otherwise(nothing)
+    should = (
+        pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
+        .then(pl.lit(BASELINE))
+        .when(state == MEMBER)
+        .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(closes))
+        .when(state == OUT)
+        .then(opens(ADD))
+        .when((state == REJECTED) & ~refused)
+        .then(opens(ADD))
+        .when((state == SKIPPED) & ~(refused & recent))
+        .then(opens(ADD))
+        .otherwise(nothing)
+    )
+    removal = (action == REMOVE).fill_null(value=False)
+    at_once = why.is_in([EXITED, SUPPRESSED, SHARED])
+    waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
+    goes = pl.when(removal & ~(at_once & waits)).then(nothing).otherwise(pl.lit(REMOVE))
+    kept_id = pl.col("remote_id").is_not_null()
+    claimed = pl.col("address_hash").is_in(pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()).fill_null(value=False)
+    should_not = (
+        pl.when(new)
+        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).otherwise(nothing))
+        .when(state == AWAY)
+        .then(closes)
+        .when(state == MEMBER)
+        .then(
+            pl.when(pl.lit(case.mirror) & why.is_in([EXITED, SUPPRESSED, SHARED, ABSENT]))
+            .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
+            .otherwise(closes)
+        )
+        .when(state == BASELINE)
+        .then(pl.when(why == EXITED).then(pl.lit(LET_GO)).otherwise(nothing))
+        .when(why == AWAY)
+        .then(pl.lit(AWAY))
+        .when(kept_id)
+        .then(closes)
+        .when((why == SUPPRESSED) & (state != OUT))
+        .then(closes)
+        .otherwise(pl.lit(LET_GO))
+    )
+    return [pl.when(under_way).then(nothing).when(pl.col("wish")).then(should).otherwise(should_not).alias("next"), tells.alias("tells")]
+
+
+def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
+    """The rows to write."""
+    due = joined.filter(pl.col("next").is_in([ADD, UPDATE, REMOVE]))
+    at, grace = (when.isoformat(timespec="microseconds") for when in (case.now, case.now + GRACE))
+    later = (pl.col("next") == REMOVE) & (pl.col("why_not") == ABSENT)
+    opened = _as_rows(due).with_columns(
+        due["next"].alias("action"),
+        due["new"].alias("wanted"),
+        due["new_hash"].alias("wanted_hash"),
+        pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
+        due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),
+        pl.lit(0, pl.Int64()).alias("attempts"),
+        *(pl.lit(None, pl.String()).alias(name) for name in ("payload", "change", "batch", "stop")),
+    )
+    ended = closed(_as_rows(joined.filter(pl.col("next") == CLOSE)))
+    states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
+    settled = closed(_as_rows(states)).with_columns(
+        states["next"].alias("state"),
+        pl.coalesce(pl.col("address_hash"), states["new_hash"]).alias("address_hash"),
+        pl.coalesce(pl.col("fingerprint"), states["new"]).alias("fingerprint"),
+    )
+    return pl.concat([opened, ended, settled])
+
+
+def _let_be(rows: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, case: Case) -> pl.DataFrame:
+    """Of who is baseline those who can't, or must not, be told of now: later neither."""
+    if not case.baseline:
+        return rows.head(0)
+    others = pl.concat([unaddressed, wanted.suppressed_members.alias(CONTACT)]).unique(maintain_order=True)
+    fresh = others.filter(~others.is_in(rows[CONTACT].implode())).to_frame(CONTACT)
+    columns = {"state": BASELINE, "revision": -1, "attempts": 0}
+    return fresh.select(pl.col(CONTACT) if name == CONTACT else pl.lit(columns.get(name), kind).alias(name) for name, kind in ROWS.items())
+
+
+def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    """The part of a joined frame that is rows of the table; of who had none, new ones."""
+    return frame.select(
+        pl.col("state").fill_null(OUT) if name == "state"
+        else pl.col("revision").fill_null(-1) if name == "revision"
+        else pl.col("attempts").fill_null(0) if name == "attempts"
+        else pl.col(name)
+        for name in ROWS
+    )  # fmt: skip
+
+
+def closed(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with nothing open any more."""
+    return rows.select(ROWS.names()).with_columns(
+        *(pl.lit(None, pl.String()).alias(name) for name in OPEN), pl.lit(0, pl.Int64()).alias("attempts")
+    )
+
+
+def _newly_left(joined: pl.DataFrame) -> list[str]:
+    """The present addresses of who left, under which nobody is to be put back either."""
+    left = joined.filter(pl.col("state") == AWAY, pl.col("new_hash").is_not_null(), ~pl.col("barred").fill_null(value=True))
+    return left["new_hash"].unique().sort().to_list()
+
+
+def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> dict[str, Any]:
+    """What a run says of a sync."""
+    acts = joined["next"].value_counts(name="rows")
+    counts = {name: int(rows) for name, rows in acts.iter_rows() if name in (ADD, UPDATE, REMOVE)}
+    whys = {name: int(rows) for name, rows in joined.filter(pl.col("new").is_not_null())["why_not"].value_counts(name="rows").iter_rows()}
+    return {
+        "members": wanted.people.height,
+        **{name: counts.get(name, 0) for name in (ADD, UPDATE, REMOVE)},
+        "no_address": len(unaddressed),
+        "shared": whys.get(SHARED, 0),
+        "left": whys.get(AWAY, 0),
+        "suppressed": len(wanted.suppressed_members),
+    }

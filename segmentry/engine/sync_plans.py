@@ -1,0 +1,169 @@
+"""What a run, or somebody's word, makes of every sync of a workspace: which start, go on and end, and what brings each in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from segmentry.engine.config import SyncConfig
+from segmentry.engine.connectors.registry import sync_traits_of
+from segmentry.engine.connectors.syncing import Target
+from segmentry.engine.identity import change_id
+from segmentry.engine.people import CONTACT, POSITION
+from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
+from segmentry.engine.sync_people import payloads, wanted
+
+if TYPE_CHECKING:
+    from segmentry.engine.activation import Standing
+    from segmentry.engine.loading import LoadedWorkspace
+
+SKIP, ASK = "skip", "ask"
+NOT_SYNCED = '{"address":null,"fields":{}}'
+"""The payload of a removal: nothing is told of who goes."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the state says of syncs: those there are, by present names; each one's rows and the address hashes that left there."""
+
+    records: Sequence[SyncRecord]
+    rows: Callable[[int], pl.DataFrame]
+    left: Callable[[int], pl.Series]
+    secret: str
+    merged: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sync:
+    """One entry of `sync:` of a segment that is kept in step contact by contact."""
+
+    segment: str
+    config: SyncConfig
+
+    @property
+    def target(self) -> str:
+        """What of the destination it is, as text."""
+        return str(Target.of({} if "what" in self.config.words else self.config.words))
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.segment, self.config.destination, self.target)
+
+
+def syncs_of(workspace: LoadedWorkspace) -> list[Sync]:
+    """Every sync that the files say, but for exports, which know no contacts one by one; by segment, in the files' order."""
+    return [
+        Sync(name, entry)
+        for name, segment in sorted(workspace.segments.items())
+        for entry in segment.config.sync
+        if entry.what is None and entry.destination in workspace.config.destinations
+    ]
+
+
+def plan_syncs(
+    workspace: LoadedWorkspace, standing: Standing, known: Known, *, anew: bool = False, baseline: bool = False
+) -> list[SyncDraft]:
+    """What becomes of all syncs with an accepted membership.
+
+    `anew`: the environment delivers now and did not before, so that all of them start anew. `baseline`: after a recovery whoever is
+    new to a sync is let be.
+    """
+    records = {record.key: record for record in known.records}
+    found = []
+    for sync in syncs_of(workspace):
+        if sync.segment in standing.segments:
+            record = records.get(sync.key)
+            said = None if record is None or anew else record.answer
+            answer = said or (None if sync.config.existing == ASK else sync.config.existing)
+            starts = record is None or record.status == UNCONFIRMED or anew
+            found.append(plan_sync(workspace, standing, known, sync, answer, starts=starts, baseline=baseline))
+    said_by_files = {sync.key for sync in syncs_of(workspace)}
+    return [
+        *found,
+        *(_detached(record, known) for record in known.records if record.key not in said_by_files and record.status != DETACHED),
+    ]
+
+
+def plan_sync(
+    workspace: LoadedWorkspace, standing: Standing, known: Known, sync: Sync, answer: str | None, *, starts: bool, baseline: bool = False
+) -> SyncDraft:
+    """What becomes of one sync. `answer`: what was said of those who are in at its start; None: nobody has. `starts`: it does now."""
+    record = next((one for one in known.records if one.key == sync.key), None)
+    draft = SyncDraft(None if record is None else record.id, *sync.key, mode=sync.config.mode, status=ACTIVE, answer=answer)
+    inside, suppressed = _members(standing, sync.segment)
+    if answer is None:
+        return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
+    rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
+    left = pl.Series("address_hash", [], pl.String()) if record is None else known.left(record.id)
+    consents = standing.consents.get(sync.config.destination)
+    people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, known.secret)
+    case = Case(
+        mirror=sync.config.mode == "mirror",
+        needs_address=sync_traits_of(workspace.config.destinations[sync.config.destination].settings).needs_address,
+        secret=known.secret,
+        now=standing.now,
+        opened=standing.as_of,
+        left=left,
+        merged=known.merged,
+        baseline=baseline or (starts and answer == SKIP),
+    )
+    step = decide(rows, _wanted(standing, people, inside & suppressed, rows), case)
+    written = _told(workspace, standing, sync, step, people, consents)
+    return replace(
+        draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
+    )
+
+
+def _members(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
+    """Who is in the segment, and who is suppressed, over all positions."""
+    inside = standing.member(segment) & standing.present & standing.keys.is_not_null()
+    nobody = pl.repeat(False, len(inside), dtype=pl.Boolean(), eager=True)
+    return inside, nobody if standing.suppressed is None else standing.suppressed
+
+
+def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, rows: pl.DataFrame) -> Wanted:
+    """The people, with what must be known of those who have rows."""
+    contacts = rows.select(pl.col(CONTACT).cast(standing.keys.dtype, strict=False).alias("key")).drop_nulls()
+    places = pl.DataFrame({"key": standing.keys}).with_row_index(POSITION).join(contacts, on="key", how="semi")[POSITION]
+    there = places.filter(standing.present.gather(places))
+    suppressed = there.head(0) if standing.suppressed is None else there.filter(standing.suppressed.gather(there))
+
+    def named(positions: pl.Series) -> pl.Series:
+        return standing.keys.gather(positions).cast(pl.String()).alias(CONTACT)
+
+    return Wanted(people, named(unsent.arg_true()), named(suppressed), named(there))
+
+
+def _told(
+    workspace: LoadedWorkspace, standing: Standing, sync: Sync, step: Step, people: pl.DataFrame, consents: pl.Series | None
+) -> pl.DataFrame:
+    """The rows to write, those that are open with what is to be told and their ids."""
+    frame = step.written
+    due = frame.filter(pl.col("action").is_not_null())
+    if not due.height:
+        return frame
+    joining = due.filter(pl.col("action") != REMOVE)[CONTACT]
+    told = dict(zip(joining.to_list(), payloads(people, joining, sync.config.fields, consents), strict=True))
+    parts = (workspace.environment, *sync.key, standing.kind)
+    ids = [
+        change_id(workspace.config.id, (*parts, contact, action, opened))
+        for contact, action, opened in due.select(CONTACT, "action", "opened").iter_rows()
+    ]
+    texts = [told.get(contact, NOT_SYNCED) for contact in due[CONTACT]]
+    due = due.with_columns(pl.Series("payload", texts, pl.String()), pl.Series("change", ids, pl.String()))
+    return pl.concat([frame.filter(pl.col("action").is_null()), due])
+
+
+def _detached(record: SyncRecord, known: Known) -> SyncDraft:
+    """A sync that the files don't say any more: nothing is added or removed, and what is open ends."""
+    rows = known.rows(record.id)
+    opened = rows.filter(pl.col("action").is_not_null())
+    stops = dict.fromkeys(opened.filter(pl.col("lease").is_not_null())[CONTACT].to_list(), "the sync is detached")
+    ended = closed(opened.filter(pl.col("lease").is_null()))
+    return SyncDraft(
+        record.id, *record.key, mode=record.mode, status=DETACHED, answer=record.answer, figures=record.figures, written=ended, stops=stops
+    )
