@@ -1,0 +1,97 @@
+"""Who stands how in the audience, asked before anybody is put in: nobody who left is put back.
+
+A few are asked for one by one. For many, whoever unsubscribed, was cleaned or archived is read once, and then what changed of
+that before each piece of work: an audience has few of those beside what a first sync brings. That anybody is in it at all is
+read of many only where it matters (nobody is put in, or some don't consent).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from segmentry.engine.connectors.mailchimp_calls import STATUSES, Calls
+from segmentry.engine.connectors.mailchimp_line import Waiting
+from segmentry.engine.connectors.mailchimp_reasons import AWAY
+
+FEW = 50
+"""So many are asked for one by one, and more by other ways."""
+AGE = 900.0
+"""Seconds after which everything is read anew: who came back by themselves is in no list of those who left."""
+_OVERLAP = timedelta(minutes=2)
+"""Clocks are not the same, and what changes is written a little later."""
+
+
+class Standing(NamedTuple):
+    """How somebody stands. `status` is None where nobody is there; `sure`: where not, it may also be that nobody looked."""
+
+    status: str | None
+    sure: bool = True
+
+
+@dataclass
+class _Roll:
+    """Hashes by status, as 16 bytes each: of those who left, or of everybody."""
+
+    whole: bool
+    read: float
+    since: datetime
+    people: dict[bytes, str] = field(default_factory=dict)
+
+
+class Audience:
+    """What was read of an audience so far, for as long as a destination is open. Used from several threads."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
+        self._roll: _Roll | None = None
+        self._lock = threading.Lock()
+
+    def standing(self, calls: Calls, hashes: Collection[str], exact: Collection[str]) -> Mapping[str, Standing]:
+        """How each stands; for those that are in `exact`, surely."""
+        if len(hashes) <= FEW:
+            return {hash: self._asked(calls, hash) for hash in hashes}
+        with self._lock:
+            roll = self._fresh(calls, whole=len(exact) > FEW)
+            known = {hash: roll.people.get(bytes.fromhex(hash)) for hash in hashes}
+        # that somebody is missing is only believed of a list of everybody, and where it matters
+        found = {hash: Standing(status, sure=status is not None) for hash, status in known.items()}
+        for hash in exact:
+            if known[hash] is None:
+                found[hash] = Standing(None) if roll.whole else self._asked(calls, hash)
+        return found
+
+    def note(self, hash: str, status: str) -> None:
+        """Somebody is in the audience by our doing."""
+        with self._lock:
+            if self._roll is not None and self._roll.whole:
+                self._roll.people[bytes.fromhex(hash)] = status
+
+    def _asked(self, calls: Calls, hash: str) -> Standing:
+        someone = calls.someone(hash)
+        return Standing(None if someone is None else someone.status)
+
+    def _fresh(self, calls: Calls, *, whole: bool) -> _Roll:
+        """What is known, with what changed since; all anew where it is old, or not enough."""
+        roll, now = self._roll, self._waiting.monotonic()
+        if roll is None or now - roll.read > AGE or (whole and not roll.whole):
+            made = _Roll(whole, now, self._waiting.clock())
+            self._read(calls, made, STATUSES if whole else tuple(AWAY), None)
+            self._roll = made
+            return made
+        # only those who left since: whoever we put in meanwhile would be listed too, again and again
+        self._read(calls, roll, tuple(AWAY), roll.since - _OVERLAP)
+        return roll
+
+    def _read(self, calls: Calls, roll: _Roll, statuses: tuple[str, ...], since: datetime | None) -> None:
+        begun: datetime | None = None
+        instant = self._waiting.clock()
+        for status in statuses:
+            for hashes, at in calls.people(status, since):
+                begun = begun or at
+                roll.people.update((bytes.fromhex(hash), status) for hash in hashes)
+        # by the earlier of the two clocks nothing is missed
+        roll.since = instant if begun is None else min(instant, begun)
