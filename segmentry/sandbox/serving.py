@@ -75,27 +75,34 @@ Function = Callable[[Call], Answer]
 Route = tuple[str, str, Function]
 
 
-class Routes:
-    """Which function answers which method and path. `{name}` in a path stands for whatever is between two slashes."""
+T = TypeVar("T")
 
-    def __init__(self, table: Iterable[Route]) -> None:
-        self._table = [(method, re.compile(_PART.sub(r"(?P<\1>[^/]+)", path)), function) for method, path, function in table]
 
-    def find(self, call: Call) -> tuple[Function, Call] | None:
-        """What answers, and the call with its parts; None where nothing does."""
-        for method, path, function in self._table:
+class Places(Generic[T]):
+    """What stands at which method and path. `{name}` in a path stands for whatever is between two slashes."""
+
+    def __init__(self, table: Iterable[tuple[str, str, T]]) -> None:
+        self._table = [(method, re.compile(_PART.sub(r"(?P<\1>[^/]+)", path)), there) for method, path, there in table]
+
+    def find(self, call: Call) -> tuple[T, Call] | None:
+        """What stands there, and the call with its parts; None where nothing does."""
+        for method, path, there in self._table:
             if method == call.method and (found := path.fullmatch(call.path)) is not None:
-                return function, replace(call, parts={name: unquote(part) for name, part in found.groupdict().items()})
+                return there, replace(call, parts={name: unquote(part) for name, part in found.groupdict().items()})
         return None
+
+    def methods(self, path: str) -> list[str]:
+        """The methods at which something stands there."""
+        return [method for method, pattern, _ in self._table if pattern.fullmatch(path)]
+
+
+class Routes(Places[Function]):
+    """Which function answers which method and path."""
 
     def answer(self, call: Call) -> Answer | None:
         """The answer; None where nothing does."""
         found = self.find(call)
         return None if found is None else found[0](found[1])
-
-    def methods(self, path: str) -> list[str]:
-        """The methods that a path is answered to with."""
-        return [method for method, pattern, _ in self._table if pattern.fullmatch(path)]
 
 
 _PART = re.compile(r"\{([a-z_]+)\}")
