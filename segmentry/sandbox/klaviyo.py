@@ -73,7 +73,7 @@ class KlaviyoSandbox(Sandbox):
     """The account. Its own methods may be called at any time, from any thread.
 
     `key`, a fresh one where it is not given, and `account` are what a destination must know. `lists`: names of lists that are
-    there at the start; a list's id comes of its name. `jobs`: how long an import takes. `generous` multiplies the service's rate
+    there at the start; a list's id comes of its name. `jobs`: how long an import takes. `pace` multiplies the service's rate
     limits; 1 is the service. `store`: a folder in which it keeps what it was told, and its key. `heard` is called with every
     request, in the thread that answers it. For the rest see `Sandbox`.
     """
@@ -90,7 +90,7 @@ class KlaviyoSandbox(Sandbox):
         account: str = ACCOUNT,
         lists: Sequence[str] = ("Newsletter",),
         jobs: JobsTake | None = None,
-        generous: float = 1000.0,
+        pace: float = 1000.0,
         cruel: Sequence[str] = (),
         share: float = 0.5,
         seed: int = 0,
@@ -107,7 +107,7 @@ class KlaviyoSandbox(Sandbox):
         self.world = World(self._now, self._store.mark)
         self.account = account
         self.jobs = jobs or JobsTake()
-        self.rates = Rates(generous)
+        self.rates = Rates(pace)
         self.forbidden: list[Request] = []
         """Requests that no sync may ever make, in the order in which they came."""
         self._store.open(self.world)

@@ -16,10 +16,10 @@ _MINUTE, _DAY = 60, 86_400
 
 
 class Rates:
-    """Counts what was asked. `generous` multiplies the service's own rates; 1 is the service."""
+    """Counts what was asked. `times` multiplies the service's own rates; 1 is the service."""
 
-    def __init__(self, generous: float) -> None:
-        self.generous = generous
+    def __init__(self, times: float) -> None:
+        self.times = times
         self._taken: dict[tuple[str, int], tuple[int, int]] = {}
 
     def take(self, operation: str, pace: str, now: datetime) -> dict[str, str]:
@@ -44,7 +44,7 @@ class Rates:
         self._taken.clear()
 
     def _most(self, number: int) -> int:
-        return max(1, int(number * self.generous))
+        return max(1, int(number * self.times))
 
     def _count(self, operation: str, length: int, at: float) -> int:
         window, count = self._taken.get((operation, length), (-1, 0))
