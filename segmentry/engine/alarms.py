@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from segmentry.engine.attempts import keeper
+from segmentry.engine.attempts import keeper, last_attempt
 from segmentry.engine.consequences import FAILURE
 from segmentry.engine.guards import HoldKind, spoken
 from segmentry.engine.loading import LoadedWorkspace
@@ -68,7 +68,9 @@ def _failed(state: State) -> Sequence[Alarm]:
     failure = state.fact(FAILURE)
     if failure is None:
         return []
-    return [Alarm("failed", "failed", datetime.fromisoformat(failure["at"]), f"the last run failed: {failure['message']}")]
+    at, attempt = datetime.fromisoformat(failure["at"]), last_attempt(state)
+    since = at if attempt is None or attempt.failing_since is None else min(at, attempt.failing_since)
+    return [Alarm("failed", "failed", since, f"the last run failed: {failure['message']}")]
 
 
 def _stopped(stop: noticed.Stop) -> Alarm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,8 @@ class Attempt:
     code: int
     run: int | None = None
     error: str | None = None
+    failing_since: datetime | None = None
+    """When the first began of those that failed with no accepted run since; None where that is no failure, or the last was none."""
 
     @property
     def seconds(self) -> float:
@@ -40,7 +42,7 @@ class Attempt:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON values."""
-        return asdict(self) | {"began": self.began.isoformat(), "ended": self.ended.isoformat()}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(self).items()}
 
 
 @contextmanager
@@ -64,6 +66,7 @@ def note(state: State, lease: Lease, attempt: Attempt) -> None:
 
     Raises LeaseLost where somebody else keeps the schedule by now.
     """
+    attempt = replace(attempt, failing_since=_failing_since(state, attempt))
     state.note(lease, SCHEDULE, attempt.to_json())
     known = state.fact(FAILURE)
     if attempt.status == "failed" and (known is None or datetime.fromisoformat(known["at"]) < attempt.began.replace(microsecond=0)):
@@ -71,16 +74,29 @@ def note(state: State, lease: Lease, attempt: Attempt) -> None:
         state.note(lease, FAILURE, failure)
 
 
+def _failing_since(state: State, attempt: Attempt) -> datetime | None:
+    """When this failure began: runs that fail hour by hour are one thing, of which somebody is told once and then daily."""
+    former, accepted = last_attempt(state), state.accepted()
+    since = None if former is None else former.failing_since
+    if since is not None and accepted is not None and accepted.started > since:
+        since = None
+    if attempt.status == "failed":
+        return since or attempt.began
+    return since if attempt.run is None else None
+
+
 def last_attempt(state: State) -> Attempt | None:
     """The last attempt of a schedule; of who runs things by hand, or from cron, none is known."""
     known = state.fact(SCHEDULE)
     if known is None:
         return None
-    return Attempt(**{**known, "began": datetime.fromisoformat(known["began"]), "ended": datetime.fromisoformat(known["ended"])})
+    times = {name: datetime.fromisoformat(known[name]) for name in ("began", "ended", "failing_since") if known.get(name)}
+    return Attempt(**{**known, **times})
 
 
 def last_began(state: State) -> datetime | None:
     """When the accepted run began, whoever made it, or a schedule's last attempt if that is later; None before the first."""
     attempt, accepted = last_attempt(state), state.accepted()
-    made = [] if accepted is None or accepted.decision is not None else [accepted.started]
-    return max([*made, *([attempt.began] if attempt else [])], default=None)
+    if accepted is None or accepted.decision is not None or (attempt is not None and attempt.run == accepted.id):
+        return None if attempt is None else attempt.began
+    return accepted.started if attempt is None else max(attempt.began, accepted.started)

@@ -76,8 +76,8 @@ def run_line(
         **({"error": attempt.error} if attempt.error else {}),
     }
     parts = [", ".join(f"{count:,} {what}" for what, count in counted.items())] if counted else []
-    parts += [_shown(sent)] if sent else ["still delivering"] if delivering else []
     parts += [attempt.error] if attempt.error and attempt.run is None else []
+    parts += [_shown(sent)] if sent else ["still delivering"] if delivering else []
     parts.append(f"{attempt.seconds:.1f} s, exit code {code}")
     parts += [f"next at {second(following)}"] if following is not None else []
     what = f"run {attempt.run}, {attempt.status}" if attempt.run is not None else f"no run, {attempt.status}"

@@ -182,7 +182,7 @@ class Rounds:
             self._take(self.world.load())
         except SegmentryError as error:
             self.world.complain(error)
-            self._finish(now, Ended(error.exit_code, error=first_line(error)))
+            self._finish(now, Ended(error.exit_code, error=first_line(error)), sends=False)  # nobody goes by files that are broken
             return
         self._run = self.world.run()
 
@@ -201,7 +201,7 @@ class Rounds:
             self._run = None
             self._finish(now, ended)
 
-    def _finish(self, now: datetime, ended: Ended) -> None:
+    def _finish(self, now: datetime, ended: Ended, *, sends: bool = True) -> None:
         assert self._began is not None
         began, trigger = self._began
         ended_at = max(now, began)
@@ -209,7 +209,7 @@ class Rounds:
         self.done = Done(began, ended_at, self._files)
         self.world.note(attempt)
         self.following, _ = next_run(self.schedule, self.last, self._sighting, self.done, now)
-        delivery = self._delivery(attempt)
+        delivery = self._delivery(attempt) if sends else None
         self._unsaid = attempt, ended.report, delivery
         self._tell = True
         if delivery is None:
@@ -218,7 +218,7 @@ class Rounds:
     # ------------------------------------------------------------ what is sent
 
     def _delivery(self, attempt: Attempt) -> Delivering | None:
-        """What is due is sent also after a run that failed or was skipped: it waits for nobody's files."""
+        """What is due is sent also after a run that failed or was skipped: it does not wait for the sources to be mended."""
         if self.stopping or not self.sends or not delivers(self.workspace) or len(self._deliveries) >= MOST_DELIVERIES:
             return None
         delivering = Delivering(self.world.deliver(), attempt)
