@@ -187,7 +187,10 @@ class Client:
         asked = dict(query)
         while True:
             answer = self.ask(endpoint, turn, id=id, query=asked)
-            yield _items(answer)
+            page = _items(answer)
+            if len(page) >= PAGE and not isinstance(answer.get("links"), Mapping):
+                raise LaterError("Klaviyo's page does not say whether there is another")
+            yield page
             cursor = _cursor(answer)
             if cursor is None:
                 return

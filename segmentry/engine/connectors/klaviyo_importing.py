@@ -48,6 +48,7 @@ def upsert(work: Work) -> None:
 def _import_few(work: Work, going: Sequence[Going]) -> None:
     ids: list[tuple[Change, str]] = []
     troubles = 0
+    last: LaterError | None = None
     for one in going:
         try:
             id = _import_one(work, one)
@@ -56,6 +57,7 @@ def _import_few(work: Work, going: Sequence[Going]) -> None:
         except LaterError as error:
             troubles += 1
             if troubles == TROUBLES or error.after is not None:
+                last = error
                 break
             work.say(one.change, Answer(Verdict.LATER, error.reason, maybe=error.maybe))
         else:
@@ -66,8 +68,8 @@ def _import_few(work: Work, going: Sequence[Going]) -> None:
                 work.say(one.change, Answer(Verdict.SENT, remote_id=id, status=status))
     if work.batch.action is Action.ADD and ids:
         work.confirm([change for change, _ in work.relate(LIST_ADD, ids)])
-    if work.open([one.change for one in going]):
-        raise LaterError("Klaviyo could not take all of it now", maybe=True)
+    if last is not None:
+        raise last
 
 
 def _import_one(work: Work, going: Going) -> str:

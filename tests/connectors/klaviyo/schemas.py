@@ -94,9 +94,9 @@ SPEC = "SEGMENTRY_KLAVIYO_SPEC"
 
 
 def route_of(method: str, path: str) -> tuple[str, str]:
-    """The request as it stands in tables: the list's id taken out."""
+    """The request as it stands in tables: the id of a list or a job taken out."""
     parts = path.split("?", maxsplit=1)[0].split("/")
-    if parts[2:3] == ["lists"] and len(parts) > 3:
+    if parts[2:3] in (["lists"], ["profile-bulk-import-jobs"]) and len(parts) > 3:
         parts[3] = "{id}"
     return method, "/".join(parts)
 
