@@ -15,6 +15,8 @@ from segmentry.sandbox.serving import Reply
 
 _TEXTS = ("email", "phone_number", "external_id", "first_name", "last_name", "organization", "locale", "title", "image")
 _PLACES = ("address1", "address2", "city", "country", "latitude", "longitude", "region", "zip", "timezone", "ip")
+_NULLABLE = tuple(name for name in _PLACES if name not in ("latitude", "longitude"))
+"""A place that is not known is said as null, but for where on the globe it is, which is not said at all."""
 _FIELDS = (*_TEXTS, "created", "updated", "last_event_date", "location", *(f"location.{name}" for name in _PLACES), "properties", "id")
 FIELDS = (*_FIELDS, "subscriptions")
 MEMBER_FIELDS = (*FIELDS, "joined_group_at")
@@ -31,7 +33,7 @@ def resource(asked: Asked, profile: Profile, *, joined: str | None = None) -> di
     attributes: dict[str, Any] = {name: profile.attributes.get(name) for name in _TEXTS}
     attributes |= {"created": profile.created, "updated": profile.updated, "last_event_date": profile.last_event}
     place = profile.attributes.get("location", {})
-    attributes |= {"location": {name: place.get(name) for name in _PLACES}, "properties": profile.properties}
+    attributes |= {"location": {**dict.fromkeys(_NULLABLE), **place}, "properties": profile.properties}
     if joined is not None:
         attributes["joined_group_at"] = joined
     attributes = only(attributes, asked.several("fields[profile]"))
@@ -66,7 +68,7 @@ def _subscriptions(consent: Consent) -> dict[str, Any]:
         "suppression": [{"reason": reason, "timestamp": at} for reason, at in consent.suppressed],
         "list_suppressions": [],
     }
-    return {"email": {"marketing": marketing}, "sms": None, "mobile_push": None}
+    return {"email": {"marketing": marketing}}
 
 
 def _import(asked: Asked) -> Reply:

@@ -39,7 +39,7 @@ class Asker:
 
     def __post_init__(self) -> None:
         headers = {"Authorization": f"Klaviyo-API-Key {self.sandbox.key}", "revision": "2026-07-15", "Accept": KIND, "Content-Type": KIND}
-        self.client = httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=5)
+        self.client = httpx.Client(base_url=self.sandbox.url, headers=headers, timeout=5, verify=False)
 
     def ask(self, method: str, path: str, body: Any = None, **params: str) -> httpx.Response:
         answer = self.client.request(method, path, json=body, params=params or None)
