@@ -23,17 +23,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from sqlalchemy import Connection
 
 from segmentry.engine.background import DELIVERS
 from segmentry.engine.config import parse_length
 from segmentry.engine.connectors.destination import Destination, DestinationStopped
-from segmentry.engine.connectors.registry import Context, open_destination
+from segmentry.engine.connectors.registry import Context, open_destination, sync_traits_of, traits_of
+from segmentry.engine.connectors.syncing import SyncDestination, Target
 from segmentry.engine.report import Progress, unseen
 from segmentry.engine.sending import Sender, Settings
-from segmentry.engine.state import outbox, reading
+from segmentry.engine.state import outbox, reading, sync_outbox
 from segmentry.engine.state.holds import pauses
 from segmentry.engine.state.lease import Lease, hold
 from segmentry.engine.state.state import wall_clock
+from segmentry.engine.sync_plans import syncs_of
+from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.telling import Circle
 from segmentry.errors import DestinationError, LeaseHeld, NotFound, SegmentryError
 from segmentry.rules.suggest import did_you_mean
@@ -47,7 +51,7 @@ Open = Callable[[str, Mapping[str, Any], Context], Destination]
 LOOK_SECONDS = 0.1
 """How often progress is told."""
 
-COUNTS = ("sent", "rejected", "later", "unknown", "withdrawn", "expired", "left")
+COUNTS = ("sent", "synced", "rejected", "later", "unknown", "withdrawn", "expired", "left")
 """The figures of a destination: see `Delivery`."""
 
 
@@ -55,11 +59,13 @@ COUNTS = ("sent", "rejected", "later", "unknown", "withdrawn", "expired", "left"
 class Delivery:
     """What came of one destination's rows.
 
-    `withdrawn`: stopped by a later run while under way, also who is suppressed since. `later`: pending, to be tried at a later
+    `sent` are enrollments, `synced` changes of syncs that were acknowledged; the other figures are of both. `withdrawn`: stopped by a
+    later run while under way, also who is suppressed since. `later`: pending, to be tried at a later
     time. `left`: due, and not sent, for a reason that `messages` say. `failed`: whether somebody should look.
     """
 
     sent: int = 0
+    synced: int = 0
     rejected: int = 0
     later: int = 0
     unknown: int = 0
@@ -125,7 +131,7 @@ def deliver(
     stopping = threading.Event()
     delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state))
     with state.catalog.reading() as connection:
-        unsent = outbox.unsent(connection)
+        unsent = Counter(outbox.unsent(connection)) + Counter(sync_outbox.open_rows(connection))
     wanted = [name for name in names if name in unsent]
     found = delivering.side_by_side(wanted, sum(unsent[name] for name in wanted), progress)
     _clear_old_payloads(state, workspace, clock())
@@ -207,7 +213,8 @@ class _Delivering:
             if isinstance(error, DestinationError):
                 self._note_stop(name, str(error))
         with state.catalog.reading() as connection:
-            left, later = outbox.waiting(connection, name, self.clock())
+            sends, syncs = (outbox.waiting(connection, name, self.clock()), sync_outbox.waiting(connection, name, self.clock()))
+        left, later = sends[0] + syncs[0], sends[1] + syncs[1]
         counts = self.counts[name]
         figures = {key: counts[key] for key in COUNTS if key not in ("left", "later")}
         failed = failed or (counts["trouble"] > 0 and later > 0)
@@ -231,10 +238,11 @@ class _Delivering:
             due, _ = outbox.waiting(connection, name, now)
             strays = outbox.strays(connection, name, expires)
             idle = due == 0 and not outbox.is_under_way(connection, name)
+            syncs = self._syncs(connection, name)
         if closed is not None:
             messages.append(closed)
         messages += [f"{count:,} of `{sequence}` {self._stray(sequence)}" for sequence, count in strays.items()]
-        if closed is not None or idle:
+        if closed is not None or (idle and not syncs):
             return False
         by_file = [sequence for sequence in expires if self.workspace.config.sequences[sequence].paused]
         going = {sequence: length for sequence, (length, _) in expires.items() if sequence not in by_file}
@@ -244,12 +252,44 @@ class _Delivering:
             refusal = self._pin(destination, name)
             if refusal is not None:
                 raise DestinationError(refusal)
-            config = self.workspace.config
-            circle = Circle(config.id, self.workspace.environment, self.kind)
-            settings = Settings(name, config.id, circle, going, self.clock, self.sleep, self.draw, self.stopping)
-            sender = Sender(self.state.catalog, lease, destination, settings, counts, messages)
-            sender.run()
-            return sender.failed
+            in_step, failed = self._synced(lease, name, destination, syncs, messages)
+            if not in_step:
+                return failed
+            return self._sent(lease, name, destination, going, messages) or failed
+
+    def _synced(
+        self, lease: Lease, name: str, destination: Destination, syncs: Mapping[int, tuple[str, Target]], messages: list[str]
+    ) -> tuple[bool, bool]:
+        """Syncs go before enrollments: whether these may go on, and whether somebody should look."""
+        if not syncs:
+            return True, False
+        if not isinstance(destination, SyncDestination):
+            raise DestinationError(f"destination `{name}` can't be kept in step with a segment")
+        config = self.workspace.config
+        circle, traits = Circle(config.id, self.workspace.environment, self.kind), sync_traits_of(config.destinations[name].settings)
+        settings = Syncing(name, config.id, circle, syncs, traits, self.clock, self.sleep, self.draw, self.stopping)
+        sender = SyncSender(self.state.catalog, lease, destination, settings, self.counts[name], messages)
+        sender.run()
+        return sender.halted is None, sender.failed
+
+    def _sent(self, lease: Lease, name: str, destination: Destination, going: Mapping[str, timedelta], messages: list[str]) -> bool:
+        """Enrollments: whether somebody should look."""
+        config = self.workspace.config
+        circle = Circle(config.id, self.workspace.environment, self.kind)
+        words = {sequence: config.sequences[sequence].words for sequence in going}
+        own = config.destinations[name].settings
+        traits = {sequence: traits_of(own, said) for sequence, said in words.items() if said}  # the others: as the destination says
+        settings = Settings(name, config.id, circle, going, self.clock, self.sleep, self.draw, self.stopping, words, traits)
+        sender = Sender(self.state.catalog, lease, destination, settings, self.counts[name], messages)
+        sender.run()
+        return sender.failed
+
+    def _syncs(self, connection: Connection, name: str) -> dict[int, tuple[str, Target]]:
+        """The destination's syncs with something open, of those that the files say."""
+        said = {sync.key: (sync.segment, Target.of(sync.config.words)) for sync in syncs_of(self.workspace)}
+        if sum(sync_outbox.waiting(connection, name, self.clock())) == 0 and not sync_outbox.is_under_way(connection, name):
+            return {}
+        return {number: said[key] for number, key in sync_outbox.syncs_to(connection, name).items() if key in said}
 
     def _stray(self, sequence: str) -> str:
         """Why rows of a sequence don't go to the destination that they were for."""

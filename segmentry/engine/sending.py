@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from segmentry.engine.connectors.destination import Answer, Destination, DestinationStopped, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Traits, Verdict
 from segmentry.engine.enrolling import Outcome
 from segmentry.engine.state import outbox
 from segmentry.engine.state.catalog import Catalog
@@ -57,7 +58,8 @@ class WithheldError(Exception):
 class Settings:
     """How one destination is told. `expires`: of each sequence that may go to it now, how long a row may be pending.
 
-    `sleep` and `clock` go together. `stopping` is set when whoever delivers wants to end.
+    `sleep` and `clock` go together. `stopping` is set when whoever delivers wants to end. `words` are each sequence's own for its
+    destination's type, `traits` what is so of a sequence and not of the whole destination.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Settings:
     sleep: Callable[[float], object]
     draw: Callable[[], float]
     stopping: threading.Event
+    words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    traits: Mapping[str, Traits] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,6 +85,9 @@ class Sender:
     counts: Counter[str] = field(default_factory=Counter)
     messages: list[str] = field(default_factory=list)
     failed: bool = False
+    _traits: Traits = field(default_factory=Traits)
+    """What is so of the sequences that are being told of."""
+    _going: Sequence[str] = ()
     _halted: str | None = None
     _resume: datetime | None = None
     _troubles: int = 0
@@ -89,52 +96,69 @@ class Sender:
 
     def run(self) -> None:
         """Until nothing is due, or something stops it. Raises LeaseLost and StateError."""
-        traits, settings = self.destination.traits, self.settings
+        settings = self.settings
         self._watch = Watch(self.catalog, self.lease, settings.name)
         try:
             self._take_over()
-            ahead: deque[str] = deque()
-            with ThreadPoolExecutor(traits.parallel, thread_name_prefix=f"segmentry-{settings.name}") as pool:
-                while self._halted is None and not settings.stopping.is_set():
-                    if not ahead:
-                        ahead.extend(self._next_in_line())
-                    if not ahead:
-                        break
-                    self._send(pool, self._claim(ahead))
+            with ThreadPoolExecutor(self.destination.traits.parallel, thread_name_prefix=f"segmentry-{settings.name}") as pool:
+                for traits, going in self._alike().items():
+                    self._traits, self._going = traits, going
+                    self._send_all(pool)
         finally:
             self._watch.close()
         self._explain()
+
+    def _send_all(self, pool: ThreadPoolExecutor) -> None:
+        """Whatever is due of the sequences that are told alike."""
+        ahead: deque[str] = deque()
+        while self._halted is None and not self.settings.stopping.is_set():
+            if not ahead:
+                ahead.extend(self._next_in_line())
+            if not ahead:
+                break
+            self._send(pool, self._claim(ahead))
+
+    def _alike(self) -> dict[Traits, list[str]]:
+        """The sequences by what is so of each; where asking twice is safe, first."""
+        found: dict[Traits, list[str]] = {}
+        for sequence in self.settings.expires:
+            found.setdefault(self._traits_of(sequence), []).append(sequence)
+        return dict(sorted(found.items(), key=lambda one: not one[0].repeat_safe))
+
+    def _traits_of(self, sequence: str) -> Traits:
+        return self.settings.traits.get(sequence, self.destination.traits)
 
     # ------------------------------------------------------------ claiming
 
     def _take_over(self) -> None:
         """What an earlier sender left under way."""
         now, safe = self.settings.clock(), self.destination.traits.repeat_safe
+        otherwise = [name for name, traits in self.settings.traits.items() if traits.repeat_safe is not safe]
         with self.catalog.writing() as connection:
             self.lease.check(connection)
-            left = outbox.abandoned(connection, self.settings.name, now, repeat_safe=safe)
+            again, lost = outbox.abandoned(connection, self.settings.name, now, repeat_safe=safe, but=otherwise)
             self.counts["withdrawn"] += outbox.end_stopped(connection, self.settings.name, now)
-        if left and safe:
-            self.messages.append(f"{left:,} were under way when an earlier sender ended: the same requests are made again")
-        elif left:
-            self.counts["unknown"] += left
-            self.messages.append(f"{left:,} were under way when an earlier sender ended, and may have arrived: a person must decide")
+        if again:
+            self.messages.append(f"{again:,} were under way when an earlier sender ended: the same requests are made again")
+        if lost:
+            self.counts["unknown"] += lost
+            self.messages.append(f"{lost:,} were under way when an earlier sender ended, and may have arrived: a person must decide")
 
     def _next_in_line(self) -> list[str]:
         with self.catalog.reading() as connection:
-            sequences = set(self.settings.expires) - set(pauses(connection))
+            sequences = set(self._going) - set(pauses(connection))
             return outbox.upcoming(connection, self.settings.name, sequences, self.settings.clock(), AHEAD)
 
     def _claim(self, ahead: deque[str]) -> list[Parcel]:
         """Takes rows from the line and marks them as under way; what has expired meanwhile, or has no address, is not."""
-        name, now, limit = self.settings.name, self.settings.clock(), min(self.destination.traits.batch, LARGEST)
+        name, now, limit = self.settings.name, self.settings.clock(), min(self._traits.batch, LARGEST)
         with self.catalog.writing() as connection:
             self.lease.check(connection)
             reason = outbox.closed(connection, name)
             if reason is not None:
                 self._halt(reason)
                 return []
-            sequences = set(self.settings.expires) - set(pauses(connection))
+            sequences = set(self._going) - set(pauses(connection))
             wanted = [ahead.popleft() for _ in range(min(len(ahead), self._size(limit)))]
             rows = outbox.due_rows(connection, name, sequences, now, ids=wanted)
             stored = dict.fromkeys(row.batch for row in rows if row.batch is not None and row.batch != row.id)
@@ -157,7 +181,7 @@ class Sender:
         for row in rows:
             if self._is_over(row.sequence, row.pending_since, now):
                 ended.append((row.id, outbox.EXPIRED, outbox.arrived(EXPIRED, maybe=row.maybe)))
-            elif self.destination.traits.needs_address and address_of(row) is None:
+            elif self._traits.needs_address and address_of(row) is None:
                 waits.append((row.id, str(Outcome.WAITING), "no address"))
             else:
                 going.append(row)
@@ -168,7 +192,7 @@ class Sender:
 
     def _size(self, limit: int) -> int:
         """How many rows are claimed at once: only those asked for at once where a crash would leave each for a person to decide."""
-        traits = self.destination.traits
+        traits = self._traits
         at_once = min(traits.parallel * limit, LARGEST)
         return max(at_once, min(CLAIM, int(traits.per_minute * PACE))) if traits.repeat_safe else at_once
 
@@ -201,7 +225,7 @@ class Sender:
         if self._halted is not None or self.settings.stopping.is_set():
             return Told(parcel, self.settings.clock())
         try:
-            answers = tuple(self.destination.send(batch_of(parcel, self.settings.circle), before))
+            answers = tuple(self.destination.send(self._batch(parcel), before))
         except WithheldError:
             return Told(parcel, self.settings.clock(), asked=asked)
         except DestinationStopped as stop:
@@ -218,6 +242,9 @@ class Sender:
         if len(answers) != len(parcel.rows) or not all(isinstance(answer, Answer) for answer in answers):
             return self._noted(replace(told, failed="not an answer a row"))
         return self._noted(replace(told, answers=answers))
+
+    def _batch(self, parcel: Parcel) -> Batch:
+        return batch_of(parcel, self.settings.circle, self.settings.words.get(parcel.sequence, {}))
 
     def _may_go(self, parcel: Parcel) -> bool:
         """The last look before a request: whether the rows are still due, by the accepted run as it is now."""
@@ -273,7 +300,7 @@ class Sender:
         if not told:
             return
         settings, now = self.settings, self.settings.clock()
-        found = [one for each in told for one in endings(each, repeat_safe=self.destination.traits.repeat_safe, draw=settings.draw)]
+        found = [one for each in told for one in endings(each, repeat_safe=self._traits.repeat_safe, draw=settings.draw)]
         with self.catalog.writing() as connection:
             outbox.record(connection, self.lease.number, settings.name, found, now)
             again = [one.id for one in found if one.outcome == Outcome.PENDING]

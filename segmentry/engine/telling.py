@@ -15,9 +15,10 @@ A verdict, and what becomes of its row:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 from segmentry.engine.canonical_json import dumps
@@ -117,10 +118,10 @@ def _batch_id(rows: Sequence[Due], namespace: str) -> str:
     return rows[0].id if len(rows) == 1 else str(uuid5(UUID(namespace), dumps(["batch", *sorted(row.id for row in rows)])))
 
 
-def batch_of(parcel: Parcel, circle: Circle) -> Batch:
-    """What a destination is told of a parcel."""
+def batch_of(parcel: Parcel, circle: Circle, words: Mapping[str, Any]) -> Batch:
+    """What a destination is told of a parcel. `words` are the sequence's own for the destination's type."""
     at = datetime.fromisoformat(min(row.as_of for row in parcel.rows))
-    return Batch(parcel.id, ENROLLED, at, parcel.sequence, tuple(_row(row, circle) for row in parcel.rows))
+    return Batch(parcel.id, ENROLLED, at, parcel.sequence, tuple(_row(row, circle) for row in parcel.rows), words)
 
 
 def address_of(row: Due) -> str | None:
@@ -142,7 +143,7 @@ def _row(row: Due, circle: Circle) -> Row:
         "as_of": datetime.fromisoformat(row.as_of).isoformat().replace("+00:00", "Z"),
         "fields": payload["fields"],
     }
-    return Row(row.id, row.contact, payload["address"], data)
+    return Row(row.id, row.contact, payload["address"], data, bool(payload.get("consents")))
 
 
 # ---------------------------------------------------------------- answers
@@ -173,7 +174,7 @@ class Told:
 def endings(told: Told, *, repeat_safe: bool, draw: Callable[[], float]) -> list[Ending]:
     """What becomes of each row of a parcel. `draw` gives numbers from 0 to 1, for jitter."""
     rows = told.parcel.rows
-    wait = _wait(max(row.attempts for row in rows) + 1, draw())
+    wait = wait_after(max(row.attempts for row in rows) + 1, draw())
     if told.failed is not None:
         reason = f"the connector failed ({told.failed})"
         failed = Answer(Verdict.LATER, reason, maybe=True)
@@ -210,6 +211,6 @@ def _withheld(row: Due, reason: str | None, *, earlier: bool, repeat_safe: bool)
     return Ending(row.id, str(Outcome.PENDING), reason, maybe=earlier, counted=earlier)
 
 
-def _wait(attempts: int, drawn: float) -> timedelta:
+def wait_after(attempts: int, drawn: float) -> timedelta:
     """How long after so many attempts the next one is due."""
     return WAITS[min(attempts, len(WAITS)) - 1] * (1 - JITTER + 2 * JITTER * drawn)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from segmentry.engine.state.catalog import Catalog
@@ -141,18 +141,23 @@ def due_rows(
 # ---------------------------------------------------------------- what the sender writes
 
 
-def abandoned(connection: Connection, destination: str, now: datetime, *, repeat_safe: bool) -> int:
-    """Settles the rows that an earlier sender left under way; how many. Whoever holds the lease calls it before the first claim.
+def abandoned(connection: Connection, destination: str, now: datetime, *, repeat_safe: bool, but: Collection[str] = ()) -> tuple[int, int]:
+    """Settles the rows that an earlier sender left under way. Whoever holds the lease calls it before the first claim.
 
-    They may have arrived: where that does no harm they are due again, in the same batch; else a person decides.
+    They may have arrived: where that does no harm they are due again, in the same batch; else a person decides. `but`: sequences of
+    which the opposite of `repeat_safe` is so. Gives how many go again, and how many are for a person.
     """
-    left = [str(one) for one in connection.execute(select(_D.id).join(ENROLLMENTS, _E.id == _D.id).where(_left(destination))).scalars()]
-    outcome, reason = (PENDING, None) if repeat_safe else (UNKNOWN, f"its sender ended before the answer came; {MAY_HAVE_ARRIVED}")
-    for part in _parts(left):
-        values = {"outcome": outcome, "reason": reason, "changed": stamp(now)}
-        connection.execute(update(ENROLLMENTS).where(_E.id.in_(part), _E.outcome == SENDING).values(values))
-        connection.execute(update(DELIVERIES).where(_D.id.in_(part)).values(lease=None, maybe=True, error=reason))
-    return len(left)
+    query = select(_D.id, _E.sequence).join(ENROLLMENTS, _E.id == _D.id).where(_left(destination))
+    left: dict[bool, list[str]] = {True: [], False: []}
+    for id, sequence in connection.execute(query):
+        left[repeat_safe is not (sequence in but)].append(str(id))
+    for safe, ids in left.items():
+        outcome, reason = (PENDING, None) if safe else (UNKNOWN, f"its sender ended before the answer came; {MAY_HAVE_ARRIVED}")
+        for part in _parts(ids):
+            values = {"outcome": outcome, "reason": reason, "changed": stamp(now)}
+            connection.execute(update(ENROLLMENTS).where(_E.id.in_(part), _E.outcome == SENDING).values(values))
+            connection.execute(update(DELIVERIES).where(_D.id.in_(part)).values(lease=None, maybe=True, error=reason))
+    return len(left[True]), len(left[False])
 
 
 def end_stopped(connection: Connection, destination: str, now: datetime, ids: Sequence[str] | None = None) -> int:
@@ -297,7 +302,12 @@ class Watch:
             self._connection = connection.engine.connect()
         self._lock = threading.Lock()
         self._values = {"lease": lease.number, "destination": destination}
-        self._query = _look(lease)
+        self._query = _look(lease, self._rows())
+
+    def _rows(self) -> Select[Any]:
+        """How many rows of the batch are still under way and not stopped."""
+        mine = and_(_D.lease == bindparam("lease"), _D.destination == bindparam("destination"), _D.stop.is_(None))
+        return select(func.count()).select_from(DELIVERIES).where(_D.batch == bindparam("batch"), mine)
 
     def look(self, batch: str, sequence: str) -> Sight:
         """One read transaction. Raises StateError."""
@@ -315,15 +325,13 @@ class Watch:
             self._connection.close()
 
 
-def _look(lease: Lease) -> Any:
+def _look(lease: Lease, rows: Select[Any]) -> Any:
     """Four figures in one statement, so that all are of one moment."""
     place = and_(LEASE.c.workspace == lease.workspace, LEASE.c.environment == lease.environment, LEASE.c.purpose == lease.purpose)
     held = select(func.count()).select_from(LEASE).where(place, LEASE.c.number == bindparam("lease"), LEASE.c.host.is_not(None))
     wide = select(func.count()).select_from(PAUSES).where(PAUSES.c.name.in_((EVERYTHING, bindparam("destination"))))
     guard = select(func.count()).select_from(HOLDS).where(_suppress_held())
     narrow = select(func.count()).select_from(PAUSES).where(PAUSES.c.name == bindparam("sequence"))
-    mine = and_(_D.lease == bindparam("lease"), _D.destination == bindparam("destination"), _D.stop.is_(None))
-    rows = select(func.count()).select_from(DELIVERIES).where(_D.batch == bindparam("batch"), mine)
     return select(
         held.scalar_subquery(),
         wide.scalar_subquery() + guard.scalar_subquery(),

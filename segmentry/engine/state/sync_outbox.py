@@ -1,0 +1,219 @@
+"""The open rows of syncs as their sender sees them: what is due, what is under way, and what was acknowledged.
+
+A row is under way while `lease` is set: the number of the lease of whoever sends it. Everything a sync asks for is repeat-safe, so what a
+sender left under way is due again, in the same batch, and with what the batch must not forget.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, select, update
+
+from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.outbox import Watch, stamp
+from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
+from segmentry.engine.state.synced import ACTIVE, OPEN, OUT, note_left
+
+ORDER = ("add", "update", "remove")
+"""Who comes is told before who changes, and who goes last."""
+
+SEVERAL = 5_000
+_S = SYNCED.c
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """An open row that may go now. Times are as the catalog has them."""
+
+    sync: int
+    contact: str
+    state: str
+    address_hash: str | None
+    remote_id: str | None
+    action: str
+    change: str
+    wanted: str | None
+    wanted_hash: str | None
+    payload: str
+    opened: str
+    attempts: int
+    batch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncParcel:
+    """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it."""
+
+    id: str
+    rows: tuple[OpenRow, ...]
+    notes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncEnding:
+    """What becomes of a row under way: its columns from now on. `left`: address hashes that stay out of the target."""
+
+    contact: str
+    values: Mapping[str, Any]
+    left: tuple[str, ...] = ()
+
+
+_COLUMNS = [_S[name] for name in OpenRow.__dataclass_fields__]
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def open_rows(connection: Connection) -> dict[str, int]:
+    """How many open rows each destination has, of syncs that go on."""
+    query = select(SYNCS.c.destination, func.count()).join(SYNCED, _S.sync == SYNCS.c.id)
+    rows = connection.execute(query.where(_S.action.is_not(None), SYNCS.c.status == ACTIVE).group_by(SYNCS.c.destination))
+    return {str(name): int(count) for name, count in rows}
+
+
+def waiting(connection: Connection, destination: str, now: datetime) -> tuple[int, int]:
+    """How many open rows of a destination are due, and how many are not due yet."""
+    due = func.sum(case((_S.due <= stamp(now), 1), else_=0))
+    query = select(func.count(), due).join(SYNCS, _S.sync == SYNCS.c.id)
+    rows, ready = connection.execute(
+        query.where(SYNCS.c.destination == destination, SYNCS.c.status == ACTIVE, _S.action.is_not(None))
+    ).one()
+    return int(ready or 0), int(rows) - int(ready or 0)
+
+
+def is_under_way(connection: Connection, destination: str) -> bool:
+    """Whether a sender left changes to a destination under way."""
+    query = select(_S.contact).join(SYNCS, _S.sync == SYNCS.c.id).where(SYNCS.c.destination == destination, _S.lease.is_not(None))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def syncs_to(connection: Connection, destination: str) -> dict[int, tuple[str, str, str]]:
+    """A destination's syncs that go on, by id: (segment, destination, target)."""
+    rows = connection.execute(select(SYNCS).where(SYNCS.c.destination == destination, SYNCS.c.status == ACTIVE).order_by(SYNCS.c.id))
+    return {int(row.id): (row.segment, row.destination, row.target) for row in rows}
+
+
+# ---------------------------------------------------------------- what the sender writes
+
+
+def abandoned(connection: Connection, destination: str) -> int:
+    """Lets rows that an earlier sender left under way be due again; how many. Whoever holds the lease calls it before the first claim."""
+    mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
+    found = connection.execute(update(SYNCED).where(mine, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1)).rowcount
+    close_stopped(connection, destination)
+    return found
+
+
+def claim(connection: Connection, lease: int, syncs: Sequence[int], limit: int, namespace: str, now: datetime) -> SyncParcel | None:
+    """The next rows that go together, marked as under way; None if nothing is due.
+
+    A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
+    kept of it (a job that knows the others too); else its rows go in another one.
+    """
+    ready = _ready(syncs, now)
+    for action in ORDER:
+        stored = connection.execute(select(_S.batch).where(ready, _S.action == action, _S.batch.is_not(None)).distinct().limit(1)).scalar()
+        if stored is not None:
+            parcel = _again(connection, str(stored), ready, limit, namespace)
+            if parcel is not None:
+                return _taken(connection, lease, parcel, now)
+        first = connection.execute(select(_S.sync).where(ready, _S.action == action).order_by(_S.opened, _S.sync).limit(1)).scalar()
+        if first is not None:
+            chosen = select(*_COLUMNS).where(_ready([int(first)], now), _S.action == action, _S.batch.is_(None))
+            rows = [OpenRow(*row) for row in connection.execute(chosen.order_by(_S.opened, _S.contact).limit(limit))]
+            if rows:
+                parcel = _parcel(rows, {}, namespace)
+                return _taken(connection, lease, parcel, now)
+    return None
+
+
+def keep_notes(connection: Connection, batch: str, notes: Mapping[str, Any]) -> None:
+    """Keeps what a batch must not forget."""
+    connection.execute(update(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch).values(notes=dumps(dict(notes))))
+
+
+def record(connection: Connection, lease: int, sync: int, batch: str, endings: Sequence[SyncEnding], now: datetime) -> None:
+    """Writes down what became of rows under way. Rows that are not this sender's any more, or are gone, stay as they are."""
+    at = stamp(now)
+    mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.lease == lease, _S.batch == batch)
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for one in endings:
+        by_columns.setdefault(tuple(sorted(one.values)), []).append(
+            {"key": one.contact, **{f"new_{name}": value for name, value in one.values.items()}}
+        )
+    for names, told in by_columns.items():
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+        connection.execute(update(SYNCED).where(mine).values(changed=at, revision=_S.revision + 1, lease=None, **values), told)
+    for one in endings:
+        if one.left:
+            note_left(connection, sync, one.left, str(one.values.get("reason") or ""), at)
+    if connection.execute(select(_S.contact).where(_S.batch == batch).limit(1)).first() is None:
+        connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
+
+
+def close_stopped(connection: Connection, destination: str) -> int:
+    """Ends open rows that a later run stopped while they were under way; how many."""
+    mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
+    values: dict[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "revision": _S.revision + 1}
+    return connection.execute(update(SYNCED).where(mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
+
+
+def refusals(connection: Connection, syncs: Sequence[int], limit: int) -> list[tuple[str, int]]:
+    """Why rows are not there as they should be, the most frequent reasons first, with how many."""
+    why = and_(_S.sync.in_(list(syncs)), _S.state != OUT, _S.reason.is_not(None))
+    query = select(_S.reason, func.count()).where(why).group_by(_S.reason).order_by(func.count().desc(), _S.reason).limit(limit)
+    return [(str(reason), int(count)) for reason, count in connection.execute(query)]
+
+
+def _again(connection: Connection, batch: str, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
+    """A stored batch, if it can go as it is; else its rows are loose again."""
+    rows = [OpenRow(*row) for row in connection.execute(select(*_COLUMNS).where(ready, _S.batch == batch).order_by(_S.contact))]
+    kept = connection.execute(select(SYNC_BATCHES.c.notes).where(SYNC_BATCHES.c.id == batch)).scalar()
+    notes = json.loads(kept) if kept is not None else {}
+    parcel = _parcel(rows, notes, namespace)
+    if notes or (parcel.id == batch and len(rows) <= limit):
+        return SyncParcel(batch, parcel.rows, notes)
+    connection.execute(update(SYNCED).where(_S.batch == batch, _S.lease.is_(None)).values(batch=None, revision=_S.revision + 1))
+    connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
+    return None
+
+
+def _parcel(rows: Sequence[OpenRow], notes: Mapping[str, Any], namespace: str) -> SyncParcel:
+    """A batch of one row has its id; else a UUIDv5 (RFC 9562) of its rows' ids, so the same rows are the same batch."""
+    ordered = tuple(sorted(rows, key=lambda row: row.contact))
+    ids = [row.change for row in ordered]
+    return SyncParcel(ids[0] if len(ids) == 1 else str(uuid5(UUID(namespace), dumps(["batch", *sorted(ids)]))), ordered, notes)
+
+
+def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime) -> SyncParcel:
+    sync = parcel.rows[0].sync
+    known = connection.execute(select(SYNC_BATCHES.c.id).where(SYNC_BATCHES.c.id == parcel.id)).first()
+    if known is None:
+        connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps({}), made=stamp(now)))
+    for part in _parts([row.contact for row in parcel.rows]):
+        values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "revision": _S.revision + 1}
+        connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
+    return parcel
+
+
+class SyncWatch(Watch):
+    """Looks, immediately before each request, whether its rows may still go."""
+
+    def _rows(self) -> Select[Any]:
+        mine = and_(_S.batch == bindparam("batch"), _S.lease == bindparam("lease"), _S.stop.is_(None))
+        return select(func.count()).select_from(SYNCED).where(mine)
+
+
+def _ready(syncs: Sequence[int], now: datetime) -> ColumnElement[bool]:
+    return and_(_S.sync.in_(list(syncs)), _S.due <= stamp(now), _S.lease.is_(None), _S.stop.is_(None), _S.payload.is_not(None))
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), SEVERAL):
+        yield values[start : start + SEVERAL]

@@ -1,0 +1,300 @@
+"""One destination's sender of syncs: claims what is due, tells of it, records what was acknowledged.
+
+An answer, and what becomes of its row:
+
+    SENT               add, update: a member, with what was told; remove: out
+    LEFT               left: never put back
+    SKIPPED            skipped, until something changes, or a day
+    REJECTED           add: rejected, until something changes; update: as acknowledged before, until something changes
+    REJECTED, again    open, to be tried later; rejected after `TRIES` attempts
+    LATER, UNKNOWN     open, to be tried later, in the same batch
+    withheld           open; closed if a later run stopped it
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from segmentry.engine.connectors.destination import Answer, DestinationStopped, Traits, Verdict
+from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch, SyncDestination, Target
+from segmentry.engine.sending import FAILURES, LARGEST, PATIENCE, WithheldError
+from segmentry.engine.state import outbox, sync_outbox
+from segmentry.engine.state.catalog import Catalog
+from segmentry.engine.state.lease import Lease
+from segmentry.engine.state.sync_outbox import OpenRow, SyncEnding, SyncParcel, SyncWatch
+from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
+from segmentry.engine.telling import TRIES, Circle, wait_after
+
+TROUBLES = 5
+"""Batches in a row that come to nothing, after which the rest is left for later: the destination is down."""
+
+KINDS: Mapping[Action, str] = {Action.ADD: "segment.entered", Action.UPDATE: "segment.updated", Action.REMOVE: "segment.exited"}
+"""What happened, as destinations are told."""
+
+CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0}
+"""The columns of a row with nothing open."""
+
+
+@dataclass(frozen=True)
+class Syncing:
+    """What a destination is kept in step with: of each sync's id its segment and target. The rest as in `sending.Settings`."""
+
+    name: str
+    namespace: str
+    circle: Circle
+    syncs: Mapping[int, tuple[str, Target]]
+    traits: Traits
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], object]
+    draw: Callable[[], float]
+    stopping: threading.Event
+
+
+@dataclass
+class SyncSender:
+    """Tells one destination of every change that is due, under its lease. `counts` and `messages` say what came of it."""
+
+    catalog: Catalog
+    lease: Lease
+    destination: SyncDestination
+    settings: Syncing
+    counts: Counter[str] = field(default_factory=Counter)
+    messages: list[str] = field(default_factory=list)
+    halted: str | None = None
+    failed: bool = False
+    _troubles: int = 0
+    _failures: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Until nothing is due, or something stops it. Raises LeaseLost and StateError."""
+        settings = self.settings
+        self._watch = SyncWatch(self.catalog, self.lease, settings.name)
+        try:
+            self._take_over()
+            with ThreadPoolExecutor(settings.traits.parallel, thread_name_prefix=f"segmentry-{settings.name}-sync") as pool:
+                under_way: dict[Future[Sequence[Answer] | None], SyncParcel] = {}
+                while True:
+                    while len(under_way) < settings.traits.parallel and not self._ends():
+                        parcel = self._claim()
+                        if parcel is None:
+                            break
+                        under_way[pool.submit(self._tell, parcel)] = parcel
+                    if not under_way:
+                        break
+                    done, _ = wait(under_way, return_when="FIRST_COMPLETED")
+                    self._record([(under_way.pop(future), future) for future in done])
+        finally:
+            self._watch.close()
+        self._explain()
+
+    def _ends(self) -> bool:
+        return self.halted is not None or self.settings.stopping.is_set()
+
+    def _take_over(self) -> None:
+        with self.catalog.writing() as connection:
+            self.lease.check(connection)
+            left = sync_outbox.abandoned(connection, self.settings.name)
+        if left:
+            self.messages.append(f"{left:,} changes were under way when an earlier sender ended: it goes on with the same requests")
+
+    def _claim(self) -> SyncParcel | None:
+        settings = self.settings
+        with self.catalog.writing() as connection:
+            self.lease.check(connection)
+            reason = outbox.closed(connection, settings.name)
+            if reason is not None:
+                self._halt(reason)
+                return None
+            limit = min(settings.traits.batch, LARGEST)
+            return sync_outbox.claim(connection, self.lease.number, list(settings.syncs), limit, settings.namespace, settings.clock())
+
+    # ------------------------------------------------------------ telling
+
+    def _tell(self, parcel: SyncParcel) -> Sequence[Answer] | None:
+        """One parcel, in a thread of the pool; None where it was withheld or came to nothing."""
+
+        def before() -> None:
+            if not self._may_go(parcel):
+                raise WithheldError
+
+        if self._ends():
+            return None
+        try:
+            answers = tuple(self.destination.sync(self._batch(parcel), before, self._notes(parcel)))
+        except WithheldError:
+            return None
+        except DestinationStopped as stop:
+            self._halt(f"it stopped: {stop}", failed=True)
+            with self.catalog.writing() as connection:
+                outbox.note_stop(connection, self.settings.name, str(stop), self.settings.clock())
+            return None
+        except Exception as error:  # noqa: BLE001 - a connector's bug must not lose a row, and its text may hold an address
+            return self._failure(type(error).__name__, parcel)
+        except BaseException:
+            self._halt("it was ended")
+            raise
+        if len(answers) != len(parcel.rows) or not all(isinstance(answer, Answer) for answer in answers):
+            return self._failure("not an answer a change", parcel)
+        self._heed(answers)
+        return answers
+
+    def _batch(self, parcel: SyncParcel) -> SyncBatch:
+        segment, target = self.settings.syncs[parcel.rows[0].sync]
+        action = Action(parcel.rows[0].action)
+        at = datetime.fromisoformat(min(row.opened for row in parcel.rows))
+        changes = tuple(_change(row, segment, self.settings.circle) for row in parcel.rows)
+        return SyncBatch(parcel.id, segment, target, action, at, changes)
+
+    def _notes(self, parcel: SyncParcel) -> Notes:
+        def store(notes: Mapping[str, Any]) -> None:
+            with self.catalog.writing() as connection:
+                self.lease.check(connection)
+                sync_outbox.keep_notes(connection, parcel.id, notes)
+
+        return Notes(dict(parcel.notes), store)
+
+    def _may_go(self, parcel: SyncParcel) -> bool:
+        """The last look before a request: whether the rows are still due, by the accepted run as it is now."""
+        if self._ends():
+            return False
+        seen = self._watch.look(parcel.id, "")
+        if not seen.leased:
+            self._halt("another sender has taken over")
+        elif seen.closed:
+            with self.catalog.reading() as connection:
+                self._halt(outbox.closed(connection, self.settings.name) or "it was paused")
+        return seen.leased and not seen.closed and seen.rows == len(parcel.rows)
+
+    def _heed(self, answers: Sequence[Answer]) -> None:
+        """What answers mean for the whole destination: it asks to wait, or is down."""
+        later = [answer for answer in answers if answer.verdict is Verdict.LATER]
+        asked = max((answer.after or 0.0 for answer in later), default=0.0)
+        with self._lock:
+            self._troubles = self._troubles + 1 if len(later) == len(answers) else 0
+            troubles = self._troubles
+        if asked > PATIENCE:
+            self._halt(f"it asks to wait {asked:,.0f} seconds", failed=True)
+        elif troubles >= TROUBLES:
+            self._halt(f"{troubles} batches in a row came to nothing", failed=True)
+        elif asked:
+            self.settings.sleep(asked)
+
+    def _failure(self, name: str, parcel: SyncParcel) -> Sequence[Answer]:
+        with self._lock:
+            self._failures[name] += 1
+            total = self._failures.total()
+        if total >= FAILURES:
+            self._halt("its connector fails", failed=True)
+        return [Answer(Verdict.LATER, f"the connector failed ({name})", maybe=True)] * len(parcel.rows)
+
+    def _halt(self, reason: str, *, failed: bool = False) -> None:
+        with self._lock:
+            if self.halted is None:
+                self.halted = reason
+            self.failed = self.failed or failed
+
+    # ------------------------------------------------------------ recording
+
+    def _record(self, done: Sequence[tuple[SyncParcel, Future[Sequence[Answer] | None]]]) -> None:
+        """Writes down what came of some parcels, in one transaction; then raises what no destination raises."""
+        now = self.settings.clock()
+        crash: BaseException | None = None
+        with self.catalog.writing() as connection:
+            for parcel, future in done:
+                error = future.exception()
+                crash = crash or error
+                answers = None if error is not None else future.result()
+                found = [withheld(row) for row in parcel.rows] if answers is None else self._endings(parcel, answers, now)
+                sync_outbox.record(connection, self.lease.number, parcel.rows[0].sync, parcel.id, found, now)
+                self._count(answers or ())
+            self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name)
+            if self.counts["synced"] and self.halted is None:
+                outbox.note_stop(connection, self.settings.name, None, now)
+        if crash is not None:
+            raise crash
+
+    def _endings(self, parcel: SyncParcel, answers: Sequence[Answer], now: datetime) -> list[SyncEnding]:
+        asked = max((answer.after or 0.0 for answer in answers if answer.verdict is Verdict.LATER), default=0.0)
+        pause = wait_after(max(row.attempts for row in parcel.rows) + 1, self.settings.draw())
+        due = now + max(pause, timedelta(seconds=asked))  # one moment for all that try again: they go in the same batch
+        return [ending(row, answer, due) for row, answer in zip(parcel.rows, answers, strict=True)]
+
+    def _count(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            self.counts[_COUNTED.get(answer.verdict, "trouble")] += 1
+
+    def _explain(self) -> None:
+        if self.halted is not None:
+            self.messages.append(self.halted)
+        self.messages += [f"a bug in its connector ({name}), {times} times" for name, times in sorted(self._failures.items())]
+        for verdict, told in ((Verdict.LEFT, "left there, and are not put back"), (Verdict.SKIPPED, "are kept out by its settings")):
+            if self.counts[verdict]:
+                self.messages.append(f"{self.counts[verdict]:,} {told}")
+        self.failed = self.failed or bool(self._failures)
+
+
+_COUNTED: Mapping[Verdict, str] = {
+    Verdict.SENT: "synced",
+    Verdict.REJECTED: "rejected",
+    Verdict.LEFT: Verdict.LEFT,
+    Verdict.SKIPPED: Verdict.SKIPPED,
+}
+"""Where an answer is counted."""
+
+
+def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
+    """What an answer makes of a row; `due` is when it is tried again, if it is."""
+    wanted, attempts = row.wanted, row.attempts + 1
+    status = {} if answer.status is None else {"remote_status": answer.status}
+    remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
+    consents = "+" if json.loads(row.payload).get("consents") else ""
+    refused = {**CLOSED, **remote, **status, "reason": answer.reason, "refused": None if wanted is None else wanted + consents}
+    match answer.verdict:
+        case Verdict.SENT if row.action == Action.REMOVE:
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})
+        case Verdict.SENT:
+            told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told})
+        case Verdict.LEFT:
+            hashes = tuple(dict.fromkeys(one for one in (row.address_hash, row.wanted_hash) if one is not None))
+            kept = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **kept}, hashes)
+        case Verdict.REJECTED if answer.again and attempts < TRIES:
+            return _later(row, answer, due)
+        case Verdict.REJECTED | Verdict.SKIPPED:
+            state = SKIPPED if answer.verdict is Verdict.SKIPPED else REJECTED
+            return SyncEnding(row.contact, {**refused, "state": state if row.action == Action.ADD else row.state})
+    return _later(row, answer, due)
+
+
+def withheld(row: OpenRow) -> SyncEnding:
+    """A row that was claimed, and not asked for: as it was, in its batch."""
+    return SyncEnding(row.contact, {"attempts": row.attempts})
+
+
+def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
+    return SyncEnding(row.contact, {"due": outbox.stamp(due), "attempts": row.attempts + 1, "reason": answer.reason})
+
+
+def _change(row: OpenRow, segment: str, circle: Circle) -> Change:
+    payload = json.loads(row.payload)
+    data = {
+        "change_id": row.change,
+        "workspace": circle.workspace,
+        "environment": circle.environment,
+        "segment": segment,
+        "contact": int(row.contact) if circle.kind == "integer" else row.contact,
+        "as_of": datetime.fromisoformat(row.opened).isoformat().replace("+00:00", "Z"),
+        "fields": payload["fields"],
+    }
+    moved = row.remote_id is not None and None not in (row.address_hash, row.wanted_hash) and row.address_hash != row.wanted_hash
+    consents = bool(payload.get("consents"))
+    return Change(row.change, row.contact, payload["address"], row.remote_id, payload["fields"], data, consents, moved)
