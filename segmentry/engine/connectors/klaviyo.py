@@ -99,7 +99,7 @@ class KlaviyoDestination(SyncDestination):
         except RefusedError as refused:
             if refused.status == 404:
                 raise list_gone(work.list_id) from None
-            work.rest(rejected({}, refused.status))
+            work.rest(Answer(Verdict.REJECTED, _refused(refused), again=True))
         return [work.answers[change.id] for change in batch.changes]
 
     def members(self, target: Target) -> Iterator[Sequence[Member]]:
@@ -193,8 +193,12 @@ def _unreadable(error: LaterError | RefusedError, target: Target | None = None) 
     """What is raised where something can't be read."""
     if isinstance(error, RefusedError):
         gone = error.status == 404 and target is not None
-        return list_gone(target.name) if gone and target else DestinationStopped(f"Klaviyo refuses the question ({error.status})")
+        return list_gone(target.name) if gone and target else DestinationStopped(_refused(error))
     return DestinationStopped(error.reason)
+
+
+def _refused(error: RefusedError) -> str:
+    return f"Klaviyo refuses the question ({error.status})"
 
 
 def _is_here(url: str) -> bool:

@@ -47,7 +47,7 @@ class Pace:
     def hear(self, now: float, headers: Mapping[str, str]) -> None:
         """What an answer says is left of the account's minute: the others' share is not touched until the next one begins."""
         limit, left, reset = (_number(headers.get(f"ratelimit-{name}")) for name in ("limit", "remaining", "reset"))
-        if limit is not None and left is not None and reset is not None and left <= limit * (1 - self._share):
+        if limit is not None and left is not None and reset is not None and limit - left >= limit * self._share:
             self.close(now, min(reset, MINUTE))
 
     def _after(self, count: int, seconds: float) -> float:

@@ -226,7 +226,11 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> Passing:
 @pytest.fixture
 def account(naps: Passing) -> Iterator[Account]:
     made: list[Account] = []
-    with KlaviyoSandbox(clock=naps.clock, pace=1, heard=lambda request: made[0].hear(request)) as sandbox:
+
+    def hear(request: Request) -> None:
+        made[0].hear(request)
+
+    with KlaviyoSandbox(clock=naps.clock, pace=1, heard=hear) as sandbox:
         found = Account(sandbox, naps)
         made.append(found)
         yield found

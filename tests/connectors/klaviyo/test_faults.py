@@ -188,6 +188,12 @@ def test_a_list_that_is_not_there_stops_before_anything_is_written(account: Acco
 # ---------------------------------------------------------------- refused
 
 
+def test_a_question_that_is_refused_condemns_nobody(account: Account) -> None:
+    account.meets("400")
+    (answer,) = account.add(change(1))
+    assert (answer.verdict, answer.again) == (Verdict.REJECTED, True)
+
+
 def test_an_address_that_is_none_is_rejected_for_good_and_the_others_are_not(account: Account) -> None:
     account.sandbox.make_invalid("p2@example.com")
     answers = account.add(*changes(3))
