@@ -17,6 +17,7 @@ import pytest
 from segmentry.engine.connectors import memory
 from segmentry.engine.connectors.destination import Batch, Destination, Verdict
 from segmentry.engine.connectors.registry import open_destination
+from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.webhook import WebhookSandbox
 from tests.connectors.conftest import batch, check_signatures, context, nothing, utc_now
 
@@ -95,12 +96,33 @@ class WebhookRig(Rig):
         check_signatures(self.sandbox)
 
 
+class KlaviyoRig(Rig):
+    """Enrollments are events there; whoever is looked up before is no request that tells."""
+
+    def __init__(self, settings: dict[str, Any], root: Path) -> None:
+        self.sandbox = KlaviyoSandbox(clock=utc_now)
+        self.sandbox.start()
+        super().__init__({**settings, "url": self.sandbox.url, "key": "${K}"}, root)
+        self.around = context(root, K=self.sandbox.key)
+
+    def has(self) -> set[str]:
+        return {event.unique_id for event in self.sandbox.events}
+
+    def asked(self) -> int:
+        return sum(event.times for event in self.sandbox.events)
+
+    def close(self) -> None:
+        self.sandbox.close()
+        assert not self.sandbox.forbidden
+
+
 KINDS: dict[str, tuple[type[Rig], dict[str, Any]]] = {
     "memory": (MemoryRig, {"type": "memory", "parallel": 4}),
     "memory, batches": (MemoryRig, {"type": "memory", "batch": 10, "parallel": 4}),
     "files, parquet": (FilesRig, {"type": "files", "path": "exports", "format": "parquet"}),
     "files, csv": (FilesRig, {"type": "files", "path": "exports", "format": "csv"}),
     "files, ndjson": (FilesRig, {"type": "files", "path": "exports", "format": "ndjson"}),
+    "klaviyo": (KlaviyoRig, {"type": "klaviyo"}),
     "webhook": (WebhookRig, {"type": "webhook"}),
     "webhook, batches": (WebhookRig, {"type": "webhook", "batch": 10}),
     "webhook, cloudevents": (WebhookRig, {"type": "webhook", "format": "cloudevents"}),

@@ -154,8 +154,7 @@ class KlaviyoDestination(SyncDestination):
             return Answer(Verdict.LATER, error.reason, after=error.after, maybe=error.maybe)
         except RefusedError as error:
             return rejected(next(iter(error.problems), {}), error.status)
-        known = holder or own
-        return Answer(Verdict.SENT, remote_id=known.id if known else None, status=known.status if known else None)
+        return Answer(Verdict.SENT)
 
     def _warnings(self, target: Target) -> list[str]:
         """What is live and starts for whoever comes onto the list."""
