@@ -62,7 +62,10 @@ class Cron:
 
     def after(self, instant: datetime) -> datetime:
         """The first instant (UTC) after this one that the expression means; the last one there is where there is none."""
-        return _after(self.expression, self.zone, instant)
+        try:
+            return _after(self.expression, self.zone, instant)
+        except OverflowError:  # at the end of the calendar
+            return LAST_INSTANT
 
 
 @lru_cache(maxsize=64)  # whoever waits for a time asks for it again and again
