@@ -106,7 +106,9 @@ class MailchimpDestination(SyncDestination):
             for row in rows:
                 found[row.id] = self._start(calls, journey, row, say(_fields(row)))
             return
-        people = {hash_of(str(row.address)): row for row in reversed(rows)}
+        people: dict[str, Row] = {}
+        for row in rows:
+            people.setdefault(hash_of(str(row.address)), row)
         wanted = [Wanted(hash, str(row.address), row.consents, say(_fields(row))) for hash, row in people.items()]
         answers = self._known.people.admit(calls, wanted)
         going = {hash: str(row.address) for hash, row in people.items() if answers[hash].verdict is Verdict.SENT}

@@ -17,8 +17,10 @@ from segmentry.engine.connectors.mailchimp_line import Ask, Line, RefusedError, 
 PAGE = 1000
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived")
 _EVERYBODY = {"include_unsubscribed": "true", "include_cleaned": "true", "include_transactional": "true"}
+OVERLAP = 50
+"""So many of a page are asked for again with the next."""
 _READ_AGAIN = 3
-"""Times that pages are read anew where somebody moved from one to another meanwhile."""
+"""Times that a list is read anew where so many went meanwhile that two pages have nobody in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +254,21 @@ class Calls:
             yield from page
 
     def _pages(self, path: str, name: str, params: Mapping[str, str]) -> Iterator[tuple[list[Mapping[str, Any]], datetime | None]]:
-        """All of a list, each once. Where fewer come than there are, some moved between the pages, which are read anew."""
+        """All of a list, each once. Pages overlap: whoever goes meanwhile makes the others move up, past the end of a page."""
         seen = set[Any]()
         for _ in range(_READ_AGAIN):
-            offset, total = 0, 0
-            while True:
+            offset, together = 0, True
+            while together:
                 asked = {**params, "count": str(PAGE), "offset": str(offset)}
                 said = self._here(lambda asked=asked: self.line.ask(Ask("GET", path, asked), self.patience))
-                page = [one for one in listed(said.content, name) if isinstance(one, Mapping)]
-                total = _total(said.content)
-                fresh = {one.get("id") or one.get("tag"): one for one in page}
-                yield [one for key, one in fresh.items() if key not in seen], said.at
-                seen.update(fresh)
-                offset += PAGE
-                if not page or offset >= total:
+                page = {one.get("id") or one.get("tag"): one for one in listed(said.content, name) if isinstance(one, Mapping)}
+                together = not offset or not page or not seen.isdisjoint(page)
+                yield [one for key, one in page.items() if key not in seen], said.at
+                seen.update(page)
+                if not page or offset + len(page) >= _total(said.content):
                     break
-            if len(seen) >= total:
+                offset += max(len(page) - OVERLAP, 1)
+            if together:
                 return
 
 

@@ -237,6 +237,8 @@ class Work:
                 return _meaning(refused.problem, Action.UPDATE)
             found = self.calls.someone(hash)
             return UNSAID if found is None else self._handed_over(number, before, found)
+        # nobody there any more: gone, or the new address was taken by an attempt whose answer was lost
+        found = self.calls.someone(hash) if found is None else found
         return LEFT_FORMER if found is None else away(found.status)
 
     def _handed_over(self, number: int, before: Someone, there: Someone) -> Answer | None:

@@ -1,0 +1,144 @@
+"""A contact whose address is another than the one that Mailchimp knows: the same member, or membership that moves, or nobody at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
+from segmentry.engine.connectors.mailchimp_line import TROUBLED
+from segmentry.engine.connectors.mailchimp_people import hash_of
+from segmentry.engine.connectors.syncing import Action, Notes
+from tests.connectors.mailchimp.conftest import PATCHED, QUIETLY, TAG, TAKEN_OFF, Shop, change, only
+
+FORMER, NEW = "former@example.com", "new@example.com"
+
+
+@pytest.fixture
+def moving(shop: Shop) -> Shop:
+    """A shop where somebody was added under a former address."""
+    assert only(shop.add(FORMER, FNAME="Ada")).verdict is Verdict.SENT
+    return shop
+
+
+def move(shop: Shop, action: Action = Action.UPDATE, notes: Notes | None = None, **fields: object) -> Answer:
+    said = change(NEW, remote_id=hash_of(FORMER), moved=True, **fields)
+    answer = only(shop.sync(action, said, notes=notes))
+    if answer.verdict is Verdict.SENT:
+        shop.inside.discard(hash_of(FORMER))
+        shop.inside.add(hash_of(NEW))
+    elif hash_of(FORMER) not in shop.audience.members:
+        shop.inside.discard(hash_of(FORMER))
+    return answer
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_the_member_gets_the_new_address_and_stays_in_the_tag(moving: Shop, action: Action) -> None:
+    web_id = moving.audience.members[hash_of(FORMER)].web_id
+    answer = move(moving, action, CITY="Rome")
+    assert (answer.verdict, answer.remote_id, answer.status) == (Verdict.SENT, hash_of(NEW), "subscribed")
+    member = moving.audience.members[hash_of(NEW)]
+    assert (member.web_id, member.fields) == (web_id, {"FNAME": "Ada", "CITY": "Rome"})
+    assert moving.status(FORMER) is None
+    assert NEW in moving.tagged()
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+@pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "archived"])
+def test_who_left_under_the_former_address_is_never_made_under_the_new_one(moving: Shop, action: Action, status: str) -> None:
+    moving.service.world.change_status(moving.audience, moving.audience.members[hash_of(FORMER)], status, by_hand=True)
+    moving.inside &= {hash_of(one) for one in moving.tagged()}
+    answer = move(moving, action)
+    assert (answer.verdict, answer.status) == (Verdict.LEFT, status)
+    assert "former address" in str(answer.reason)
+    assert moving.member(NEW) is None
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_who_was_deleted_for_good_under_the_former_address_is_never_made_under_the_new_one(moving: Shop, action: Action) -> None:
+    moving.service.people.forget(FORMER)
+    assert move(moving, action).verdict is Verdict.LEFT
+    assert moving.member(NEW) is None
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_membership_moves_to_who_has_the_new_address_already(moving: Shop, action: Action) -> None:
+    moving.has(NEW, "transactional")
+    answer = move(moving, action)
+    assert (answer.verdict, answer.remote_id, answer.status) == (Verdict.SENT, hash_of(NEW), "transactional")
+    assert moving.tagged() == {NEW, "hand@example.com"}
+    assert moving.status(FORMER) == "subscribed"  # in the audience as before, only not in the tag
+
+
+def test_membership_moves_where_somebody_takes_the_address_meanwhile(moving: Shop) -> None:
+    moving.upon(PATCHED, lambda: moving.has(NEW))
+    assert move(moving).verdict is Verdict.SENT
+    assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "archived"])
+def test_who_left_under_the_new_address_is_not_put_back(moving: Shop, status: str) -> None:
+    moving.has(NEW, status)
+    assert move(moving).verdict is Verdict.LEFT
+    assert moving.status(NEW) == status
+    assert NEW not in moving.tagged()
+
+
+def test_a_new_address_that_was_deleted_for_good_is_not_put_back(moving: Shop) -> None:
+    moving.has(NEW)
+    moving.service.people.forget(NEW)
+    assert move(moving).verdict is Verdict.LEFT
+    assert moving.status(FORMER) == "subscribed"
+
+
+def test_who_was_taken_off_by_hand_under_the_former_address_stays_off(moving: Shop) -> None:
+    moving.service.people.untag(FORMER, TAG)
+    moving.inside.discard(hash_of(FORMER))
+    moving.has(NEW)
+    assert move(moving).verdict is Verdict.LEFT
+    assert moving.tagged() == {"hand@example.com"}
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_a_new_address_that_was_given_but_not_answered_is_known_to_be_given(moving: Shop, action: Action) -> None:
+    moving.meets(PATCHED, "hang-applied")
+    assert move(moving, action).verdict is Verdict.SENT
+    assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_a_new_address_whose_answer_never_came_is_known_by_the_notes(moving: Shop, action: Action) -> None:
+    stored: dict[str, object] = {}
+    moving.meets(PATCHED, "401-applied")
+    with pytest.raises(DestinationStopped):
+        move(moving, action, notes=Notes(store=stored.update))
+    assert moving.status(NEW) == "subscribed"
+    moving.open()
+    assert move(moving, action, notes=Notes(kept=stored)).verdict is Verdict.SENT
+    assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+def test_membership_half_moved_is_moved_whole_the_next_time(moving: Shop) -> None:
+    moving.has(NEW)
+    notes = Notes()
+    moving.meets(TAKEN_OFF, *["500"] * TROUBLED)
+    assert move(moving, notes=notes).verdict is Verdict.LATER
+    assert move(moving, notes=notes).verdict is Verdict.SENT
+    assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+def test_membership_moved_but_not_answered_is_known_by_the_notes(moving: Shop) -> None:
+    moving.has(NEW)
+    notes = Notes()
+    moving.meets(TAKEN_OFF, *["500-applied"] * TROUBLED)
+    assert move(moving, notes=notes).verdict is not Verdict.LEFT
+    assert move(moving, notes=notes).verdict is Verdict.SENT
+    assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+def test_trouble_while_the_new_one_is_tagged_leaves_the_former_in(moving: Shop) -> None:
+    moving.has(NEW)
+    moving.meets(QUIETLY, *["500"] * TROUBLED)
+    notes = Notes()
+    assert move(moving, notes=notes).verdict is Verdict.LATER
+    assert FORMER in moving.tagged()
+    assert move(moving, notes=notes).verdict is Verdict.SENT
