@@ -66,6 +66,6 @@ def _fingerprints(frame: pl.DataFrame, fields: Mapping[str, str], secret: str) -
     with connect() as connection:
         connection.register("told", frame.select(pl.col(name) for name in used).to_arrow())
         query = f"select left(md5(concat_ws('{BETWEEN}', $mapped, {told})), {DIGITS}) as fingerprint from told"
-        found = pl.from_arrow(connection.execute(query, {"mapped": mapped}).to_arrow_table())
+        found = pl.from_arrow(connection.sql(query, params={"mapped": mapped}).to_arrow_table())
     assert isinstance(found, pl.DataFrame)
     return found["fingerprint"].alias(FINGERPRINT)

@@ -120,7 +120,7 @@ class MailchimpSettings(_Settings):
     new_contacts: Literal["skip", "transactional", "subscribed"]
     """What becomes of contacts that are not in the audience: left out, put in without marketing, or subscribed where `consent` holds."""
     consent: str | None = None
-    """A rule: who has agreed to marketing by e-mail. Needed for `new_contacts: subscribed`, and whoever it does not hold for is left out."""
+    """A rule: who has agreed to marketing by e-mail. `new_contacts: subscribed` needs it; others are left out then."""
     url: Annotated[Filled, AfterValidator(_web_address)] | None = Field(default=None, repr=False)
     """Where the service is; the key's data centre where not said. A sandbox's address moves it there."""
     timeout: Timeout = "120 seconds"
@@ -182,6 +182,8 @@ class MemorySettings(_Settings):
     """Whether it takes the same id twice for one thing."""
     needs_address: bool = False
     """Whether a contact without an e-mail address can't be told of."""
+
+    sync_words: ClassVar[tuple[str, ...] | None] = ("list",)
 
     @property
     def traits(self) -> Traits:
