@@ -38,8 +38,8 @@ def row(id: str, **data: Any) -> Row:
 
 
 def batch(*ids: str, type: str = "enrollment.created", target: str = "welcome") -> Batch:
-    """A batch of rows with these ids; of one row, it has the row's id."""
-    return Batch(ids[0] if len(ids) == 1 else f"{ids[0]}-to-{ids[-1]}", type, AT, target, tuple(map(row, ids)))
+    """A batch of rows with these ids; of one row, it has the row's id. It has the words of a sequence that has a tag."""
+    return Batch(ids[0] if len(ids) == 1 else f"{ids[0]}-to-{ids[-1]}", type, AT, target, tuple(map(row, ids)), {"tag": target})
 
 
 def context(root: Path = Path(), **environ: str) -> Context:

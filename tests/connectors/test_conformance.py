@@ -18,6 +18,7 @@ from segmentry.engine.connectors import memory
 from segmentry.engine.connectors.destination import Batch, Destination, Verdict
 from segmentry.engine.connectors.registry import open_destination
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
+from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox, Request
 from segmentry.sandbox.webhook import WebhookSandbox
 from tests.connectors.conftest import batch, check_signatures, context, nothing, utc_now
 
@@ -116,6 +117,39 @@ class KlaviyoRig(Rig):
         assert not self.sandbox.forbidden
 
 
+class MailchimpRig(Rig):
+    """Enrollments are those who have a tag there. Everybody is in the audience already, so nothing else is to be written."""
+
+    NAMED = ("only", *(f"r{number}" for number in range(500)), *(f"s{number}" for number in range(7)))
+    IN_THREADS = tuple(f"t{number}-{each}" for number in range(24) for each in range(3))
+
+    def __init__(self, settings: dict[str, Any], root: Path) -> None:
+        self.tagging = 0
+        self.sandbox = MailchimpSandbox(clock=utc_now, heard=self._heard)
+        self.sandbox.start()
+        super().__init__({**settings, "audience": AUDIENCE, "new_contacts": "skip", "url": self.sandbox.url, "key": "${K}"}, root)
+        self.around = context(root, K=self.sandbox.key)
+        self.audience = self.sandbox.audiences[AUDIENCE]
+        self.sandbox.world.tag_named(self.audience, "welcome")
+        for id in (*self.NAMED, *self.IN_THREADS):
+            self.sandbox.people.subscribe(f"{id}@example.com")
+
+    def _heard(self, request: Request) -> None:
+        self.tagging += request.method == "POST" and "/segments/" in request.path
+
+    def has(self) -> set[str]:
+        tag = self.audience.tags[self.audience.names["welcome"]]
+        return {self.audience.members[hash].email.removesuffix("@example.com") for hash in tag.members}
+
+    def asked(self) -> int:
+        return self.tagging
+
+    def close(self) -> None:
+        self.sandbox.close()
+        assert not self.sandbox.forbidden
+        assert not self.sandbox.resubscribed
+
+
 KINDS: dict[str, tuple[type[Rig], dict[str, Any]]] = {
     "memory": (MemoryRig, {"type": "memory", "parallel": 4}),
     "memory, batches": (MemoryRig, {"type": "memory", "batch": 10, "parallel": 4}),
@@ -123,6 +157,7 @@ KINDS: dict[str, tuple[type[Rig], dict[str, Any]]] = {
     "files, csv": (FilesRig, {"type": "files", "path": "exports", "format": "csv"}),
     "files, ndjson": (FilesRig, {"type": "files", "path": "exports", "format": "ndjson"}),
     "klaviyo": (KlaviyoRig, {"type": "klaviyo"}),
+    "mailchimp": (MailchimpRig, {"type": "mailchimp"}),
     "webhook": (WebhookRig, {"type": "webhook"}),
     "webhook, batches": (WebhookRig, {"type": "webhook", "batch": 10}),
     "webhook, cloudevents": (WebhookRig, {"type": "webhook", "format": "cloudevents"}),
