@@ -19,6 +19,7 @@ from segmentry.errors import SegmentryError
 
 if TYPE_CHECKING:
     from segmentry.sandbox.klaviyo import Request as KlaviyoRequest
+    from segmentry.sandbox.mailchimp import Request as MailchimpRequest
     from segmentry.sandbox.webhook import Request
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -170,6 +171,50 @@ def klaviyo(
         settings.talk.say(f"what is there shows at {stand_in.url}/; Ctrl-C ends it")
         stop.wait()
     settings.talk.say(f"{len(stand_in.profiles):,} profiles and {len(stand_in.events):,} events in {stand_in.count:,} requests")
+
+
+@sandbox.command()
+@click.option("--key-env", metavar="NAME", help="The variable with the API key. Default: a fresh key, which is printed.")
+@click.option("--polls", type=click.IntRange(1), default=4, help="How many questions about a batch it takes to finish it. Default: 4.")
+@_serving_options(8789)
+@workspace_options()
+@pass_settings
+def mailchimp(
+    settings: Settings, key_env: str | None, polls: int, port: int, cruel: str, share: float, seed: int, store: Path | None
+) -> None:
+    """Stand in for a Mailchimp account, until Ctrl-C.
+
+    Audiences, tags, batches and journeys, with statuses and limits as the service has them; what is there shows in a browser.
+    Prints what a destination says of it: its address, the key if it made one, the account, and an audience.
+    """
+    from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
+    from segmentry.sandbox.mailchimp_state import BatchRules
+
+    def heard(request: MailchimpRequest) -> None:
+        met = f", met {request.met}" if request.met else ""
+        settings.talk.say(f"{request.method} {request.path}: {request.status or 'not taken'}{met}")
+
+    stand_in = MailchimpSandbox(
+        clock=lambda: datetime.now(UTC),
+        port=port,
+        key=_secret(key_env) if key_env else None,
+        batches=BatchRules(polls=polls),
+        cruel=_kinds(cruel),
+        share=share,
+        seed=seed,
+        store=store,
+        heard=heard,
+    )
+    with stand_in, _asked_to_stop() as stop:
+        click.echo(f"url       {stand_in.url}")
+        if not key_env:
+            click.echo(f"key       {stand_in.key}")
+        click.echo(f"account   {stand_in.account}")
+        click.echo(f"audience  {AUDIENCE}")
+        sys.stdout.flush()
+        settings.talk.say(f"what is there shows at {stand_in.url}/; Ctrl-C ends it")
+        stop.wait()
+    settings.talk.say(f"{stand_in.mails.total():,} mails in {stand_in.count:,} requests")
 
 
 def _secret(name: str) -> str:

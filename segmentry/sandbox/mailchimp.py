@@ -16,7 +16,6 @@ import base64
 import json
 import secrets
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,7 +168,7 @@ class MailchimpSandbox(Sandbox):
             crowded = self._present > CONNECTIONS
         try:
             if self.latency:
-                time.sleep(self.latency)
+                self.closing.wait(self.latency)
             if call.path.startswith(RESULTS):
                 return self._results(call)
             return self._answer(call, crowded=crowded)
