@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segmentry.sandbox.mailchimp import AUDIENCE, SECOND, MailchimpSandbox
-from tests.connectors.mailchimp_client import LIST, Client, Clock, at, hash_of
+from tests.sandbox.mailchimp_client import LIST, Client, Clock, at, hash_of
 
 ADA, BOB, EVE = "Ada@Example.com", "bob@example.com", "eve@example.com"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,12 +19,14 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from segmentry.cli_sandbox import sandbox as command
 from segmentry.errors import SegmentryError
 from segmentry.sandbox.cruelty import NAMED, misbehaviour
 from segmentry.sandbox.mailchimp import ACCOUNT, AUDIENCE, CONNECTIONS, JOURNEY, SECOND, STEP, MailchimpSandbox
 from segmentry.sandbox.mailchimp_state import BatchRules
-from tests.connectors.mailchimp_client import LIST, Client, Clock, at
+from tests.sandbox.mailchimp_client import LIST, Client, Clock, at
 
 ADA, BOB = "ada@example.com", "bob@example.com"
 TRIGGER = f"/customer-journeys/journeys/{JOURNEY}/steps/{STEP}/actions/trigger"
@@ -355,3 +358,48 @@ def test_many_at_once_are_each_taken_once(client: Client) -> None:
         thread.join()
     [tag] = client.sandbox.audiences[AUDIENCE].tags.values()
     assert len(tag.members) == len({member.web_id for member in client.sandbox.audiences[AUDIENCE].members.values()}) == 80
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_serves_until_it_is_asked_to_stop(tmp_path: Path) -> None:
+    key = "0123456789abcdef-us0"
+    words = [sys.executable, "-c", PROGRAM, "mailchimp", "--port", "0", "--key-env", "KEY", "--polls", "1", "--store", str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "KEY": key})
+    try:
+        assert process.stdout
+        printed = dict(process.stdout.readline().split() for _ in range(3))
+        assert (printed["account"], printed["audience"]) == (ACCOUNT, AUDIENCE)
+        rows = {"members": [{"email_address": ADA, "status_if_new": "subscribed"}]}
+        answer = httpx.post(f"{printed['url']}/3.0/lists/{printed['audience']}", json=rows, auth=("x", key), trust_env=False)
+        assert answer.json()["total_created"] == 1
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert f"POST /3.0/lists/{AUDIENCE}: 200" in said
+    assert key not in said
+    with MailchimpSandbox(clock=Clock(), store=tmp_path) as sandbox:
+        assert [member.email for member in sandbox.audiences[AUDIENCE].members.values()] == [ADA]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--cruel", "angry"], "`angry` is no way to be cruel"),
+        (["--key-env", "NO_SUCH_KEY"], "the environment variable NO_SUCH_KEY is not set"),
+    ],
+)
+def test_the_command_says_what_it_can_not_do(words: list[str], says: str) -> None:
+    found = CliRunner().invoke(command, ["mailchimp", "--port", "0", *words]).exception
+    assert isinstance(found, SegmentryError)
+    assert says in str(found)
+
+
+def test_a_fresh_key_names_a_data_centre() -> None:
+    with MailchimpSandbox(clock=Clock()) as one, MailchimpSandbox(clock=Clock()) as other:
+        assert one.key != other.key
+        assert re.fullmatch(r"[0-9a-f]{32}-us0", one.key)

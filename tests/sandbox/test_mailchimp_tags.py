@@ -13,7 +13,7 @@ import pytest
 
 from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, SECOND, STEP, MailchimpSandbox
 from segmentry.sandbox.mailchimp_state import BatchRules
-from tests.connectors.mailchimp_client import LIST, Client, Clock, at
+from tests.sandbox.mailchimp_client import LIST, Client, Clock, at
 
 ADA, BOB, EVE = "Ada@Example.com", "bob@example.com", "eve@example.com"
 TRIGGER = f"/customer-journeys/journeys/{JOURNEY}/steps/{STEP}/actions/trigger"
