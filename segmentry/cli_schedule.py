@@ -59,7 +59,8 @@ def schedule(settings: Settings, now: bool, no_deliver: bool, first_run: bool, m
             due = "now" if now else f"{max(plan.due(last, _clock()), _clock()):%Y-%m-%d %H:%M:%SZ}"
             world.say("info", f"{plan.words}; the next run is due {due}; SIGTERM or Ctrl-C ends it", {"event": "start"})
             settings.exit_code = keep(rounds, world, signals)
-            world.say("info", "stopped", {"event": "stop"})
+            ended = "ended at once, whatever was under way" if settings.exit_code == INTERRUPTED else "stopped"
+            world.say("info", ended, {"event": "stop"})
     finally:
         state.close()
 

@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 _ERROR = re.compile(r"^error(?:\[\w+\])?: (.*)")
 """How a command's complaint begins in its text; see `cli_talk`."""
 
+_INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM)
+"""What a command ends with that was asked to end, by itself or while its interpreter was still starting."""
+
 
 class Child:
     """A command of ours as a process in a group of its own, so that Ctrl-C in a terminal reaches only whoever started it."""
 
-    def __init__(self, words: list[str], gently: signal.Signals) -> None:
-        self._gently = gently
+    def __init__(self, words: list[str], gently: signal.Signals, talk: Talk) -> None:
+        self._gently, self._talk = gently, talk
+        self._asked = False
         self._out: IO[bytes] = tempfile.TemporaryFile(prefix="segmentry-")  # noqa: SIM115 - a pipe that nobody empties would stop it
         self._err: IO[bytes] = tempfile.TemporaryFile(prefix="segmentry-")  # noqa: SIM115 - closed once it is read
         command = [sys.executable, "-P", "-m", "segmentry", *words]
@@ -61,13 +65,15 @@ class Child:
         from segmentry.engine.round_lines import Ended
 
         out, err = _taken(self._out), _taken(self._err)
-        click.echo(err, err=True, nl=False)
+        if not (self._asked and code in _INTERRUPTED):
+            relay(err, self._talk)
         report: Mapping[str, Any] = {}
         with suppress(ValueError):
             report = json.loads(out)
         return Ended(code, report, complaint(err))
 
     def stop(self) -> None:
+        self._asked = True
         self._signal(self._gently)
 
     def kill(self) -> None:
@@ -83,6 +89,21 @@ def _taken(stream: IO[bytes]) -> str:
     with stream:
         stream.seek(0)
         return stream.read().decode("utf-8", "replace")
+
+
+def relay(said: str, talk: Talk) -> None:
+    """What a command has said, on our own stderr; among JSON lines the interpreter's own last words become one."""
+    if talk.form == "text":
+        click.echo(said, err=True, nl=False)
+        return
+    others = []
+    for line in said.splitlines():
+        if line.startswith("{"):
+            click.echo(line, err=True)
+        else:
+            others.append(line)
+    if others:
+        talk.error("\n".join(others))
 
 
 def complaint(said: str) -> str | None:
@@ -184,7 +205,7 @@ class Unattended:
         root = str(self.workspace.root.absolute())
         shared = ["--workspace", root, "--env", self.workspace.env, "--log-format", self.talk.form]
         try:
-            return Child([*shared, *words], gently)
+            return Child([*shared, *words], gently, self.talk)
         except OSError as error:  # no memory, no more processes, a full temporary folder
             return Ends(Ended(SegmentryError.exit_code, error=f"`segmentry {words[0]}` can't be started: {error.strerror or error}"))
 
