@@ -37,10 +37,10 @@ from segmentry.engine.connectors.syncing import Action, Member, Notes, Outlook, 
 from segmentry.engine.connectors.wire import Wire, is_address
 from segmentry.errors import DestinationError
 
-SEND_PATIENCE = 10.0
+SEND_PATIENCE = 75.0
 SYNC_PATIENCE = 300.0
 LOOK_PATIENCE = 90.0
-"""Seconds that one call may wait in all: for a pace, for being throttled, for a job's end."""
+"""Seconds that one call may wait in all: for a pace, for being throttled, for a job's end. A minute that is used up is waited for."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -30,7 +30,10 @@ PAGE = 100
 ANSWER_BYTES = 32 * 1024 * 1024
 """No page is longer: a hundred errors, each with a profile of 100 KB."""
 
-ATTEMPTS = 5
+ATTEMPTS = 10
+TROUBLES = 4
+"""Attempts at one request: all of them where Klaviyo asks to wait, and fewer where it has trouble."""
+
 WAIT, LONGEST_WAIT = 1.0, 8.0
 """Seconds before the second attempt, and at most, where Klaviyo doesn't say how long."""
 
@@ -102,7 +105,15 @@ class LaterError(Exception):
 
 
 class _AgainError(LaterError):
-    """A LaterError that another attempt within the call may mend."""
+    """A LaterError that another attempt within the call may mend. `throttled`: Klaviyo only asks to wait."""
+
+    throttled = False
+
+
+class _ThrottledError(_AgainError):
+    """Nothing is wrong but the pace."""
+
+    throttled = True
 
 
 class ForbiddenError(DestinationStopped):
@@ -161,14 +172,17 @@ class Client:
     ) -> Mapping[str, Any]:
         """The answer's JSON. Raises LaterError, RefusedError, DestinationStopped, and whatever `turn.before` raises."""
         content = b"" if body is None else encoded(body)
-        maybe = False
+        maybe, troubles = False, 0
 
         def wait(error: Exception) -> bool | float:
             """How long until the next attempt; no more where that is beyond our patience. A pace that is closed waits by itself."""
-            nonlocal maybe
+            nonlocal maybe, troubles
             if not isinstance(error, _AgainError):
                 return False
             maybe = maybe or error.maybe
+            troubles += not error.throttled
+            if troubles == TROUBLES:
+                return False
             left = self._patience(turn)
             return left > 0 if error.after is None else 0.001 if error.after <= left else False
 
@@ -240,7 +254,7 @@ class Client:
         if status == 429:
             after = _seconds(reply.headers.get("retry-after"))
             pace.close(self.now(), WAIT if after is None else after)
-            raise _AgainError("Klaviyo asks to wait (429)", after=after)
+            raise _ThrottledError("Klaviyo asks to wait (429)", after=after)
         if status in AGAIN or status >= 500:
             maybe = endpoint.writes and AGAIN.get(status, True)
             raise _AgainError(f"Klaviyo has trouble ({status})", after=_seconds(reply.headers.get("retry-after")), maybe=maybe)
@@ -308,4 +322,4 @@ def _seconds(text: str | None) -> float | None:
 
 def _without_ours(record: logging.LogRecord) -> bool:
     """Keeps our own retries out of stamina's log: they are no news, and a warning would show on everybody's terminal."""
-    return not str(getattr(record, "stamina.caused_by", "")).startswith(_AgainError.__name__)
+    return not str(getattr(record, "stamina.caused_by", "")).startswith((_AgainError.__name__, _ThrottledError.__name__))

@@ -27,14 +27,15 @@ QUICK = "0.3 s"
 
 
 class Passing:
-    """A clock that stands still until somebody sleeps by it."""
+    """A clock that stands still until somebody sleeps by it. Threads that sleep side by side sleep at the same time."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.naps: list[float] = []
         self._lock = threading.Lock()
+        self._seen = threading.local()
 
     def now(self) -> float:
+        self._seen.at = self.seconds
         return self.seconds
 
     def clock(self) -> datetime:
@@ -42,8 +43,8 @@ class Passing:
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
-            self.seconds += seconds
-            self.naps.append(seconds)
+            self.seconds = max(self.seconds, getattr(self._seen, "at", self.seconds) + seconds)
+            self._seen.at = self.seconds
 
 
 def change(number: int, **more: Any) -> Change:
