@@ -194,7 +194,7 @@ def test_only_the_fields_that_are_asked_for(klaviyo: Asker) -> None:
     told = klaviyo.get(f"/api/profiles/{id}", **fields)["data"]["attributes"]
     assert told == {"email": "a@x.io", "external_id": "c", "location": {"city": "Paris"}}
     assert errors(klaviyo.ask("GET", "/api/profiles", **{"fields[profile]": "mail"})) == [("invalid", "fields[profile]")]
-    assert errors(klaviyo.ask("GET", "/api/profiles", **{"pagesize": "3"})) == [("invalid", "pagesize")]
+    assert errors(klaviyo.ask("GET", "/api/profiles", pagesize="3")) == [("invalid", "pagesize")]
 
 
 def test_consent_is_said_where_it_is_asked_for(klaviyo: Asker) -> None:
