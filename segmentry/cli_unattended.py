@@ -199,6 +199,15 @@ class Unattended:
     def deliver(self) -> Child | Ends:
         return self._child(signal.SIGTERM, "sync", "--format", "json")
 
+    def waits(self, now: datetime) -> bool:
+        from segmentry.engine.state import counting
+
+        try:
+            with self.state.catalog.reading() as connection:
+                return any(due for _, due in counting.pending(connection, now).values())
+        except SegmentryError:  # the next run will say what is wrong with the state
+            return False
+
     def _child(self, gently: signal.Signals, *words: str) -> Child | Ends:
         from segmentry.engine.round_lines import Ended
 

@@ -18,6 +18,8 @@ DONE, FAILED, HELD, BUG, INTERRUPTED = 0, 3, 4, 70, 130
 SENT = ("sent", "rejected", "later", "unknown", "left")
 """What a delivery's line counts."""
 
+NEWS = ("sent", "rejected", "unknown")
+
 ALWAYS = ("sent", "rejected")
 """Figures that are said also where they are 0."""
 
@@ -84,13 +86,19 @@ def run_line(
     return _level(attempt, code), f"{what}: {'; '.join(parts)}", facts
 
 
-def delivery_line(after: Attempt, ended: Ended) -> Line:
-    """The line of a delivery that outlasted its run's line."""
-    what = f"delivery after run {after.run}" if after.run is not None else "delivery"
+def is_news(ended: Ended) -> bool:
+    """Whether a delivery between runs is worth a line: something went out, or it failed."""
+    return ended.code != DONE or any(count for what, count in _sent(ended).items() if what in NEWS)
+
+
+def delivery_line(after: Attempt | None, ended: Ended) -> Line:
+    """The line of a delivery that outlasted its run's line, or was made between runs."""
+    run = None if after is None else after.run
+    what = f"delivery after run {run}" if run is not None else "delivery"
     code = ended.code if ended.code >= 0 else BUG
     sent = _sent(ended)
     parts = [*([_shown(sent)] if sent else []), *([ended.error] if ended.error else []), f"exit code {code}"]
-    facts: dict[str, object] = {"event": "delivery", "run": after.run, **sent, "exit_code": code}
+    facts: dict[str, object] = {"event": "delivery", "run": run, **sent, "exit_code": code}
     return LEVELS.get(code, "error"), f"{what}: {'; '.join(parts)}", facts | ({"error": ended.error} if ended.error else {})
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from segmentry.engine.activation import delivers
 from segmentry.engine.attempts import Attempt
 from segmentry.engine.loading import LoadedWorkspace
-from segmentry.engine.round_lines import Ended, attempt_of, delivery_line, first_line, run_line
+from segmentry.engine.round_lines import Ended, attempt_of, delivery_line, first_line, is_news, run_line
 from segmentry.engine.scheduling import Done, Schedule, Sighting, Trigger, next_run, schedule_of, seen
 from segmentry.engine.watching import Look
 from segmentry.errors import SegmentryError
@@ -27,6 +27,9 @@ WATCH = timedelta(minutes=1)
 
 PATIENCE = timedelta(minutes=1)
 """A run's line waits so long for what was sent after it; a delivery that takes longer has a line of its own."""
+
+BETWEEN = timedelta(minutes=5)
+"""How often what is due between runs is sent: what is to be tried again, and what somebody approved."""
 
 MOST_DELIVERIES = 8
 """Deliveries at one time. One that outlasts the interval goes on; the next sends to whoever it is not sending to."""
@@ -60,6 +63,9 @@ class World(Protocol):
     def deliver(self) -> Job:
         """Begins a delivery; its report is `sync --format json`'s."""
 
+    def waits(self, now: datetime) -> bool:
+        """Whether anything is due to be sent."""
+
     def tell(self, workspace: LoadedWorkspace, following: datetime | None) -> Job:
         """Begins to tell whoever must hear of what is alarming, and to write metrics; `following`: when the next run is due."""
 
@@ -81,10 +87,10 @@ class World(Protocol):
 
 @dataclass
 class Delivering:
-    """A delivery under way, and the run that it came after."""
+    """A delivery under way, and the run that it came after; None for one between runs."""
 
     job: Job
-    after: Attempt
+    after: Attempt | None
     ended: Ended | None = None
 
 
@@ -109,7 +115,9 @@ class Rounds:
     _began: tuple[datetime, Trigger] | None = None
     _run: Job | None = None
     _files: Look | None = None
+    _broken: bool = False
     _deliveries: list[Delivering] = field(default_factory=list)
+    _sent: datetime | None = None
     _telling: Job | None = None
     _tell: bool = False
     _sighting: Sighting | None = None
@@ -146,6 +154,7 @@ class Rounds:
         if not self.stopping:
             if self._run is None:
                 self._begin_if_due(now)
+            self._send_between(now)
             self._watch(now)
 
     def _jobs(self) -> list[Job]:
@@ -181,8 +190,9 @@ class Rounds:
         try:
             self._take(self.world.load())
         except SegmentryError as error:
+            self._broken = True
             self.world.complain(error)
-            self._finish(now, Ended(error.exit_code, error=first_line(error)), sends=False)  # nobody goes by files that are broken
+            self._finish(now, Ended(error.exit_code, error=first_line(error)))
             return
         self._run = self.world.run()
 
@@ -193,7 +203,7 @@ class Rounds:
             raise SegmentryError("`schedule:` in segmentry.yml says neither `every` nor `cron` any more; it goes on as it was")
         if (workspace.state, workspace.config.id) != (self.workspace.state, self.workspace.config.id):
             raise SegmentryError("`state:` or `id:` in segmentry.yml is another than when `segmentry schedule` began: start it anew")
-        self.workspace, self.schedule = workspace, schedule
+        self.workspace, self.schedule, self._broken = workspace, schedule, False
 
     def _collect_run(self, now: datetime) -> None:
         ended = None if self._run is None else self._run.poll()
@@ -201,7 +211,7 @@ class Rounds:
             self._run = None
             self._finish(now, ended)
 
-    def _finish(self, now: datetime, ended: Ended, *, sends: bool = True) -> None:
+    def _finish(self, now: datetime, ended: Ended) -> None:
         assert self._began is not None
         began, trigger = self._began
         ended_at = max(now, began)
@@ -209,7 +219,7 @@ class Rounds:
         self.done = Done(began, ended_at, self._files)
         self.world.note(attempt)
         self.following, _ = next_run(self.schedule, self.last, self._sighting, self.done, now)
-        delivery = self._delivery(attempt) if sends else None
+        delivery = self._delivery(attempt, now)
         self._unsaid = attempt, ended.report, delivery
         self._tell = True
         if delivery is None:
@@ -217,13 +227,25 @@ class Rounds:
 
     # ------------------------------------------------------------ what is sent
 
-    def _delivery(self, attempt: Attempt) -> Delivering | None:
-        """What is due is sent also after a run that failed or was skipped: it does not wait for the sources to be mended."""
-        if self.stopping or not self.sends or not delivers(self.workspace) or len(self._deliveries) >= MOST_DELIVERIES:
+    def _delivery(self, attempt: Attempt | None, now: datetime) -> Delivering | None:
+        """Begins to send what is due, also after a run that failed or was skipped: it does not wait for sources to be mended.
+
+        Nobody goes by files that are broken, though.
+        """
+        wanted = self.sends and not self.stopping and not self._broken and delivers(self.workspace)
+        if not wanted or len(self._deliveries) >= MOST_DELIVERIES:
             return None
         delivering = Delivering(self.world.deliver(), attempt)
         self._deliveries.append(delivering)
+        self._sent = now
         return delivering
+
+    def _send_between(self, now: datetime) -> None:
+        rested = self._sent is not None and (now - self._sent >= BETWEEN or now < self._sent)
+        if rested and self._run is None and not self._deliveries:
+            self._sent = now
+            if self.world.waits(now):
+                self._delivery(None, now)
 
     def _collect_deliveries(self, now: datetime) -> None:
         for delivering in list(self._deliveries):
@@ -234,7 +256,7 @@ class Rounds:
             self._tell = True
             if self._unsaid is not None and self._unsaid[2] is delivering:
                 self._say()
-            else:
+            elif delivering.after is not None or is_news(delivering.ended):
                 self.world.say(*delivery_line(delivering.after, delivering.ended))
         if self._unsaid is not None and now - self._unsaid[0].ended > PATIENCE:
             self._say()

@@ -78,6 +78,8 @@ class World:
     files: Look | None = (("contacts.parquet", 1, 1),)
     elsewhere: datetime | None = None
     """When somebody else made a run."""
+    due: bool = False
+    """Whether something is due to be sent."""
     begun: list[tuple[str, datetime]] = field(default_factory=list)
     jobs: list[Invented] = field(default_factory=list)
     lines: list[tuple[str, str, Mapping[str, object]]] = field(default_factory=list)
@@ -116,6 +118,10 @@ class World:
     def tell(self, workspace: LoadedWorkspace, following: datetime | None) -> Invented:
         del workspace, following
         return self._begin("tell", [self.telling], self.telling)
+
+    def waits(self, now: datetime) -> bool:
+        del now
+        return self.due
 
     def _begin(self, kind: str, outcomes: list[tuple[float, Ended]], otherwise: tuple[float, Ended]) -> Invented:
         takes, outcome = (outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]) if outcomes else otherwise

@@ -101,6 +101,29 @@ def test_deliveries_that_hang_do_not_pile_up_without_end(world: World) -> None:
     assert len(world.times("deliver")) == 8
 
 
+def test_what_is_due_between_runs_is_sent_every_five_minutes(world: World) -> None:
+    world.deliveries = [(1, sent(2)), (1, sent(0)), (400, sent(3)), (1, sent(0))]
+    world.due = True
+    rounds = world.rounds()
+    world.until(rounds, "12:16:00")
+    assert world.times("deliver") == ["12:00:02", "12:05:02", "12:10:02"]
+    world.due = False
+    world.until(rounds, "12:59:00")
+    assert world.times("deliver") == ["12:00:02", "12:05:02", "12:10:02"], "not beside another, nor where nothing waits"
+    assert [(facts["run"], facts["sent"]) for facts in world.said("delivery")] == [(None, 3)], "nothing sent is no news"
+
+
+def test_nothing_is_sent_between_runs_by_files_that_are_broken(world: World) -> None:
+    rounds = world.rounds()
+    world.until(rounds, "12:10:00")
+    world.due = True
+    world.write("{every: 1 hour}", timezone="Mars")
+    world.until(rounds, "13:00:00")
+    before = len(world.times("deliver"))
+    world.until(rounds, "13:59:00")
+    assert len(world.times("deliver")) == before
+
+
 def test_nothing_is_sent_where_the_environment_does_not_deliver_or_nobody_wants_it(world: World) -> None:
     world.until(world.rounds(sends=False), "12:10:00")
     (world.root / "segmentry.yml").write_text((world.root / "segmentry.yml").read_text().replace("deliver: true", "deliver: false"))
