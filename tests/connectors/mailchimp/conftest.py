@@ -136,9 +136,9 @@ class Shop:
 
     def open(self, new_contacts: str = "subscribed", **said: Any) -> MailchimpDestination:
         key = said.pop("key", self.service.key)
-        patience = said.pop("patience", None)
+        patience, timeout = said.pop("patience", None), said.pop("timeout", QUICK)
         whole = {"type": "mailchimp", "key": "${K}", "audience": AUDIENCE, "new_contacts": new_contacts, "url": self.service.url, **said}
-        model = MailchimpSettings.model_validate(whole).model_copy(update={"key": key, "timeout": QUICK})
+        model = MailchimpSettings.model_validate(whole).model_copy(update={"key": key, "timeout": timeout})
         waiting = Waiting(self.time.clock, self.time.monotonic, self.time.sleep, lambda: 0.5)
         found = MailchimpDestination(model, waiting=waiting, patience=patience)
         self.opened.append(found)
