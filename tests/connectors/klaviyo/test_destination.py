@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from segmentry.engine.connectors import klaviyo_client
 from segmentry.engine.connectors.destination import Destination, DestinationStopped
 from segmentry.engine.connectors.klaviyo import KlaviyoDestination
 from segmentry.engine.connectors.klaviyo_client import ENDPOINTS, REVISION
@@ -168,7 +169,24 @@ def test_all_lists_are_places(account: Account) -> None:
     assert found[0] == Place("list", account.sandbox.world.named_list("List 00").id, "List 00")
 
 
-def test_every_request_says_which_version_it_is_for(account: Account) -> None:
+def test_the_version_that_it_is_written_for_is_one_that_klaviyo_speaks(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     assert REVISION == "2026-07-15"
-    account.meets_after("GET", "/api/accounts")
     assert account.open().account()
+    monkeypatch.setattr(klaviyo_client, "REVISION", "2020-01-01")
+    with pytest.raises(DestinationStopped, match="400"):
+        account.open().account()
+
+
+def test_waiting_and_trying_again_is_no_news(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    account.meets("429-after", "503")
+    account.add(*changes(2))
+    assert caplog.records == []
+
+
+def test_the_key_is_in_nothing_that_could_be_shown(account: Account) -> None:
+    destination = account.open()
+    account.meets("400")
+    with pytest.raises(DestinationStopped) as stopped:
+        destination.account()
+    shown = [repr(destination), str(vars(destination)), repr(stopped.value.__context__), repr(stopped.value)]
+    assert not [text for text in shown if account.sandbox.key in text]
