@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import polars as pl
-from sqlalchemy import Connection
 
 from segmentry.engine.activation import Background
 from segmentry.engine.state import State, ledger, synced
@@ -16,6 +16,9 @@ from segmentry.engine.state.activated import fact
 from segmentry.engine.state.holds import holds, pauses
 from segmentry.engine.state.past import LedgerPast
 from segmentry.engine.sync_plans import Known
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 DELIVERS, RECOVERED = "delivers", "recovered"
 """Facts of a state: whether the environment delivered at the accepted run; whether a recovery waits for its run."""

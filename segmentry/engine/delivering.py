@@ -23,7 +23,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from sqlalchemy import Connection
 
 from segmentry.engine.background import DELIVERS
 from segmentry.engine.config import parse_length
@@ -43,6 +42,8 @@ from segmentry.errors import DestinationError, LeaseHeld, NotFound, SegmentryErr
 from segmentry.rules.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from segmentry.engine.loading import LoadedWorkspace
     from segmentry.engine.state import State
 

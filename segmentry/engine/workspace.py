@@ -3,64 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import polars as pl
 
 from segmentry.engine import checking
-from segmentry.engine.config import parse_length
 from segmentry.engine.explain import Explanation, explain
 from segmentry.engine.formatting import Report, format_files
-from segmentry.engine.instants import instant
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load, require_workspace
-from segmentry.engine.moment import Moment, Written
+from segmentry.engine.moment import Written
 from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
+from segmentry.engine.workspace_folder import When, clock_now, instant_of, seconds_of
+from segmentry.engine.workspace_telling import WorkspaceTelling
 from segmentry.engine.writing import init_files, new_segment, write_new
-from segmentry.errors import ClockError, NoState, NotFound, WorkspaceError
+from segmentry.errors import NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from segmentry.engine.deciding import Decided
-    from segmentry.engine.deliveries import Resumed
-    from segmentry.engine.delivering import Delivered
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
     from segmentry.engine.notices import Told
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
-    from segmentry.engine.snapshot import ContactSource
-    from segmentry.engine.state import State
-    from segmentry.engine.state.by_hand import Said
-    from segmentry.engine.state.recovery import Recovered
 
 # What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
 # `check` of a hundred segments takes less time than that import.
-
-When = datetime | str | None
-"""An aware datetime, a naive one (UTC), ISO text, or None for now."""
 
 SAMPLE = 10
 """Contacts that a preview shows."""
 
 
-class Workspace:
+class Workspace(WorkspaceTelling):
     """A folder with `segmentry.yml` and `segments/`, in one environment.
 
     Files are read anew by every method, so an edit counts at once. Everything raises a `SegmentryError`.
     """
-
-    def __init__(self, root: Path, env: str = "default") -> None:
-        self.root = root
-        self.env = env
 
     @classmethod
     def open(cls, path: str | Path = ".", env: str = "default") -> Workspace:
@@ -82,10 +67,6 @@ class Workspace:
         State.open(loaded.state, loaded.config.id, env, create=True).close()
         return written
 
-    def load(self) -> LoadedWorkspace:
-        """The workspace's files as they are now."""
-        return load(self.root, self.env)
-
     # ------------------------------------------------------------ rules
 
     def check(self, *, audit: bool | None = None) -> checking.Check:
@@ -93,7 +74,7 @@ class Workspace:
 
         Raises with every problem at once.
         """
-        return checking.check(self.load(), _now(), audited=audit)
+        return checking.check(self.load(), clock_now(), audited=audit)
 
     def preview(self, rule: Written, as_of: When = None, *, sample: int = SAMPLE) -> Preview:
         """What a rule, text or builder form, would find on the snapshot as it is. Raises RuleError and SourceError."""
@@ -145,7 +126,7 @@ class Workspace:
         Raises RuleError, nothing written, where the conditions don't fit the contacts.
         """
         files = new_segment(name, conditions, label)
-        warnings = checking.check_new(self.load(), files, _now())
+        warnings = checking.check_new(self.load(), files, clock_now())
         return write_new(self.root, files)[0], warnings
 
     def format(self, names: Sequence[str] = (), *, write: bool = True) -> Report:
@@ -178,11 +159,11 @@ class Workspace:
         loaded = self.load()
         done = recompute(
             loaded,
-            as_of=None if as_of is None else _instant(as_of),
+            as_of=None if as_of is None else instant_of(as_of),
             full=full,
             first_run=first_run,
             dry_run=dry_run,
-            wait=_seconds(wait),
+            wait=seconds_of(wait),
             progress=progress or unseen,
         )
         sent = self.deliver(progress=progress) if deliver and done.committed else None
@@ -193,15 +174,14 @@ class Workspace:
 
         Raises NoState before the first run, and whatever a run raises.
         """
-        from segmentry.engine.forecast import Forecast
+        from segmentry.engine.forecast import Forecast, Waiting
         from segmentry.engine.report import unseen
         from segmentry.engine.run import recompute
-        from segmentry.engine.state import outbox
 
         loaded = self.load()
-        with self._state(loaded) as state, state.catalog.reading() as connection:
-            waiting = outbox.unsent(connection)
-        done = recompute(loaded, as_of=None if as_of is None else _instant(as_of), dry_run=True, progress=progress or unseen)
+        with self._state(loaded) as state:
+            waiting = Waiting.of(state)
+        done = recompute(loaded, as_of=None if as_of is None else instant_of(as_of), dry_run=True, progress=progress or unseen)
         return Forecast(done, loaded, waiting)
 
     def runs(self) -> pl.DataFrame:
@@ -247,14 +227,14 @@ class Workspace:
 
         loaded = self.load().require()
         with self._state(loaded) as state:
-            return approve(loaded, state, _known_run(run), names, _now(), self._newest_contacts, wait=_seconds(wait))
+            return approve(loaded, state, _known_run(run), names, clock_now(), self._newest_contacts, wait=seconds_of(wait))
 
     def discard(self, run: int | str, names: Sequence[str] = (), *, wait: timedelta | None = None) -> Decided:
         """Drops what a run holds; nothing of it is in any history. The next run may hold again. Raises as `approve`."""
         from segmentry.engine.deciding import discard
 
         with self._state() as state:
-            return discard(state, _known_run(run), names, _now(), wait=_seconds(wait))
+            return discard(state, _known_run(run), names, clock_now(), wait=seconds_of(wait))
 
     def accept_as_baseline(self, segment: str, *, wait: timedelta | None = None) -> Decided:
         """Takes a held segment's computed membership, and enrolls nobody. Raises as `approve`."""
@@ -263,7 +243,7 @@ class Workspace:
         loaded = self.load().require()
         with self._state(loaded) as state:
             run = held_run_of(state, segment)
-            return approve(loaded, state, run, [segment], _now(), self._newest_contacts, wait=_seconds(wait), baseline=True)
+            return approve(loaded, state, run, [segment], clock_now(), self._newest_contacts, wait=seconds_of(wait), baseline=True)
 
     def holds(self, *, ended: bool = False) -> pl.DataFrame:
         """What guards hold, the newest last: `run`, `kind`, `name`, `status`, `since`, `reasons`; with `ended` also what they held."""
@@ -271,96 +251,6 @@ class Workspace:
 
         with self._state() as state:
             return looking.holds(state, ended=ended)
-
-    # ------------------------------------------------------------ telling
-
-    def deliver(self, destinations: Sequence[str] | None = None, *, progress: Progress | None = None) -> Delivered:
-        """Sends what is due, to all destinations or some, and comes back when nothing more is due now.
-
-        Sends nothing where the environment has no `deliver: true`. Raises NotFound for an unknown destination.
-        """
-        from segmentry.engine.delivering import deliver
-        from segmentry.engine.report import unseen
-
-        loaded = self.load()
-        names = [destinations] if isinstance(destinations, str) else destinations
-        with self._state(loaded) as state:
-            return deliver(state, loaded, destinations=names, environ=os.environ, progress=progress or unseen)
-
-    def enrollments(
-        self,
-        *,
-        sequence: str | None = None,
-        segment: str | None = None,
-        outcome: str | None = None,
-        contact: object = None,
-        baseline: bool = False,
-    ) -> pl.DataFrame:
-        """The ledger, a row an enrollment with its present outcome; `baseline` adds rows of those who were in before (number 0).
-
-        Columns as `enrollments.ENROLLMENTS`. Raises NotFound for a sequence or segment that nobody knows.
-        """
-        from segmentry.engine.enrollments import Wanted, enrollments
-
-        loaded = self.load()
-        wanted = Wanted(sequence, segment, outcome, None if contact is None else str(contact), baseline)
-        with self._state(loaded) as state:
-            return enrollments(loaded, state, wanted)
-
-    def why_enrolled(self, contact: object, segment: str | None = None) -> pl.DataFrame:
-        """What became of each entry of a contact, and why it was enrolled or not: columns as `enrollments.WHY`. Raises NotFound."""
-        from segmentry.engine.enrollments import why
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            return why(loaded, state, str(contact), segment)
-
-    def deliveries(
-        self, *, outcome: str | None = None, destination: str | None = None, sequence: str | None = None, limit: int | None = None
-    ) -> pl.DataFrame:
-        """The outbox, the newest change first: outcome, attempts, when the next one is due, the last reason. No address is in it."""
-        from segmentry.engine.deliveries import deliveries
-
-        with self._state() as state:
-            return deliveries(state, outcome=outcome, destination=destination, sequence=sequence, limit=limit)
-
-    def settle_deliveries(self, action: Literal["retry", "drop", "mark-sent"], ids: Sequence[str]) -> Said:
-        """A person's word on deliveries: which ids changed, and why others did not. Raises NotFound, and changes nothing then."""
-        from segmentry.engine.deliveries import settle
-        from segmentry.engine.fitness import fit
-        from segmentry.engine.recovering import refill
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            if action == "retry":
-                refill(loaded, state, ids, self._newest_contacts)
-            return settle(state, action, ids, _now(), fit=partial(fit, loaded, state))
-
-    def pause(self, name: str | None = None) -> bool:
-        """Pauses a destination, a sequence, or everything, before the next request; False if it was already. Raises NotFound."""
-        from segmentry.engine.deliveries import pause
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            return pause(state, loaded, name, _now())
-
-    def resume(self, name: str | None = None, *, send_waiting: bool = False) -> Resumed:
-        """Ends a pause. Who came in during it is not sent, unless `send_waiting`, and then only who is still fit. Raises NotFound."""
-        from segmentry.engine.deliveries import resume
-        from segmentry.engine.fitness import fit
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            return resume(state, loaded, name, _now(), send_waiting=send_waiting, fit=partial(fit, loaded, state))
-
-    def paused_rows(self, name: str | None = None) -> dict[str, int]:
-        """How many rows of each sequence `resume(send_waiting=True)` would send."""
-        from segmentry.engine.deliveries import waiting_after_pause
-        from segmentry.engine.fitness import fit
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            return waiting_after_pause(state, name, fit=partial(fit, loaded, state))
 
     # ------------------------------------------------------------ looking
 
@@ -393,9 +283,9 @@ class Workspace:
         loaded = self.load()
         try:
             with self._state(loaded) as state:
-                return looking.status(loaded, state, _now())
+                return looking.status(loaded, state, clock_now())
         except NoState:
-            return looking.status(loaded, None, _now())
+            return looking.status(loaded, None, clock_now())
 
     def notify(self) -> Told:
         """Tells whoever `notify:` names of what needs a person, as `status` has it under `alarms`; at first, and then daily."""
@@ -403,63 +293,9 @@ class Workspace:
         from segmentry.engine.connectors.posting import post
         from segmentry.engine.notices import notify
 
-        loaded, now = self.load(), _now()
+        loaded, now = self.load(), clock_now()
         with self._state(loaded) as state:
             return notify(loaded, state, alarms(loaded, state, now), now, os.environ, post)
-
-    # ------------------------------------------------------------ keeping
-
-    def gc(self, *, wait: timedelta | None = None) -> dict[str, int]:
-        """Removes memberships and addresses past the workspace's retention, and what killed runs left: counts of what went.
-
-        Changes, the ledger and deliveries are kept. Raises LeaseHeld.
-        """
-        loaded = self.load()
-        keep = loaded.config.retention
-        with self._state(loaded) as state:
-            return state.gc(parse_length(keep.memberships), _now(), addresses=parse_length(keep.addresses), wait=_seconds(wait))
-
-    def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
-        """Erases contacts from everything that is stored: the certificate, with what only you can erase.
-
-        Raises LeaseHeld, and SegmentryError for what can't be a key.
-        """
-        from segmentry.engine.forgetting import forget
-
-        loaded = self.load()
-        with self._state(loaded) as state:
-            return forget(loaded, state, keys, _now(), wait=_seconds(wait))
-
-    def recover(self, *, wait: timedelta | None = None) -> Recovered:
-        """After a backup was restored: reads the ledger's files into the catalog, and has the next run enroll nobody.
-
-        What may have been sent meanwhile is `unknown`, for `settle_deliveries`. Raises LeaseHeld and StateError.
-        """
-        from segmentry.engine.recovering import recover
-
-        loaded = self.load().require()
-        with self._state(loaded) as state:
-            return recover(loaded, state, _now(), wait=_seconds(wait))
-
-    # ------------------------------------------------------------ within
-
-    def moment(self, as_of: When = None) -> Moment:
-        """The workspace's files and sources at one instant, for questions."""
-        return Moment.at(self.load(), _now() if as_of is None else _instant(as_of))
-
-    @contextmanager
-    def _state(self, loaded: LoadedWorkspace | None = None) -> Iterator[State]:
-        from segmentry.engine.state import State
-
-        loaded = loaded or self.load()
-        state = State.open(loaded.state, loaded.config.id, self.env)
-        try:
-            yield state
-        finally:
-            state.close()
-
-    def _newest_contacts(self) -> ContactSource:
-        return self.moment().contacts
 
     def _was_accepted(self, loaded: LoadedWorkspace, name: str, key: int | str) -> bool | None:
         """Whether the accepted run has a contact in a segment; None where no run can tell."""
@@ -468,21 +304,6 @@ class Workspace:
                 return bool((state.members(name) == key).any())
         except (NoState, NotFound, WorkspaceError):
             return None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _seconds(wait: timedelta | None) -> float:
-    return wait.total_seconds() if wait else 0.0
-
-
-def _instant(given: datetime | str) -> datetime:
-    try:
-        return instant(given)
-    except ValueError:
-        raise ClockError(f"`{given}` is no instant; write it as 2026-01-31T09:00:00Z") from None
 
 
 def _run_number(given: int | str | None) -> int | None:
@@ -506,5 +327,5 @@ def _lay_out_demo(root: Path) -> list[Path]:
 
     if (root / WORKSPACE_FILE).exists():
         raise WorkspaceError([Diagnostic("W304", f"{WORKSPACE_FILE} exists already", help="nothing was written")])
-    lay_out(root, workspace_id=str(uuid4()), now=_now())
+    lay_out(root, workspace_id=str(uuid4()), now=clock_now())
     return sorted(path for path in root.rglob("*") if path.is_file())

@@ -1,0 +1,149 @@
+"""What a workspace's methods tell destinations, and what they keep of whom they told: half of `Workspace`, in a file of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from segmentry.engine.config import parse_length
+from segmentry.engine.workspace_folder import WorkspaceFolder, clock_now, seconds_of
+
+if TYPE_CHECKING:
+    from segmentry.engine.deliveries import Resumed
+    from segmentry.engine.delivering import Delivered
+    from segmentry.engine.report import Progress
+    from segmentry.engine.state.by_hand import Said
+    from segmentry.engine.state.recovery import Recovered
+
+
+class WorkspaceTelling(WorkspaceFolder):
+    """A workspace that tells destinations: deliveries, the ledger, pauses, syncs; and what is kept, forgotten and recovered."""
+
+    # ------------------------------------------------------------ telling
+
+    def deliver(self, destinations: Sequence[str] | None = None, *, progress: Progress | None = None) -> Delivered:
+        """Sends what is due, to all destinations or some, and comes back when nothing more is due now.
+
+        Sends nothing where the environment has no `deliver: true`. Raises NotFound for an unknown destination.
+        """
+        from segmentry.engine.delivering import deliver
+        from segmentry.engine.report import unseen
+
+        loaded = self.load()
+        names = [destinations] if isinstance(destinations, str) else destinations
+        with self._state(loaded) as state:
+            return deliver(state, loaded, destinations=names, environ=os.environ, progress=progress or unseen)
+
+    def enrollments(
+        self,
+        *,
+        sequence: str | None = None,
+        segment: str | None = None,
+        outcome: str | None = None,
+        contact: object = None,
+        baseline: bool = False,
+    ) -> pl.DataFrame:
+        """The ledger, a row an enrollment with its present outcome; `baseline` adds rows of those who were in before (number 0).
+
+        Columns as `enrollments.ENROLLMENTS`. Raises NotFound for a sequence or segment that nobody knows.
+        """
+        from segmentry.engine.enrollments import Wanted, enrollments
+
+        loaded = self.load()
+        wanted = Wanted(sequence, segment, outcome, None if contact is None else str(contact), baseline)
+        with self._state(loaded) as state:
+            return enrollments(loaded, state, wanted)
+
+    def why_enrolled(self, contact: object, segment: str | None = None) -> pl.DataFrame:
+        """What became of each entry of a contact, and why it was enrolled or not: columns as `enrollments.WHY`. Raises NotFound."""
+        from segmentry.engine.enrollments import why
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return why(loaded, state, str(contact), segment)
+
+    def deliveries(
+        self, *, outcome: str | None = None, destination: str | None = None, sequence: str | None = None, limit: int | None = None
+    ) -> pl.DataFrame:
+        """The outbox, the newest change first: outcome, attempts, when the next one is due, the last reason. No address is in it."""
+        from segmentry.engine.deliveries import deliveries
+
+        with self._state() as state:
+            return deliveries(state, outcome=outcome, destination=destination, sequence=sequence, limit=limit)
+
+    def settle_deliveries(self, action: Literal["retry", "drop", "mark-sent"], ids: Sequence[str]) -> Said:
+        """A person's word on deliveries: which ids changed, and why others did not. Raises NotFound, and changes nothing then."""
+        from segmentry.engine.deliveries import settle
+        from segmentry.engine.fitness import fit
+        from segmentry.engine.recovering import refill
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            if action == "retry":
+                refill(loaded, state, ids, self._newest_contacts)
+            return settle(state, action, ids, clock_now(), fit=partial(fit, loaded, state))
+
+    def pause(self, name: str | None = None) -> bool:
+        """Pauses a destination, a sequence, or everything, before the next request; False if it was already. Raises NotFound."""
+        from segmentry.engine.deliveries import pause
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return pause(state, loaded, name, clock_now())
+
+    def resume(self, name: str | None = None, *, send_waiting: bool = False) -> Resumed:
+        """Ends a pause. Who came in during it is not sent, unless `send_waiting`, and then only who is still fit. Raises NotFound."""
+        from segmentry.engine.deliveries import resume
+        from segmentry.engine.fitness import fit
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return resume(state, loaded, name, clock_now(), send_waiting=send_waiting, fit=partial(fit, loaded, state))
+
+    def paused_rows(self, name: str | None = None) -> dict[str, int]:
+        """How many rows of each sequence `resume(send_waiting=True)` would send."""
+        from segmentry.engine.deliveries import waiting_after_pause
+        from segmentry.engine.fitness import fit
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return waiting_after_pause(state, name, fit=partial(fit, loaded, state))
+
+    # ------------------------------------------------------------ keeping
+
+    def gc(self, *, wait: timedelta | None = None) -> dict[str, int]:
+        """Removes memberships and addresses past the workspace's retention, and what killed runs left: counts of what went.
+
+        Changes, the ledger and deliveries are kept. Raises LeaseHeld.
+        """
+        loaded = self.load()
+        keep = loaded.config.retention
+        with self._state(loaded) as state:
+            return state.gc(parse_length(keep.memberships), clock_now(), addresses=parse_length(keep.addresses), wait=seconds_of(wait))
+
+    def forget(self, keys: Sequence[object], *, wait: timedelta | None = None) -> dict[str, Any]:
+        """Erases contacts from everything that is stored: the certificate, with what only you can erase.
+
+        Raises LeaseHeld, and SegmentryError for what can't be a key.
+        """
+        from segmentry.engine.forgetting import forget
+
+        loaded = self.load()
+        with self._state(loaded) as state:
+            return forget(loaded, state, keys, clock_now(), wait=seconds_of(wait))
+
+    def recover(self, *, wait: timedelta | None = None) -> Recovered:
+        """After a backup was restored: reads the ledger's files into the catalog, and has the next run enroll nobody.
+
+        What may have been sent meanwhile is `unknown`, for `settle_deliveries`. Raises LeaseHeld and StateError.
+        """
+        from segmentry.engine.recovering import recover
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            return recover(loaded, state, clock_now(), wait=seconds_of(wait))
