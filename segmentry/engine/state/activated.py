@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state import ledger
+from segmentry.engine.state.frames import ROWS_AT_ONCE, insert_frame
 from segmentry.engine.state.schema import (
     ALIASES,
     ATTACHMENTS,
@@ -27,9 +28,6 @@ from segmentry.engine.state.schema import (
     SEGMENTS,
 )
 from segmentry.engine.state.synced import SyncDraft, apply_syncs, rename_syncs
-
-ROWS_AT_ONCE = 10_000
-"""Rows of a frame that are plain rows at one time."""
 
 FileRef = int | str
 """A bulk file: by its id if an earlier run wrote it, by its path if it is staged for this one."""
@@ -121,21 +119,6 @@ def apply(
     apply_syncs(connection, draft.syncs, now)
     for name, value in draft.facts.items():
         set_fact(connection, name, value)
-
-
-def insert_frame(connection: Connection, table: Table, frame: pl.DataFrame | None) -> None:
-    """Inserts a frame's rows, whose columns are the table's, a part at a time: a hundred thousand as plain rows take much memory.
-
-    The statement is compiled once; SQLAlchemy would look at every value of every row, which takes longer than the insert.
-    """
-    if frame is None or not frame.height:
-        return
-    compiled = insert(table).compile(dialect=connection.dialect, column_keys=frame.columns)
-    for part in frame.iter_slices(ROWS_AT_ONCE):
-        if compiled.positiontup is not None:
-            connection.exec_driver_sql(compiled.string, part.select(compiled.positiontup).rows())
-        else:
-            connection.exec_driver_sql(compiled.string, part.to_dicts())
 
 
 def settle(connection: Connection, settled: Sequence[Settlement], now: datetime) -> None:

@@ -311,7 +311,7 @@ SYNCED = Table(
     Column("batch", String),
     Column("lease", Integer),
     Column("stop", String),
-    Index("ix_synced_due", "sync", "action", "due"),
+    Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
 )

@@ -89,7 +89,7 @@ def waiting(connection: Connection, destination: str, now: datetime) -> tuple[in
 
 def is_under_way(connection: Connection, destination: str) -> bool:
     """Whether a sender left changes to a destination under way."""
-    query = select(_S.contact).join(SYNCS, _S.sync == SYNCS.c.id).where(SYNCS.c.destination == destination, _S.lease.is_not(None))
+    query = select(_S.contact).join(SYNCS, _S.sync == SYNCS.c.id).where(_asked(), SYNCS.c.destination == destination, _S.lease.is_not(None))
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -105,7 +105,9 @@ def syncs_to(connection: Connection, destination: str) -> dict[int, tuple[str, s
 def abandoned(connection: Connection, destination: str) -> int:
     """Lets rows that an earlier sender left under way be due again; how many. Whoever holds the lease calls it before the first claim."""
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
-    found = connection.execute(update(SYNCED).where(mine, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1)).rowcount
+    found = connection.execute(
+        update(SYNCED).where(_asked(), mine, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1)
+    ).rowcount
     close_stopped(connection, destination)
     return found
 
@@ -116,19 +118,11 @@ def claim(connection: Connection, lease: int, syncs: Sequence[int], limit: int, 
     A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
     kept of it (a job that knows the others too); else its rows go in another one.
     """
-    ready = _ready(syncs, now)
     for action in ORDER:
-        stored = connection.execute(select(_S.batch).where(ready, _S.action == action, _S.batch.is_not(None)).distinct().limit(1)).scalar()
-        if stored is not None:
-            parcel = _again(connection, str(stored), ready, limit, namespace)
+        for sync in syncs:
+            ready = and_(_ready(sync, now), _S.action == action)
+            parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
-                return _taken(connection, lease, parcel, now)
-        first = connection.execute(select(_S.sync).where(ready, _S.action == action).order_by(_S.opened, _S.sync).limit(1)).scalar()
-        if first is not None:
-            chosen = select(*_COLUMNS).where(_ready([int(first)], now), _S.action == action, _S.batch.is_(None))
-            rows = [OpenRow(*row) for row in connection.execute(chosen.order_by(_S.opened, _S.contact).limit(limit))]
-            if rows:
-                parcel = _parcel(rows, {}, namespace)
                 return _taken(connection, lease, parcel, now)
     return None
 
@@ -161,7 +155,7 @@ def close_stopped(connection: Connection, destination: str) -> int:
     """Ends open rows that a later run stopped while they were under way; how many."""
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     values: dict[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "revision": _S.revision + 1}
-    return connection.execute(update(SYNCED).where(mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
+    return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
 
 def refusals(connection: Connection, syncs: Sequence[int], limit: int) -> list[tuple[str, int]]:
@@ -171,17 +165,27 @@ def refusals(connection: Connection, syncs: Sequence[int], limit: int) -> list[t
     return [(str(reason), int(count)) for reason, count in connection.execute(query)]
 
 
-def _again(connection: Connection, batch: str, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
-    """A stored batch, if it can go as it is; else its rows are loose again."""
-    rows = [OpenRow(*row) for row in connection.execute(select(*_COLUMNS).where(ready, _S.batch == batch).order_by(_S.contact))]
-    kept = connection.execute(select(SYNC_BATCHES.c.notes).where(SYNC_BATCHES.c.id == batch)).scalar()
-    notes = json.loads(kept) if kept is not None else {}
-    parcel = _parcel(rows, notes, namespace)
-    if notes or (parcel.id == batch and len(rows) <= limit):
-        return SyncParcel(batch, parcel.rows, notes)
-    connection.execute(update(SYNCED).where(_S.batch == batch, _S.lease.is_(None)).values(batch=None, revision=_S.revision + 1))
-    connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
-    return None
+def _stored(connection: Connection, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
+    """A batch that was asked for before, if it can go as it is. The rows of one that can't are loose again."""
+    while True:
+        batch = connection.execute(select(_S.batch).where(ready, _S.batch.is_not(None)).limit(1)).scalar()
+        if batch is None:
+            return None
+        rows = [OpenRow(*row) for row in connection.execute(select(*_COLUMNS).where(ready, _S.batch == batch).order_by(_S.contact))]
+        kept = connection.execute(select(SYNC_BATCHES.c.notes).where(SYNC_BATCHES.c.id == batch)).scalar()
+        notes = json.loads(kept) if kept is not None else {}
+        parcel = _parcel(rows, notes, namespace)
+        if notes or (parcel.id == batch and len(rows) <= limit):
+            return SyncParcel(str(batch), parcel.rows, notes)
+        connection.execute(update(SYNCED).where(_S.batch == batch, _S.lease.is_(None)).values(batch=None, revision=_S.revision + 1))
+        connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
+
+
+def _fresh(connection: Connection, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
+    """Rows that were never asked for, those due longest first."""
+    chosen = select(*_COLUMNS).where(ready, _S.batch.is_(None)).order_by(_S.due, _S.contact).limit(limit)
+    rows = [OpenRow(*row) for row in connection.execute(chosen)]
+    return _parcel(rows, {}, namespace) if rows else None
 
 
 def _parcel(rows: Sequence[OpenRow], notes: Mapping[str, Any], namespace: str) -> SyncParcel:
@@ -210,8 +214,13 @@ class SyncWatch(Watch):
         return select(func.count()).select_from(SYNCED).where(mine)
 
 
-def _ready(syncs: Sequence[int], now: datetime) -> ColumnElement[bool]:
-    return and_(_S.sync.in_(list(syncs)), _S.due <= stamp(now), _S.lease.is_(None), _S.stop.is_(None), _S.payload.is_not(None))
+def _asked() -> ColumnElement[bool]:
+    """What is in a batch, few of all: the index on batches finds it."""
+    return _S.batch > ""
+
+
+def _ready(sync: int, now: datetime) -> ColumnElement[bool]:
+    return and_(_S.sync == sync, _S.due <= stamp(now), _S.lease.is_(None), _S.stop.is_(None), _S.payload.is_not(None))
 
 
 def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, null, select, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.frames import insert_frame, read_frame
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
 
 UNCONFIRMED, ACTIVE, DETACHED = "unconfirmed", "active", "detached"
@@ -100,9 +101,9 @@ def syncs(connection: Connection) -> list[SyncRecord]:
 
 
 def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
-    """Every row of a sync, as `ROWS`."""
-    found = connection.execute(select(SYNCED).where(_S.sync == sync).order_by(_S.contact))
-    return pl.DataFrame([tuple(row) for row in found], schema=ROWS, orient="row")
+    """Every row of a sync, as `ROWS`, without the payloads: what is told is made anew."""
+    columns = [null().label(name) if name == "payload" else _S[name] for name in ROWS]
+    return read_frame(connection, select(*columns).where(_S.sync == sync).order_by(_S.contact), ROWS)
 
 
 def left_hashes(connection: Connection, sync: int) -> pl.Series:
@@ -197,8 +198,7 @@ def _stop(connection: Connection, sync: int, stops: Mapping[str, str]) -> None:
 def _write(connection: Connection, sync: int, frame: pl.DataFrame, stamp: str) -> None:
     """Inserts new rows, and changes those that are as they were read and not under way."""
     rows = frame.with_columns(sync=pl.lit(sync, _COUNT), changed=pl.lit(stamp))
-    for part in _slices(rows.filter(pl.col("revision") < 0).with_columns(revision=pl.lit(0, _COUNT))):
-        connection.execute(insert(SYNCED), part.to_dicts())
+    insert_frame(connection, SYNCED, rows.filter(pl.col("revision") < 0).with_columns(revision=pl.lit(0, _COUNT)))
     names = [name for name in ROWS if name not in ("sync", "contact", "revision", "lease")]
     mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
@@ -210,38 +210,7 @@ def _write(connection: Connection, sync: int, frame: pl.DataFrame, stamp: str) -
         connection.execute(change, told.to_dicts())
 
 
-# ---------------------------------------------------------------- a person's words
-
-
-def answer(connection: Connection, sync: int, said: str) -> None:
-    """Notes what somebody said of those who were in when a sync starts."""
-    connection.execute(update(SYNCS).where(SYNCS.c.id == sync).values(answer=said, status=ACTIVE))
-
-
-def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str], sync: int | None, now: datetime) -> int:
-    """Lets contacts who left come back, with the next run that has them in; how many rows were so."""
-    stamp = now.isoformat(timespec="microseconds")
-    found = 0
-    for part in _parts(contacts):
-        left = and_(_S.contact.in_(part), _S.state == AWAY, _S.lease.is_(None), _only(_S.sync, sync))
-        found += connection.execute(
-            update(SYNCED).where(left).values(state=OUT, reason=None, changed=stamp, revision=_S.revision + 1)
-        ).rowcount
-    for part in _parts(hashes):
-        gone = connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), _only(LEFT.c.sync, sync))).rowcount
-        found = max(found, gone)
-    return found
-
-
-def hashes_of(connection: Connection, contacts: Sequence[str]) -> list[str]:
-    """The address hashes that were acknowledged of contacts."""
-    return [
-        str(one)
-        for part in _parts(contacts)
-        for one in connection.execute(
-            select(_S.address_hash).where(_S.contact.in_(part), _S.address_hash.is_not(None)).distinct()
-        ).scalars()
-    ]
+# ---------------------------------------------------------------- forgetting
 
 
 def erase(connection: Connection, contacts: Sequence[str]) -> int:
@@ -259,11 +228,6 @@ def erase(connection: Connection, contacts: Sequence[str]) -> int:
     batches = select(_S.batch).where(_S.batch.is_not(None))
     connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id.not_in(batches)))
     return removed
-
-
-def _only(column: Any, sync: int | None) -> Any:
-    """That a column names one sync, or any."""
-    return column.is_not(None) if sync is None else column == sync
 
 
 def _slices(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:

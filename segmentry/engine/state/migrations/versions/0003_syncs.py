@@ -68,6 +68,6 @@ def _synced() -> None:
         sa.Column("lease", sa.Integer),
         sa.Column("stop", sa.String),
     )
-    op.create_index("ix_synced_due", "synced", ["sync", "action", "due"])
+    op.create_index("ix_synced_due", "synced", ["sync", "action", "due", "contact"])
     op.create_index("ix_synced_hash", "synced", ["sync", "address_hash"])
     op.create_index("ix_synced_batch", "synced", ["batch"])
