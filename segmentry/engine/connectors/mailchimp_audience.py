@@ -21,6 +21,8 @@ FEW = 50
 """So many are asked for one by one, and more by other ways."""
 AGE = 900.0
 """Seconds after which everything is read anew: who came back by themselves is in no list of those who left."""
+COST = 10
+"""It is also read anew after no less than so many times as long as reading it took."""
 _OVERLAP = timedelta(minutes=2)
 """Clocks are not the same, and what changes is written a little later."""
 
@@ -37,7 +39,7 @@ class _Roll:
     """Hashes by status, as 16 bytes each: of those who left, or of everybody."""
 
     whole: bool
-    read: float
+    good_until: float
     since: datetime
     people: dict[bytes, str] = field(default_factory=dict)
 
@@ -77,9 +79,11 @@ class Audience:
     def _fresh(self, calls: Calls, *, whole: bool) -> _Roll:
         """What is known, with what changed since; all anew where it is old, or not enough."""
         roll, now = self._roll, self._waiting.monotonic()
-        if roll is None or now - roll.read > AGE or (whole and not roll.whole):
+        if roll is None or now > roll.good_until or (whole and not roll.whole):
             made = _Roll(whole, now, self._waiting.clock())
             self._read(calls, made, STATUSES if whole else tuple(AWAY), None)
+            read = self._waiting.monotonic()
+            made.good_until = now + max(AGE, COST * (read - now))
             self._roll = made
             return made
         # only those who left since: whoever we put in meanwhile would be listed too, again and again

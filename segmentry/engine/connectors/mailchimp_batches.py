@@ -38,16 +38,16 @@ class LostError(Exception):
     """The results of a finished batch can't be had: what became of its operations must be read elsewhere."""
 
 
-def kept(notes: Notes) -> tuple[str, list[int]] | None:
-    """A batch that was handed in before, and the numbers of the changes that are in it."""
+def kept(notes: Notes) -> tuple[str, list[str]] | None:
+    """A batch that was handed in before, and the ids of the changes that are in it."""
     found = notes.kept.get(KEPT)
-    return (str(found["id"]), [int(number) for number in found["changes"]]) if isinstance(found, Mapping) else None
+    return (str(found["id"]), [str(id) for id in found["changes"]]) if isinstance(found, Mapping) else None
 
 
 def hand_in(calls: Calls, notes: Notes, operations: Sequence[Operation]) -> str:
-    """Submits operations, whose ids are the numbers of changes; the batch's id, which is kept then."""
+    """Submits operations, whose ids are those of changes; the batch's id, which is kept then."""
     id = calls.submit(operations)
-    notes.keep(**{KEPT: {"id": id, "changes": [int(one.id) for one in operations]}})
+    notes.keep(**{KEPT: {"id": id, "changes": [one.id for one in operations]}})
     return id
 
 

@@ -9,7 +9,7 @@ anything else                           REJECTED, again
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,11 +103,6 @@ def shown(text: str) -> str:
     clean = re.sub(r"\b[0-9a-f]{32}\S*", "(…)", clean)
     clean = " ".join(clean.split()).strip()
     return clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + "…"
-
-
-def texts(items: Iterable[Any]) -> list[str]:
-    """Those that are text."""
-    return [one for one in items if isinstance(one, str)]
 
 
 def _word(said: Any, key: str) -> str:

@@ -28,7 +28,7 @@ Say = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Fields as the service takes them."""
 
 MOVING = "moving"
-"""In notes: the numbers of changes whose address may have been changed there already."""
+"""In notes: the ids of changes whose address may have been changed there already."""
 
 LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
@@ -65,9 +65,6 @@ class Work:
             action()
         except TroubleError as error:
             trouble = error.answer
-            if batches.kept(self.notes) is not None:
-                # what was handed in is known by this batch of ours alone, so all of it comes again
-                self.answers.clear()
         return [self.answers.get(number, trouble) for number in range(len(self.batch.changes))]
 
     # ------------------------------------------------------------ the three kinds
@@ -110,7 +107,7 @@ class Work:
             elif not fields:
                 self._answer(numbers, Answer(Verdict.SENT, remote_id=hash, status=status))
             else:
-                going[hash] = self.calls.field_change(hash, fields, id=str(numbers[0]))
+                going[hash] = self.calls.field_change(hash, fields, id=self._change(numbers[0]).id)
         self._in_a_batch(list(going.values()))
         for hash in going:
             if groups[hash][0] not in self.answers:
@@ -141,7 +138,7 @@ class Work:
         """Tags those who are in the audience, and starts nothing by it."""
         name = self.batch.target.name
         self.known.tags.need(self.calls, name)
-        self._in_a_batch([self.calls.quiet_tag(hash, name, str(number)) for hash, number in going.items()])
+        self._in_a_batch([self.calls.quiet_tag(hash, name, self._change(number).id) for hash, number in going.items()])
         for hash, number in going.items():
             if number not in self.answers:
                 self._answer(groups[hash], self._tagged(hash, name, admitted[hash]))
@@ -182,24 +179,25 @@ class Work:
         kept = batches.kept(self.notes)
         if kept is None:
             return
-        id, numbers = kept
-        groups = {group[0]: (hash, group) for hash, group in self._groups().items()}
+        id, changes = kept
+        # of those that were in it some may have been settled since, so changes are known by their ids here
+        groups = {self._change(group[0]).id: (hash, group) for hash, group in self._groups().items()}
         results: batches.Results | None = None
         try:
             results = batches.results(self.calls, id)
         except LostError:
             self.known.no_batches = True
         if results is not None:
-            for number in numbers:
-                if number in groups:
-                    hash, group = groups[number]
-                    self._answer(group, self._result(results, number, hash))
+            for change in changes:
+                if change in groups:
+                    hash, group = groups[change]
+                    self._answer(group, self._result(results, change, hash))
         self.notes.keep(**{batches.KEPT: None})
 
-    def _result(self, results: batches.Results, number: int, hash: str) -> Answer:
-        if str(number) not in results:
+    def _result(self, results: batches.Results, change: str, hash: str) -> Answer:
+        if change not in results:
             return LOST
-        problem = results[str(number)]
+        problem = results[change]
         return Answer(Verdict.SENT, remote_id=hash) if problem is None else _meaning(problem, self.batch.action)
 
     # ------------------------------------------------------------ other addresses
@@ -261,11 +259,11 @@ class Work:
         return None
 
     def _was_moving(self, number: int) -> bool:
-        return number in self.notes.kept.get(MOVING, ())
+        return self._change(number).id in self.notes.kept.get(MOVING, ())
 
     def _note_moving(self, number: int) -> None:
         if not self._was_moving(number):
-            self.notes.keep(**{MOVING: [*self.notes.kept.get(MOVING, ()), number]})
+            self.notes.keep(**{MOVING: [*self.notes.kept.get(MOVING, ()), self._change(number).id]})
 
     # ------------------------------------------------------------ numbers and addresses
 

@@ -140,7 +140,8 @@ class MailchimpSettings(_Settings):
 
     @property
     def sync_traits(self) -> Traits:
-        return self.traits
+        """Five hundred a batch, which the service works off one operation after the other, so that none starts an automation."""
+        return Traits(batch=500, parallel=2, per_minute=1500.0, needs_address=True)
 
     @property
     def seconds(self) -> float:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from segmentry.engine.connectors import mailchimp_batches
 from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.engine.connectors.mailchimp import MailchimpDestination
-from segmentry.engine.connectors.mailchimp_batches import UNPACKED, _unpacked
+from segmentry.engine.connectors.mailchimp_batches import _unpacked
 from segmentry.engine.connectors.mailchimp_line import Ask, Line, TroubleError, Waiting, base_of
 from segmentry.engine.connectors.mailchimp_pace import MOST, PEACE, Pace
 from segmentry.engine.connectors.mailchimp_reasons import Problem, shown
@@ -195,9 +196,11 @@ def test_results_are_read_by_their_ids() -> None:
     assert [found[id] and found[id].status for id in ("2", "3")] == [404, 500]  # type: ignore[union-attr]
 
 
-def test_an_archive_that_swells_is_not_read() -> None:
+def test_an_archive_that_swells_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailchimp_batches, "UNPACKED", 1000)
+    _unpacked(archive(b"[]".ljust(1000)))
     with pytest.raises(ValueError, match="too much"):
-        _unpacked(archive(b" " * (UNPACKED + 1)))
+        _unpacked(archive(b"[]".ljust(1001)))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", archive(b"{")], ids=["empty", "text", "no JSON in it"])

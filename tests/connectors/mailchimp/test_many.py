@@ -15,8 +15,6 @@ from tests.connectors.mailchimp.conftest import AT, ENROLL, TAG, Shop, change, s
 
 MANY = 100_000
 SIZE = 500
-LONG = "30 s"
-"""So many at once take their time on a machine with much else to do."""
 
 
 class KilledError(Exception):
@@ -37,14 +35,14 @@ def until_done(shop: Shop, batch: SyncBatch, draws: Random, share: float) -> lis
             raise KilledError
 
     while True:
-        opened = shop.open(timeout=LONG)
+        opened = shop.open()
         try:
             return list(opened.sync(batch, dying, Notes(dict(stored), stored.update)))
         except KilledError:
             opened.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_request_any_number_of_times(shop: Shop, seed: int) -> None:
     draws = Random(seed)
     people = some(130)
@@ -57,7 +55,7 @@ def test_killed_at_any_request_any_number_of_times(shop: Shop, seed: int) -> Non
     assert shop.tagged() == {*people, "hand@example.com"} - stay
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_service_that_is_cruel_throughout_comes_to_the_same_in_the_end(shop: Shop, seed: int) -> None:
     draws = Random(seed)
     people = some(130)
@@ -88,7 +86,7 @@ def test_a_hundred_thousand_entrants_killed_now_and_then(shop: Shop) -> None:
         shop.has(address, "unsubscribed")
     stay = {address for address in people if shop.status(address) == "unsubscribed"}
     batches = [batch_of(number, people[start : start + SIZE]) for number, start in enumerate(range(0, MANY, SIZE))]
-    shared = shop.open(timeout=LONG)
+    shared = shop.open()
 
     def done(batch: SyncBatch) -> list[Answer]:
         if draws.random() < 0.05:  # some in processes that die
@@ -110,7 +108,7 @@ def test_a_hundred_thousand_entrants_killed_now_and_then(shop: Shop) -> None:
 @pytest.mark.full
 def test_a_hundred_thousand_enrolled_each_mailed_once(shop: Shop) -> None:
     people = some(MANY)
-    shared = shop.open(timeout=LONG)
+    shared = shop.open()
 
     def enrolled(start: int) -> list[Verdict]:
         rows = tuple(Row(f"r{one}", f"c{one}", one, {}, consents=True) for one in people[start : start + SIZE])
