@@ -13,7 +13,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help demo test test-full test-compiled test-wheel lint format types docs session bench clean
+.PHONY: help demo test test-full test-compiled test-examples test-wheel lint format types docs session bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-full: $(VENV)/.installed-full  ## all tests: the long ones and Spark's too
 
 test-compiled: .make/compiled/.installed-dev  ## the tests of the rules under sqlglot's compiled build, in an environment of its own
 	.make/compiled/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/rules)
+
+test-examples: $(VENV)/.installed-dev $(foreach e,airflow dagster dbt,.make/$(e)/.installed)  ## the examples that have environments of their own: Airflow, Dagster, dbt
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "" $(or $(ARGS),$(foreach e,airflow dagster dbt,tests/examples/test_$(e).py))
 
 test-wheel: $(VENV)/.installed-dev  ## build the wheel, install it with its run-time dependencies only, run the demo
 	$(BIN)/python -m pytest -m "" tests/project/test_wheel.py $(ARGS)
@@ -60,16 +63,16 @@ clean:  ## remove what was installed, built and made
 
 comma := ,
 
-# $(call install,ENVIRONMENT,WHAT): into an environment, made first if there is none.
+# $(call install,ENVIRONMENT,WHAT,CONSTRAINTS): into an environment, made first if there is none; constraints.txt where none are said.
 define install
 	@if [ -x $(1)/bin/python ]; then :; \
 	elif command -v uv >/dev/null 2>&1; then uv venv --quiet --python '>=3.11' $(1); \
 	elif [ -n '$(PYTHON)' ]; then $(PYTHON) -m venv $(1); \
 	else echo 'Python 3.11 or newer is needed, or uv; PYTHON=... says which' >&2; exit 1; fi
 	@if command -v uv >/dev/null 2>&1; then \
-		uv pip install --quiet --python $(1)/bin/python --constraint constraints.txt $(2); \
+		uv pip install --quiet --python $(1)/bin/python $(addprefix --constraint ,$(or $(3),constraints.txt)) $(2); \
 	else \
-		$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(2); \
+		$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(or $(3),constraints.txt)) $(2); \
 	fi
 endef
 
@@ -88,4 +91,20 @@ $(VENV)/.installed-full: $(RECIPE)
 .make/compiled/.installed-dev: $(RECIPE)
 	@mkdir -p .make
 	$(call install,.make/compiled,--editable '.[dev]' 'sqlglot[c]')
+	@touch $@
+
+# Airflow and dbt call the command by its path, so Segmentry is not in their environments.
+.make/airflow/.installed: examples/airflow/constraints.txt
+	@mkdir -p .make
+	$(call install,.make/airflow,apache-airflow-core,$<)
+	@touch $@
+
+.make/dagster/.installed: $(RECIPE) examples/dagster/constraints.txt
+	@mkdir -p .make
+	$(call install,.make/dagster,--editable . dagster,constraints.txt examples/dagster/constraints.txt)
+	@touch $@
+
+.make/dbt/.installed: examples/dbt/constraints.txt
+	@mkdir -p .make
+	$(call install,.make/dbt,dbt-core dbt-duckdb,$<)
 	@touch $@

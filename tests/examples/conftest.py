@@ -96,8 +96,9 @@ def shop(tmp_path: Path) -> Shop:
 def interpreter(name: str) -> Path:
     """The Python of an environment that an example has of its own; without one the test is skipped."""
     variable = f"SEGMENTRY_{name.upper()}_PYTHON"
-    said = os.environ.get(variable)
-    python = Path(said) if said else ROOT / ".make" / name / "bin" / "python"
-    if not said and not python.exists():
-        pytest.skip(f"there is no environment for {name}: `make test-examples` makes one, {variable} names another")
-    return python
+    if said := os.environ.get(variable):
+        return Path(said)
+    made = ROOT / ".make" / name
+    if not (made / ".installed").exists():
+        pytest.skip(f"there is no environment for {name}: `make test-examples` makes one, {variable} names another's Python")
+    return made / "bin" / "python"
