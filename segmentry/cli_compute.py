@@ -59,6 +59,8 @@ def recompute(
         print_frame(run.summary(), grouped=("size", "entered", "exited"))
         for sequence, outcomes in run.enrolled.items():
             settings.talk.say(f"{sequence}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items()))
+        for line in run.syncs:
+            settings.talk.say(line)
         settings.talk.say(run.headline())
     for reason in run.held:
         settings.talk.warn(reason)
@@ -79,8 +81,8 @@ def recompute(
 def plan(settings: Settings, as_of: datetime | None, form: str) -> None:
     """Show what a run would do now; write nothing, send nothing.
 
-    Sizes now and next, who would come and go and by which causes, whom it would enroll, how many calls that is and how many
-    minutes at each destination's pace, and what guards would hold: then the exit code is 4.
+    Sizes now and next, who would come and go and by which causes, whom it would enroll, what would bring syncs in step, how many
+    calls that is and how many minutes at each destination's pace, and what guards would hold: then the exit code is 4.
     """
     show_forecast(settings, as_of, form)
 
@@ -93,11 +95,12 @@ def show_forecast(settings: Settings, as_of: datetime | None, form: str) -> None
     if form == "json":
         print_json(forecast.to_json())
     else:
-        print_frame(forecast.segments, grouped=("now", "next", "entered", "exited"))
-        for frame in (forecast.enrollments, forecast.calls):
-            if frame.height:
+        from segmentry.engine.forecast import GROUPED
+
+        for number, frame in enumerate(forecast.tables):
+            if number:
                 print_text("")
-                print_frame(frame, grouped=("contacts", "calls"))
+            print_frame(frame, grouped=GROUPED)
         settings.talk.say(forecast.headline())
     from segmentry.engine.guards import told
 
@@ -115,7 +118,8 @@ def send(settings: Settings) -> None:
         settings.talk.warn(message)
     for name, one in delivered.destinations.items():
         counts = [f"{count:,} {what}" for what in OTHERWISE if (count := getattr(one, what))]
-        settings.talk.say(f"{name}: " + ", ".join([f"{one.sent:,} sent", *counts, *one.messages]))
+        synced = [f"{one.synced:,} synced"] if one.synced else []
+        settings.talk.say(f"{name}: " + ", ".join([f"{one.sent:,} sent", *synced, *counts, *one.messages]))
     if delivered.failed:
         settings.exit_code = FAILED
 

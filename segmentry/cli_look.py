@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ HELD = 4
 
 ALARMS = ("held", "failed", "stale", "rejected", "unknown", "unconfirmed")
 """What can need a person; `engine.alarms` says when."""
+
+SYNCED = {"open": "to tell", "left": "left", "rejected": "rejected", "skipped": "skipped", "let_be": "let be"}
+"""What `status` says of a sync beside how many are there, and in which words."""
 
 TABLE_ROWS = 20
 """Rows of contacts that a table shows unless --limit says otherwise; files and pipes get all of them."""
@@ -239,13 +242,14 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, me
     """Say how the workspace stands.
 
     The accepted run, who holds the lease, how large the state is; what is unsent and paused; the schedule, who keeps it, the last
-    run and the next; and what needs a person: held by a guard, failed, stale, rejected, unknown.
+    run and the next; each sync, how many are there, are to be told, left or were refused, and why; and what needs a person: held
+    by a guard, failed, stale, rejected, unknown, unconfirmed.
     """
     workspace = settings.open()
     found = workspace.status()
-    alarms = found.pop("alarms", [])
+    alarms, syncs = found.pop("alarms", []), found.pop("syncs", [])
     if form == "json":
-        print_json({**found, "alarms": alarms})
+        print_json({**found, "syncs": syncs, "alarms": alarms})
     else:
         from segmentry.engine.render import cell
 
@@ -256,6 +260,8 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, me
             shown = ", ".join(f"{key} {count:,}" for key, count in value.items()) if isinstance(value, dict) else value
             shown = ", ".join(value) if isinstance(value, list) else shown
             click.echo(f"{name.replace('_', ' '):<{width}}  {cell(shown or None if isinstance(value, dict | list) else value)}")
+        for sync in syncs:
+            click.echo(f"{'sync':<{width}}  {_synced(sync)}")
         for alarm in alarms:
             click.echo(f"{alarm['kind']:<{width}}  {alarm['text']}")
     if metrics is not None:
@@ -268,6 +274,18 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, me
             settings.talk.warn(problem)
     if any(alarm["kind"] in (fail_on or ()) for alarm in alarms):
         settings.exit_code = HELD
+
+
+def _synced(sync: Mapping[str, Any]) -> str:
+    """How one sync stands, in a line."""
+    from segmentry.engine.sync_words import sync_name
+
+    name = sync_name(sync["segment"], sync["destination"], sync["target"])
+    if sync["status"] == "unconfirmed":
+        return f"{name}: unconfirmed, {sync['waiting']:,} wait for a word"
+    counts = [f"{sync['there']:,} there", *(f"{sync[key]:,} {text}" for key, text in SYNCED.items() if sync[key])]
+    why = "; ".join(f"{count:,}: {reason}" for reason, count in sync["reasons"].items())
+    return f"{name}: {', '.join(counts)}" + (f" ({why})" if why else "")
 
 
 def _write_metrics(path: Path, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What needs a person: held, failed, stale, rejected, unknown. Looked up when somebody asks how things stand."""
+"""What needs a person: held, failed, stale, rejected, unknown, unconfirmed. Looked up when somebody asks how things stand."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from segmentry.engine.activation import delivers
 from segmentry.engine.attempts import keeper, last_attempt
 from segmentry.engine.consequences import FAILURE
 from segmentry.engine.guards import HoldKind, spoken
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.render import second
 from segmentry.engine.scheduling import schedule_of
-from segmentry.engine.state import State, noticed
+from segmentry.engine.state import State, noticed, synced
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import HoldRecord
+from segmentry.engine.state.synced import UNCONFIRMED, SyncRecord
+from segmentry.engine.sync_plans import syncs_of
+from segmentry.engine.sync_words import confirm_command, sync_name
 
 KINDS = ("held", "failed", "stale", "rejected", "unknown", "unconfirmed")
-"""What can be alarming, as `notify:` and `--fail-on` call it. Nothing is `unconfirmed` as long as there are no syncs."""
+"""What can be alarming, as `notify:` and `--fail-on` call it."""
 
 REJECTED_SHARE = 0.05
 """More rejections than this, of what was answered within `LOOKS_BACK`, are alarming."""
@@ -46,16 +50,15 @@ def alarms(loaded: LoadedWorkspace, state: State, now: datetime) -> list[Alarm]:
         unknown = noticed.unknown(connection)
         answered = noticed.answered(connection, now - LOOKS_BACK)
         stopped = noticed.stopped(connection)
+        syncs = synced.syncs(connection)
     found = [*map(_held, held), *_failed(state), *map(_stopped, stopped), *_stale(loaded, state, now)]
-    for destination, (sent, rejected, since) in sorted(answered.items()):
-        if rejected > REJECTED_SHARE * (sent + rejected) and since is not None:
-            share = f"{rejected:,} of {sent + rejected:,} within 24 hours"
-            text = f"`{destination}` rejects: {share}; `segmentry deliveries --outcome rejected` says why"
-            found.append(Alarm("rejected", f"rejected:{destination}", since, text))
+    for destination, answers in sorted(answered.items()):
+        if answers.since is not None and answers.refused > REJECTED_SHARE * (answers.taken + answers.refused):
+            found.append(Alarm("rejected", f"rejected:{destination}", answers.since, _rejects(destination, answers)))
     for destination, (count, since) in sorted(unknown.items()):
         text = f"{count:,} deliveries to `{destination}` may or may not have arrived: `segmentry deliveries retry | drop | mark-sent`"
         found.append(Alarm("unknown", f"unknown:{destination}", since, text))
-    return found
+    return [*found, *_unconfirmed(loaded, syncs)]
 
 
 def _held(hold: HoldRecord) -> Alarm:
@@ -76,6 +79,27 @@ def _failed(state: State) -> Sequence[Alarm]:
 def _stopped(stop: noticed.Stop) -> Alarm:
     text = f"`{stop.destination}` stopped, and {stop.unsent:,} wait to be sent: {stop.reason}"
     return Alarm("failed", f"failed:{stop.destination}", stop.since, text)
+
+
+def _rejects(destination: str, answers: noticed.Answers) -> str:
+    share = f"{answers.refused:,} of {answers.taken + answers.refused:,} within 24 hours"
+    enrollments = ["`segmentry deliveries --outcome rejected`"] if answers.enrollments else []
+    changes = ["`segmentry status`"] if answers.changes else []
+    return (
+        f"`{destination}` rejects: {share}; {' and '.join(enrollments + changes)} say{'s' if len(enrollments + changes) == 1 else ''} why"
+    )
+
+
+def _unconfirmed(loaded: LoadedWorkspace, syncs: Sequence[SyncRecord]) -> Sequence[Alarm]:
+    """Syncs of the files that wait for a word on those who are in, where anything is sent at all."""
+    said = {sync.key for sync in syncs_of(loaded)} if delivers(loaded) else set()
+    found = []
+    for sync in syncs:
+        if sync.status == UNCONFIRMED and sync.key in said:
+            waits = f"{sync.figures.get('members', 0):,} who are in wait for a word whether they are sent"
+            text = f"{sync_name(*sync.key)}: {waits}; `{confirm_command(*sync.key)}`"
+            found.append(Alarm("unconfirmed", f"unconfirmed:{':'.join(sync.key)}", datetime.fromisoformat(sync.since), text))
+    return found
 
 
 def _stale(loaded: LoadedWorkspace, state: State, now: datetime) -> Sequence[Alarm]:

@@ -32,6 +32,7 @@ from segmentry.engine.state.activated import ActivationDraft, FileRef, Routes, f
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.holds import holds
 from segmentry.engine.state.records import CONSENT_COLUMN, SUPPRESS_COLUMN, HoldRecord
+from segmentry.engine.state.synced import DETACHED, SyncDraft
 from segmentry.rules.nodes import Always, Condition
 from segmentry.rules.references import references
 
@@ -187,7 +188,7 @@ class Consequences:
         )
 
     def report(self) -> dict[str, Any]:
-        """What follows, as plain values: new ledger rows by sequence and outcome, rows that ended, what is held."""
+        """What follows, as plain values: new ledger rows by sequence and outcome, rows that ended, syncs, what is held."""
         activation = self.activation
         held = [*self.held.trips, *(activation.trips if activation is not None else ())]
         ends = Counter(one.outcome for one in (activation.settled if activation is not None else ()))
@@ -195,6 +196,7 @@ class Consequences:
             "enrollments": {} if activation is None else activation.outcomes(),
             "not_enrolled": 0 if activation is None else activation.skipped.height,
             "settled": dict(sorted(ends.items())),
+            "syncs": [_sync_report(draft) for draft in (() if activation is None else activation.syncs)],
             "held": [{"kind": str(trip.kind), "name": trip.name, "reasons": list(trip.reasons)} for trip in held],
         }
 
@@ -308,6 +310,12 @@ class Consequences:
         then = None if former is None else former.snapshot.contacts
         before = None if former is None else int(former.order.present.sum())
         return Evidence(columns, answered.prepared.snapshot.contacts, then, int(answered.placement.alignment.present.sum()), before)
+
+
+def _sync_report(draft: SyncDraft) -> dict[str, Any]:
+    """What a run makes of a sync, as plain values; the figures of one that is detached are of a run before."""
+    what = {"segment": draft.segment, "destination": draft.destination, "target": draft.target, "mode": draft.mode, "status": draft.status}
+    return what if draft.status == DETACHED else {**what, **draft.figures}
 
 
 def new_aliases(state: State, aliases: Aliases | None) -> dict[str, str]:

@@ -18,10 +18,12 @@ from segmentry.engine.rows import rows, rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
 from segmentry.engine.standing import standing
-from segmentry.engine.state import RunRecord, State, outbox
+from segmentry.engine.state import RunRecord, State, counting
 from segmentry.engine.state.holds import holds as held
 from segmentry.engine.state.holds import pauses
+from segmentry.engine.state.sync_standing import standings
 from segmentry.errors import NotFound
+from segmentry.rules.diagnostics import Severity
 
 INSTANT = pl.Datetime("us", "UTC")
 RUNS = pl.Schema(
@@ -210,7 +212,7 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
         "environment": loaded.environment,
         "folder": str(loaded.root.absolute()),
         "segments": len(loaded.names),
-        "problems": len(loaded.diagnostics),
+        "problems": sum(problem.severity is Severity.ERROR for problem in loaded.diagnostics),
         "state": str(loaded.state) if state is not None else None,
     }
     if state is None:
@@ -229,8 +231,9 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
         }
     with state.catalog.reading() as connection:
         known["delivers"] = delivers(loaded)
-        known["unsent"] = {name: count for name, count in sorted(outbox.unsent(connection).items()) if count}
+        known["unsent"] = counting.unsent(connection)
         known["paused"] = sorted(pauses(connection))
+        known["syncs"] = [sync.to_json() for sync in standings(connection)]
     known |= standing(loaded, state, now)
     known["alarms"] = [alarm.to_json() for alarm in found]
     return known

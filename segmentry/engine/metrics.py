@@ -17,6 +17,7 @@ from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.scheduling import schedule_of
 from segmentry.engine.standing import next_due
 from segmentry.engine.state import State, counting
+from segmentry.engine.state.sync_standing import standings
 
 HELP = {
     "info": "What this workspace is run by; always 1.",
@@ -36,6 +37,7 @@ HELP = {
     "deliveries_unsent": "Deliveries to a destination that are pending or under way.",
     "deliveries_due": "Deliveries to a destination that are unsent and due.",
     "deliveries_failed": "Deliveries to a destination that were rejected, or whose fate is unknown.",
+    "sync_contacts": "Contacts of a segment that is kept in step with a target of a destination, by how they stand there.",
     "holds_open": "Holds by guards that wait for a person, by what they are on.",
     "alarms": "Things that need a person, by kind.",
 }
@@ -95,11 +97,18 @@ def _counted(state: State, now: datetime) -> dict[str, Samples]:
     with state.catalog.reading() as connection:
         outcomes, failed = counting.by_outcome(connection), counting.failed(connection)
         pending, held = counting.pending(connection, now), counting.held(connection)
+        syncs = standings(connection)
     return {
         "enrollments": [({"sequence": sequence, "outcome": outcome}, count) for (sequence, outcome), count in outcomes.items()],
         "deliveries_unsent": [({"destination": name}, unsent) for name, (unsent, _) in pending.items()],
         "deliveries_due": [({"destination": name}, due) for name, (_, due) in pending.items()],
         "deliveries_failed": [({"destination": name, "outcome": outcome}, count) for (name, outcome), count in failed.items()],
+        "sync_contacts": [
+            ({"segment": segment, "destination": destination, "target": target, "state": name}, count)
+            for sync in syncs
+            for segment, destination, target in [sync.record.key]
+            for name, count in sync.counts.items()
+        ],
         "holds_open": [({"kind": str(kind)}, held.get(str(kind), 0)) for kind in HoldKind],
     }
 

@@ -14,6 +14,7 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.render import second, table_html
 from segmentry.engine.run import Recomputed
 from segmentry.engine.showing import plan_text
+from segmentry.engine.sync_words import decided
 from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ class Run:
         """How many new rows of the ledger each sequence has, by outcome."""
         found: dict[str, dict[str, int]] = self.report.get("activation", {}).get("enrollments", {})
         return found
+
+    @property
+    def syncs(self) -> list[str]:
+        """What it comes to for syncs, a line for each with something to tell, or to be told of it."""
+        found = map(decided, self.report.get("activation", {}).get("syncs", []))
+        return [line for line in found if line is not None]
 
     @property
     def seconds(self) -> dict[str, float]:

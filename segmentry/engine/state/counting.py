@@ -1,13 +1,18 @@
-"""Counts of the ledger and the outbox, as monitoring asks for them."""
+"""Counts of the ledger and the outbox, as monitoring and forecasts ask for them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+import polars as pl
 from sqlalchemy import Connection, case, func, select
 
+from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.outbox import stamp
-from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, HOLDS
+from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, HOLDS, SYNCED, SYNCS
+from segmentry.engine.state.synced import ACTIVE
+
+CHANGES = pl.Schema({"sync": pl.Int64(), "destination": pl.String(), "contact": pl.String(), "action": pl.String()})
 
 FAILED = ("rejected", "unknown")
 """Outcomes of a delivery that somebody should look at."""
@@ -41,3 +46,26 @@ def held(connection: Connection) -> dict[str, int]:
     """How many holds are open, by kind."""
     rows = connection.execute(select(HOLDS.c.kind, func.count()).where(HOLDS.c.status == "open").group_by(HOLDS.c.kind))
     return {kind: int(count) for kind, count in rows}
+
+
+def unsent(connection: Connection) -> dict[str, int]:
+    """How much each destination is still to be told: enrollments that are pending or under way, and open changes of its syncs."""
+    enrollments, changes = outbox.unsent(connection), sync_outbox.open_rows(connection)
+    counts = {name: enrollments.get(name, 0) + changes.get(name, 0) for name in sorted(enrollments.keys() | changes.keys())}
+    return {name: count for name, count in counts.items() if count}
+
+
+def unsent_by_sequence(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many enrollments each (destination, sequence) has that are pending or under way."""
+    columns = DELIVERIES.c.destination, ENROLLMENTS.c.sequence
+    joined = select(*columns, func.count()).join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
+    open_ones = DELIVERIES.c.ended.is_(None), ENROLLMENTS.c.outcome.in_(("pending", "sending"))
+    rows = connection.execute(joined.where(*open_ones).group_by(*columns).order_by(*columns))
+    return {(destination, sequence): count for destination, sequence, count in rows}
+
+
+def open_changes(connection: Connection) -> pl.DataFrame:
+    """Every open change of syncs that go on, as `CHANGES`."""
+    columns = SYNCED.c.sync, SYNCS.c.destination, SYNCED.c.contact, SYNCED.c.action
+    query = select(*columns).join(SYNCS, SYNCS.c.id == SYNCED.c.sync).where(SYNCED.c.action.is_not(None), SYNCS.c.status == ACTIVE)
+    return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=CHANGES, orient="row")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, update
 
-from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES
+from segmentry.engine.state import counting
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES, SYNCED, SYNCS
+from segmentry.engine.state.synced import MEMBER, OUT, REJECTED
 
 
 def claim(connection: Connection, what: str, since: datetime, now: datetime, before: datetime) -> tuple[bool, str | None]:
@@ -44,28 +46,66 @@ class Stop:
 
 
 def stopped(connection: Connection) -> list[Stop]:
-    """The destinations that stopped, and have sent nothing since, as far as rows wait for them; by name."""
-    rows = connection.execute(
-        select(DESTINATIONS.c.name, DESTINATIONS.c.stopped, DESTINATIONS.c.stopped_at, func.count())
-        .join(DELIVERIES, DELIVERIES.c.destination == DESTINATIONS.c.name)
-        .join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
-        .where(DESTINATIONS.c.stopped.is_not(None), ENROLLMENTS.c.outcome.in_(("pending", "sending")))
-        .group_by(DESTINATIONS.c.name, DESTINATIONS.c.stopped, DESTINATIONS.c.stopped_at)
-        .order_by(DESTINATIONS.c.name)
-    )
-    return [Stop(name, reason, datetime.fromisoformat(at), unsent) for name, reason, at, unsent in rows]
+    """The destinations that stopped, and have sent nothing since, as far as enrollments or changes of syncs wait for them; by name."""
+    unsent = counting.unsent(connection)
+    rows = connection.execute(select(DESTINATIONS).where(DESTINATIONS.c.stopped.is_not(None)).order_by(DESTINATIONS.c.name))
+    return [
+        Stop(row.name, row.stopped, datetime.fromisoformat(row.stopped_at), unsent[row.name]) for row in rows if unsent.get(row.name, 0)
+    ]
 
 
-def answered(connection: Connection, since: datetime) -> dict[str, tuple[int, int, datetime | None]]:
-    """For each destination how many rows were sent and how many rejected since an instant, and when the first was rejected."""
-    changed = ENROLLMENTS.c.changed > since.isoformat(timespec="microseconds")
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one destination answered within a time: how many rows it took and refused, and since when it refuses.
+
+    `enrollments` and `changes` are those refused, of sequences and of syncs.
+    """
+
+    taken: int
+    enrollments: int
+    changes: int
+    since: datetime | None
+
+    @property
+    def refused(self) -> int:
+        return self.enrollments + self.changes
+
+
+def answered(connection: Connection, since: datetime) -> dict[str, Answers]:
+    """For each destination what it answered since an instant: enrollments that were sent, changes that it acknowledged, and refusals."""
+    stamp = since.isoformat(timespec="microseconds")
+    changed = ENROLLMENTS.c.changed > stamp
     sent = {name: count for name, count, _ in connection.execute(_counted("sent").where(changed))}
     rejected = {name: (count, first) for name, count, first in connection.execute(_counted("rejected").where(changed))}
-    return {
-        name: (sent.get(name, 0), count, None if first is None else datetime.fromisoformat(first))
-        for name in sent.keys() | rejected.keys()
-        for count, first in [rejected.get(name, (0, None))]
-    }
+    synced = {name: (taken, refused, first) for name, taken, refused, first in connection.execute(_synced(stamp))}
+    found = {}
+    for name in sent.keys() | rejected.keys() | synced.keys():
+        (count, first), (taken, refused, first_refused) = rejected.get(name, (0, None)), synced.get(name, (0, 0, None))
+        earliest = min((one for one in (first, first_refused) if one is not None), default=None)
+        begun = None if earliest is None else datetime.fromisoformat(earliest)
+        found[name] = Answers(sent.get(name, 0) + taken, count, refused, begun)
+    return found
+
+
+def _synced(since: str) -> Select[Any]:
+    """Destination, how many changes were acknowledged and how many refused since then, and when the first was refused.
+
+    Of a contact only the last answer is known. One whose row is open waits for an answer still; a member whose new attributes
+    were refused is one as before, and its row says what was refused.
+    """
+    row = SYNCED.c
+    refused = or_(row.state == REJECTED, and_(row.state == MEMBER, row.refused.is_not(None)))
+    return (
+        select(
+            SYNCS.c.destination,
+            func.sum(case((refused, 0), else_=1)),
+            func.sum(case((refused, 1), else_=0)),
+            func.min(case((refused, row.changed))),
+        )
+        .join(SYNCED, row.sync == SYNCS.c.id)
+        .where(row.changed > since, row.action.is_(None), row.state.in_((MEMBER, OUT, REJECTED)))
+        .group_by(SYNCS.c.destination)
+    )
 
 
 def _counted(outcome: str) -> Select[Any]:
