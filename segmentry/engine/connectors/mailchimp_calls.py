@@ -15,6 +15,7 @@ from segmentry.engine.connectors.mailchimp_bodies import Operation, Person
 from segmentry.engine.connectors.mailchimp_line import Ask, Line, RefusedError, Said, TroubleError
 
 PAGE = 1000
+PENDING = "pending"
 STATUSES = ("subscribed", "unsubscribed", "cleaned", "pending", "transactional", "archived")
 _EVERYBODY = {"include_unsubscribed": "true", "include_cleaned": "true", "include_transactional": "true"}
 OVERLAP = 50
@@ -171,10 +172,19 @@ class Calls:
         return frozenset(one["id"] for one in found if isinstance(one.get("id"), int))
 
     def tagged(self, tag: int) -> Iterator[list[Someone]]:
-        """Everybody in a tag, whatever their status; page by page."""
+        """Everybody in a tag but the archived; page by page."""
         params = {**_EVERYBODY, "fields": "members.id,members.email_address,members.status,total_items"}
+        listed_too = set[str]()
         for members, _ in self._pages(f"{self._list()}/segments/{tag}/members", "members", params):
-            yield [Someone.of(one) for one in members]
+            page = [Someone.of(one) for one in members]
+            listed_too.update(one.hash for one in page if one.status == PENDING)
+            yield page
+        # of those who have yet to confirm, the service does not say that it lists them with the others
+        params = {"status": PENDING, "fields": "members.id,members.email_address,members.status,members.tags,total_items"}
+        for members, _ in self._pages(f"{self._list()}/members", "members", params):
+            page = [one for one in map(Someone.of, members) if tag in one.tags and one.hash not in listed_too]
+            if page:
+                yield page
 
     def take_off(self, tag: int, hash: str) -> bool:
         """Takes one off a tag; False where nobody is to be taken off."""

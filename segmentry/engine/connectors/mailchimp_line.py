@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ from segmentry.engine.connectors.destination import Answer, DestinationStopped, 
 from segmentry.engine.connectors.mailchimp_pace import MOST, Pace
 from segmentry.engine.connectors.mailchimp_reasons import Problem, shown
 from segmentry.engine.connectors.wire import NotReachedError, PrivateAddressError, Reply, UnclearError, Wire
+
+_LOG = logging.getLogger(__name__)
 
 ANSWER = 32 * 1024 * 1024
 """The longest answer: 500 members, each said in full."""
@@ -196,7 +199,9 @@ class Line:
             return _Setback(
                 f"the service has trouble ({status})", maybe=status in (500, 502, 504) or status > 504, after=self._asked(reply)
             )
-        raise RefusedError(Problem.of(status, content))
+        problem = Problem.of(status, content)
+        _LOG.info("Mailchimp refuses a request (%d %s), instance %s", status, shown(problem.title), problem.instance)
+        raise RefusedError(problem)
 
     def _asked(self, reply: Reply) -> float | None:
         """The seconds of `Retry-After`, which is a number or a date; None where it is neither."""

@@ -40,12 +40,16 @@ _LONGEST = 160
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What the service says is wrong, with a request or with a row of one. `fields`: what it says of single fields."""
+    """What the service says is wrong, with a request or with a row of one.
+
+    `fields`: what it says of single fields. `instance`: what it calls this very case, for its own people to find.
+    """
 
     status: int
     title: str = ""
     detail: str = ""
     fields: tuple[tuple[str, str], ...] = field(default=())
+    instance: str = ""
 
     @classmethod
     def of(cls, status: int, content: Any) -> Problem:
@@ -53,7 +57,7 @@ class Problem:
         said = content if isinstance(content, Mapping) else {}
         errors = said.get("errors")
         fields = [(_word(one, "field"), _word(one, "message")) for one in errors] if isinstance(errors, list) else []
-        return cls(status, _word(said, "title"), _word(said, "detail"), tuple(fields))
+        return cls(status, _word(said, "title"), _word(said, "detail"), tuple(fields), shown(_word(said, "instance")))
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Problem:

@@ -17,13 +17,14 @@ from segmentry.engine.connectors.mailchimp import MailchimpDestination
 from segmentry.engine.connectors.mailchimp_batches import _unpacked
 from segmentry.engine.connectors.mailchimp_line import Ask, Line, TroubleError, Waiting, base_of
 from segmentry.engine.connectors.mailchimp_pace import MOST, PEACE, Pace
+from segmentry.engine.connectors.mailchimp_people import hash_of
 from segmentry.engine.connectors.mailchimp_reasons import Problem, shown
 from segmentry.engine.connectors.registry import open_destination
 from segmentry.engine.connectors.syncing import Target
 from segmentry.errors import DestinationError
 from segmentry.sandbox.mailchimp import ACCOUNT, AUDIENCE, JOURNEY, SECOND
 from tests.connectors.conftest import context
-from tests.connectors.mailchimp.conftest import ABOUT, TAG, Shop, some
+from tests.connectors.mailchimp.conftest import ABOUT, MEMBERS, TAG, Shop, some
 
 KEY = "0123456789abcdef0123456789abcdef-us19"
 
@@ -258,6 +259,25 @@ def test_members_come_page_by_page_each_once(shop: Shop) -> None:
     assert [len(page) for page in pages] == [1000, 950, 351]
     assert {member.address for member in members} == {*some(2300), "hand@example.com"}
     assert {member.status for member in members} == {"subscribed", "unsubscribed"}
+
+
+def test_members_who_have_yet_to_confirm_are_among_them_and_the_archived_are_not(shop: Shop) -> None:
+    shop.has("new@example.com", "pending", TAG)
+    shop.has("other@example.org", "pending")
+    shop.has("gone@example.com", "archived", TAG)
+    shop.audience.tags[shop.audience.names[TAG]].members.setdefault(hash_of("gone@example.com"))
+    members = {member.address: member.status for page in shop.shop.members(Target("tag", TAG)) for member in page}
+    assert members == {"hand@example.com": "subscribed", "new@example.com": "pending"}
+
+
+def test_a_refusal_is_logged_with_what_the_service_calls_it_and_nothing_of_the_person(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        shop.meets(MEMBERS, "400")
+        shop.add("ada@example.com")
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("segmentry")]
+    assert any("instance" in line and "400" in line for line in logged)
+    assert "@" not in caplog.text
+    assert hash_of("ada@example.com") not in caplog.text
 
 
 def test_members_of_a_tag_that_there_is_not_are_none(shop: Shop) -> None:
