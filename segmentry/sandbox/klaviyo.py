@@ -17,7 +17,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,11 @@ from segmentry.sandbox.klaviyo_people import DOINGS
 from segmentry.sandbox.klaviyo_problems import Problem, RefusedError, body_of, invalid, refused
 from segmentry.sandbox.klaviyo_rates import Rates
 from segmentry.sandbox.klaviyo_shapes import IMPORT_JOB, check_body
-from segmentry.sandbox.klaviyo_state import Event, List, Profile, World
+from segmentry.sandbox.klaviyo_state import Event, List, Profile, Request, World
 from segmentry.sandbox.klaviyo_store import Store
 from segmentry.sandbox.serving import HOST, Answer, Call, Newest, Places, Reply, Route, Sandbox
+
+__all__ = ["ACCOUNT", "ANSWERS", "OPERATIONS", "REVISIONS", "KlaviyoSandbox", "Request"]
 
 ACCOUNT = "Sandbx"
 REVISIONS = ("2026-07-15", "2026-10-15")
@@ -50,23 +52,6 @@ ANSWERS: Mapping[str, str] = {
     "null-links": "takes it, and answers a last page whose next link is null",
 }
 _ACCEPTED = ("", "*/*", "application/*", "application/json", KIND)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came. `status` is None where it was not answered as HTTP is; `met` is the cruelty that it met."""
-
-    method: str
-    path: str
-    query: str
-    body: bytes
-    status: int | None
-    met: str | None
-
-    @property
-    def said(self) -> Any:
-        """The body's JSON; None where there is none."""
-        return json.loads(self.body) if self.body else None
 
 
 class KlaviyoSandbox(Sandbox):
@@ -108,8 +93,6 @@ class KlaviyoSandbox(Sandbox):
         self.account = account
         self.jobs = jobs or JobsTake()
         self.rates = Rates(pace)
-        self.forbidden: list[Request] = []
-        """Requests that no sync may ever make, in the order in which they came."""
         self._store.open(self.world)
         self.key = key or self._store.said.get("key") or f"pk_{secrets.token_hex(17)}"
         self._store.said["key"] = self.key
@@ -135,6 +118,12 @@ class KlaviyoSandbox(Sandbox):
     def count(self) -> int:
         """How many requests came."""
         return self._requests.count
+
+    @property
+    def forbidden(self) -> list[Request]:
+        """Requests that no sync may ever make, in the order in which they came."""
+        with self._lock:
+            return list(self.world.forbidden)
 
     @property
     def lists(self) -> list[List]:
@@ -228,11 +217,11 @@ class KlaviyoSandbox(Sandbox):
                 answer = met if met is not None and not met.applies else self._do(found[0], found[1], headers, met)
             except RefusedError as error:
                 answer = reply(error.status, body_of(error.status, error.problems), error.headers)
-            self._store.commit(self.world)
             request = Request(call.method, call.path, call.query, call.body, answer.status, None if met is None else met.name)
             self._requests.add(request)
             if operation is not None and operation.forbidden:
-                self.forbidden.append(request)
+                self.world.note_forbidden(request)
+            self._store.commit(self.world)
         self._heard(request)
         return answer
 
@@ -249,7 +238,6 @@ class KlaviyoSandbox(Sandbox):
             self._store.write_anew(self.world)
             self.rates.reset()
             self._requests.clear()
-            self.forbidden.clear()
 
     def says(self, status: int) -> object:
         if status < 400:
@@ -310,7 +298,7 @@ class KlaviyoSandbox(Sandbox):
 
     def _page(self, _: Call) -> Reply:
         with self._lock:
-            shown = page(self._settled(), self.account, self.url, self.requests, self.count, len(self.forbidden))
+            shown = page(self._settled(), self.account, self.url, self.requests, self.count, len(self.world.forbidden))
             return Reply(200, shown, "text/html; charset=utf-8")
 
     def _state(self, _: Call) -> Reply:
@@ -320,7 +308,7 @@ class KlaviyoSandbox(Sandbox):
         """Everything, as `GET /state` says it."""
         with self._lock:
             told = state_of(self._settled())
-            return {"account": self.account, **told, "requests": self.count, "forbidden": [_told(one) for one in self.forbidden]}
+            return {"account": self.account, **told, "requests": self.count, "forbidden": [_told(one) for one in self.world.forbidden]}
 
     def _people(self, call: Call) -> Reply:
         try:

@@ -7,6 +7,7 @@ service says them, in UTC. What people do on the other side - unsubscribe, take 
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -172,6 +173,23 @@ class Event:
     times: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came. `status` is None where it was not answered as HTTP is; `met` is the cruelty that it met."""
+
+    method: str
+    path: str
+    query: str
+    body: bytes
+    status: int | None
+    met: str | None
+
+    @property
+    def said(self) -> Any:
+        """The body's JSON; None where there is none."""
+        return json.loads(self.body) if self.body else None
+
+
 class World:
     """Everything that one account has. `mark` is told the kind and the key of whatever is new, other or gone."""
 
@@ -191,6 +209,7 @@ class World:
         self.event_of: dict[tuple[str, str, str], str] = {}
         self.flows: dict[str, Flow] = {}
         self.flow_starts: list[tuple[str, str]] = []
+        self.forbidden: list[Request] = []
         self.invalid: set[str] = set()
         self.addresses: dict[str, Consent] = {}
         self._by: dict[tuple[str, str], str] = {}
@@ -211,6 +230,11 @@ class World:
             left, digit = divmod(left, 32)
             digits = _LETTERS[digit] + digits
         return prefix + digits.rjust(26 - len(prefix), "0")
+
+    def note_forbidden(self, request: Request) -> None:
+        """Somebody asked for what no sync may."""
+        self.forbidden.append(request)
+        self.mark("forbidden", len(self.forbidden) - 1)
 
     # ------------------------------------------------------------ profiles
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segmentry.sandbox.klaviyo_state import Consent, Event, Flow, Job, List, Profile, World
+from segmentry.sandbox.klaviyo_state import Consent, Event, Flow, Job, List, Profile, Request, World
 
 STORE = "klaviyo.ndjson"
 
@@ -87,6 +87,7 @@ def _everything(world: World) -> Iterator[tuple[str, Key]]:
         yield from (("member", (one.id, profile)) for profile in one.members)
     yield from (("flow", (id,)) for id in world.flows)
     yield from (("start", (number,)) for number in range(len(world.flow_starts)))
+    yield from (("forbidden", (number,)) for number in range(len(world.forbidden)))
     yield from (("job", (id,)) for id in world.jobs)
     yield from (("event", (id,)) for id in world.events)
 
@@ -122,6 +123,7 @@ _GIVEN: Mapping[str, Callable[..., Any]] = {
     "member": lambda world, known, profile: world.lists[known].members.at.get(profile) if known in world.lists else None,
     "flow": lambda world, known: asdict(world.flows[known]) if known in world.flows else None,
     "start": lambda world, number: world.flow_starts[number],
+    "forbidden": lambda world, number: {**asdict(world.forbidden[number]), "body": world.forbidden[number].body.decode("latin-1")},
     "job": lambda world, known: asdict(world.jobs[known]),
     "event": lambda world, known: asdict(world.events[known]),
 }
@@ -163,6 +165,10 @@ def _take_flow(world: World, id: str, value: Any) -> None:
         world.flows[id] = Flow(**value)
 
 
+def _take_forbidden(world: World, number: int, value: Any) -> None:
+    world.forbidden.insert(number, Request(**{**value, "body": value["body"].encode("latin-1")}))
+
+
 def _take_job(world: World, id: str, value: Any) -> None:
     job = world.jobs[id] = Job(**value)
     world.unfinished.pop(id, None)
@@ -187,6 +193,7 @@ _TAKEN: Mapping[str, Callable[..., None]] = {
     "member": _take_member,
     "flow": _take_flow,
     "start": lambda world, number, value: world.flow_starts.insert(number, tuple(value)),
+    "forbidden": _take_forbidden,
     "job": _take_job,
     "event": _take_event,
 }
