@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -270,7 +271,7 @@ class Calls:
             offset, together = 0, True
             while together:
                 asked = {**params, "count": str(PAGE), "offset": str(offset)}
-                said = self._here(lambda asked=asked: self.line.ask(Ask("GET", path, asked), self.patience))
+                said = self._here(partial(self.line.ask, Ask("GET", path, asked), self.patience))
                 page = {one.get("id") or one.get("tag"): one for one in listed(said.content, name) if isinstance(one, Mapping)}
                 together = not offset or not page or not seen.isdisjoint(page)
                 yield [one for key, one in page.items() if key not in seen], said.at

@@ -73,9 +73,7 @@ class Work:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
         self._without_unfit()
-        for number in self._open():
-            if self._change(number).moved and self._former(number):
-                self._move(number)
+        self._move_all()
         groups = self._groups()
         wanted = {hash: self._wanted(numbers, hash, say) for hash, numbers in groups.items()}
         admitted = self.known.people.admit(self.calls, list(wanted.values()))
@@ -92,9 +90,7 @@ class Work:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
         self._without_unfit()
-        for number in self._open():
-            if self._change(number).moved and self._former(number):
-                self._move(number)
+        self._move_all()
         groups = self._groups()
         standing = self.known.audience.standing(self.calls, list(groups), ())
         going: dict[str, Operation] = {}
@@ -201,6 +197,14 @@ class Work:
         return Answer(Verdict.SENT, remote_id=hash) if problem is None else _meaning(problem, self.batch.action)
 
     # ------------------------------------------------------------ other addresses
+
+    def _move_all(self) -> None:
+        for number in self._open():
+            if self._change(number).moved and self._former(number):
+                try:
+                    self._move(number)
+                except RefusedError as refused:  # it is about this one alone
+                    self.answers[number] = _meaning(refused.problem, Action.UPDATE)
 
     def _move(self, number: int) -> None:
         """Another address of somebody who is there under a former one.

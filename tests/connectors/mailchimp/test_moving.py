@@ -8,7 +8,7 @@ from segmentry.engine.connectors.destination import Answer, DestinationStopped, 
 from segmentry.engine.connectors.mailchimp_line import TROUBLED
 from segmentry.engine.connectors.mailchimp_people import hash_of
 from segmentry.engine.connectors.syncing import Action, Notes
-from tests.connectors.mailchimp.conftest import PATCHED, QUIETLY, TAG, TAKEN_OFF, Shop, change, only
+from tests.connectors.mailchimp.conftest import PATCHED, QUIETLY, TAG, TAKEN_OFF, Shop, change, only, verdicts
 
 FORMER, NEW = "former@example.com", "new@example.com"
 
@@ -133,6 +133,16 @@ def test_membership_moved_but_not_answered_is_known_by_the_notes(moving: Shop) -
     assert move(moving, notes=notes).verdict is not Verdict.LEFT
     assert move(moving, notes=notes).verdict is Verdict.SENT
     assert moving.tagged() == {NEW, "hand@example.com"}
+
+
+@pytest.mark.parametrize("pattern", [PATCHED, TAKEN_OFF])
+def test_a_move_that_is_refused_is_about_that_one_alone(moving: Shop, pattern: str) -> None:
+    if pattern is TAKEN_OFF:
+        moving.has(NEW)
+        moving.unclear |= {hash_of(NEW), hash_of(FORMER)}
+    moving.meets(pattern, "400")
+    said = [change(NEW, remote_id=hash_of(FORMER), moved=True), change("bo@example.com")]
+    assert verdicts(moving.sync(Action.ADD, *said)) == [Verdict.REJECTED, Verdict.SENT]
 
 
 def test_trouble_while_the_new_one_is_tagged_leaves_the_former_in(moving: Shop) -> None:
