@@ -27,6 +27,7 @@ from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch
 from segmentry.engine.sending import FAILURES, LARGEST, PATIENCE, WithheldError
 from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.catalog import Catalog
+from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.sync_outbox import OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
@@ -34,9 +35,6 @@ from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
 """Batches in a row that come to nothing, after which the rest is left for later: the destination is down."""
-
-KINDS: Mapping[Action, str] = {Action.ADD: "segment.entered", Action.UPDATE: "segment.updated", Action.REMOVE: "segment.exited"}
-"""What happened, as destinations are told."""
 
 CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0}
 """The columns of a row with nothing open."""
@@ -135,6 +133,8 @@ class SyncSender:
             self._halt(f"it stopped: {stop}", failed=True)
             with self.catalog.writing() as connection:
                 outbox.note_stop(connection, self.settings.name, str(stop), self.settings.clock())
+                if stop.disabled:
+                    pause(connection, self.settings.name, self.settings.clock(), str(stop))
             return None
         except Exception as error:  # noqa: BLE001 - a connector's bug must not lose a row, and its text may hold an address
             return self._failure(type(error).__name__, parcel)

@@ -43,6 +43,10 @@ class Action(StrEnum):
     """A member that this sync added goes, and only from the target: nothing else of the person changes."""
 
 
+KINDS: Mapping[Action, str] = {Action.ADD: "segment.entered", Action.UPDATE: "segment.updated", Action.REMOVE: "segment.exited"}
+"""What happened, in the words of those who are told of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One contact's change. `id` is lasting, as a row's; `data` as a row's, for destinations that are told what happened.
@@ -108,12 +112,14 @@ class Member:
 class Outlook:
     """A target before it is synced: what people call it there, how many are in it, and what they should know first.
 
-    `warnings`: that a live automation mails whoever comes in, that double opt-in is on. Each a sentence.
+    `warnings`: that a live automation mails whoever comes in, that double opt-in is on. Each a sentence. `fields`: the names that
+    contacts' values can have there now; None where any name will do.
     """
 
     title: str
     members: int | None = None
     warnings: tuple[str, ...] = ()
+    fields: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +141,8 @@ class SyncDestination(Destination):
     does. All of it is repeat-safe: the same batch again does no harm. A job's id is kept in `notes` before it is polled, and
     where one is kept already, it is polled and not submitted again.
 
-    Before a member is removed, its membership is read: who is not there any more is answered LEFT. Nobody is ever subscribed,
-    unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT, not put back.
+    Before a member is removed, its membership is read where that can be asked: who is not there any more is answered LEFT. Nobody is
+    ever subscribed, unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT, not put back.
     """
 
     @abstractmethod

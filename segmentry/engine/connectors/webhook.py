@@ -1,5 +1,8 @@
 """Webhooks: signed JSON over HTTPS to a receiver that knows every row by its id, so the same again does no harm.
 
+A receiver can be kept in step with a segment, and can't be asked who is in: it is told who entered, changed and exited, and what
+it makes of that is its own affair.
+
 What is signed and how is in `signatures.py` (Standard Webhooks 1.0.0), where it may go in `addresses.py`, how long it may
 take in `wire.py`; here is what is said, and what each answer means.
 """
@@ -9,8 +12,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,10 +23,11 @@ import stamina
 
 from segmentry import __version__
 from segmentry.engine.connectors.addresses import Resolve, resolve
-from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Row, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, DestinationStopped, Verdict
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import WebhookSettings
 from segmentry.engine.connectors.signatures import key_of, signed_headers
+from segmentry.engine.connectors.syncing import KINDS, Member, Notes, Outlook, Place, SyncBatch, SyncDestination, Target
 from segmentry.engine.connectors.wire import NotReachedError, PrivateAddressError, Reply, UnclearError, Wire, is_address
 from segmentry.errors import DestinationError
 
@@ -57,7 +61,20 @@ class _AgainError(Exception):
         self.answer = answer
 
 
-class WebhookDestination(Destination):
+UNREADABLE = "a receiver of webhooks can't be asked who is in"
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What one request says, the same at every attempt: what happened, when, and of each thing its id and data."""
+
+    id: str
+    type: str
+    at: datetime
+    items: tuple[tuple[str, Mapping[str, Any]], ...]
+
+
+class WebhookDestination(SyncDestination):
     """A receiver of webhooks, over connections that are kept."""
 
     def __init__(
@@ -95,7 +112,30 @@ class WebhookDestination(Destination):
         return None
 
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
-        kind, body = self._payload(batch)
+        return self._tell(_Message(batch.id, batch.type, batch.at, tuple((row.id, row.data) for row in batch.rows)), before)
+
+    def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:  # noqa: ARG002 - nothing goes on there
+        changes = tuple((change.id, change.data) for change in batch.changes)
+        return self._tell(_Message(batch.id, KINDS[batch.action], batch.at, changes), before)
+
+    def members(self, target: Target) -> Iterator[Sequence[Member]]:  # noqa: ARG002 - as every destination
+        raise DestinationStopped(UNREADABLE)
+
+    def look(self, target: Target) -> Outlook:  # noqa: ARG002 - as every destination
+        """What is known of the receiver without asking it: where it is. The rest of its address may be a secret."""
+        warnings = (f"{UNREADABLE}, nor what it sets going for who comes in",)
+        return Outlook(f"the receiver at `{urlsplit(self._settings.url).hostname}`", None, warnings)
+
+    def places(self) -> Sequence[Place]:
+        """None: whoever is told has nothing in it that could be named."""
+        return ()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _tell(self, message: _Message, before: Callable[[], None]) -> Sequence[Answer]:
+        """An answer for each thing that the message tells of. Raises DestinationStopped, and whatever `before` raises."""
+        kind, body = self._payload(message)
         until = time.monotonic() + self._patience
         maybe = False
 
@@ -113,19 +153,16 @@ class WebhookDestination(Destination):
             for attempt in stamina.retry_context(on=wait, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=8.0):
                 with attempt:
                     before()
-                    answer = self._ask(batch, kind, body)
+                    answer = self._ask(message, kind, body)
         except _AgainError as last:
             answer = last.answer
         if answer.verdict is Verdict.LATER:
             answer = replace(answer, maybe=answer.maybe or maybe)
-        return [answer] * len(batch.rows)
+        return [answer] * len(message.items)
 
-    def close(self) -> None:
-        self._wire.close()
-
-    def _ask(self, batch: Batch, kind: str, body: bytes) -> Answer:
-        """One request, and what its answer means for all its rows. Raises _AgainError, DestinationStopped."""
-        signed = signed_headers(self._keys, batch.id, self._clock(), body)
+    def _ask(self, message: _Message, kind: str, body: bytes) -> Answer:
+        """One request, and what its answer means for all that it tells of. Raises _AgainError, DestinationStopped."""
+        signed = signed_headers(self._keys, message.id, self._clock(), body)
         headers = {"content-type": kind, "user-agent": f"segmentry/{__version__}", "accept-encoding": "identity", **signed}
         try:
             reply = self._wire.post(self._settings.url, headers, body, self._settings.seconds)
@@ -136,7 +173,7 @@ class WebhookDestination(Destination):
             return Answer(Verdict.LATER, str(error))
         except UnclearError as error:
             return Answer(Verdict.LATER, str(error), maybe=True)
-        return self._meaning(reply, len(batch.rows))
+        return self._meaning(reply, len(message.items))
 
     def _meaning(self, reply: Reply, rows: int) -> Answer:
         status = reply.status
@@ -170,27 +207,27 @@ class WebhookDestination(Destination):
         until = until if until.tzinfo else until.replace(tzinfo=UTC)
         return min(max((until - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
 
-    def _payload(self, batch: Batch) -> tuple[str, bytes]:
+    def _payload(self, message: _Message) -> tuple[str, bytes]:
         """The body's type and its bytes, the same at every attempt: these very bytes are signed and sent."""
         if self._settings.format == "cloudevents":
-            events = [self._event(batch, row) for row in batch.rows]
+            events = [self._event(message, id, data) for id, data in message.items]
             if self._settings.batch > 1:
                 return "application/cloudevents-batch+json", _bytes(events)
             return "application/cloudevents+json", _bytes(events[0])
-        data: Any = dict(batch.rows[0].data)
+        data: Any = dict(message.items[0][1])
         if self._settings.batch > 1:
-            data = [{**row.data, "id": row.id} for row in batch.rows]
-        return "application/json", _bytes({"type": batch.type, "timestamp": _instant(batch.at), "data": data})
+            data = [{**data, "id": id} for id, data in message.items]
+        return "application/json", _bytes({"type": message.type, "timestamp": _instant(message.at), "data": data})
 
-    def _event(self, batch: Batch, row: Row) -> dict[str, Any]:
+    def _event(self, message: _Message, id: str, data: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "specversion": "1.0",
-            "id": row.id,
+            "id": id,
             "source": self._source,
-            "type": batch.type,
-            "time": _instant(batch.at),
+            "type": message.type,
+            "time": _instant(message.at),
             "datacontenttype": "application/json",
-            "data": dict(row.data),
+            "data": dict(data),
         }
 
 
