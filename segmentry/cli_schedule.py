@@ -55,7 +55,7 @@ def schedule(settings: Settings, now: bool, no_deliver: bool, first_run: bool, m
         with keeping(state) as lease, Signals().heard() as signals:
             world = Unattended(workspace, state, lease, settings.talk, metrics)
             last = last_began(state)
-            rounds = Rounds(world, world.load(), plan, last, _done_before(state, plan), at_once=now, sends=not no_deliver)
+            rounds = Rounds(world, world.load(), plan, last, done_before(state, plan), at_once=now, sends=not no_deliver)
             due = "now" if now else f"{max(plan.due(last, _clock()), _clock()):%Y-%m-%d %H:%M:%SZ}"
             world.say("info", f"{plan.words}; the next run is due {due}; SIGTERM or Ctrl-C ends it", {"event": "start"})
             settings.exit_code = keep(rounds, world, signals)
@@ -99,7 +99,7 @@ def keep(rounds: Rounds, world: Unattended, signals: Signals) -> int:
     return 0
 
 
-def _done_before(state: State, plan: Schedule) -> Done | None:
+def done_before(state: State, plan: Schedule) -> Done | None:
     """What is known of the accepted run, so that files that it has read bring no other run."""
     from segmentry.engine.scheduling import Done
     from segmentry.engine.watching import look_then

@@ -78,22 +78,18 @@ class Keeper:
         return line
 
     def child(self, command: str) -> int:
-        """The process that makes its run, or its delivery."""
+        """The process that makes its run, or its delivery, once there is one."""
+        found: list[int] = until(lambda: self.children(command))
+        return found[0]
 
-        def find() -> int | None:
-            for entry in Path("/proc").iterdir():
-                try:
-                    if (
-                        entry.name.isdigit()
-                        and (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(self.process.pid)
-                        and f"\0{command}\0" in (entry / "cmdline").read_text()
-                    ):
-                        return int(entry.name)
-                except OSError:
-                    continue
-            return None
-
-        found: int = until(find)
+    def children(self, command: str) -> list[int]:
+        """Its processes that are this command now."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                if parent == str(self.process.pid) and f"\0{command}\0" in (entry / "cmdline").read_text():
+                    found.append(int(entry.name))
         return found
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -172,7 +168,7 @@ def test_ctrl_c_ends_a_run_before_its_commit_and_a_killed_one_is_survived(enroll
     assert at_work.process.poll() is None
     assert at_work.stop() == 0
     again = keeper("--now")
-    again.child("recompute")
+    until(lambda: again.lines("run") or again.children("recompute"))
     assert again.stop(signal.SIGINT) == 0
     assert [one["status"] for one in again.lines("run")] in (["stopped"], ["accepted"])
     state = State.open(enrolling.state.folder, ID)

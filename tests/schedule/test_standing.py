@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from prometheus_client.parser import text_string_to_metric_families
 
+from segmentry.cli import cli
+from segmentry.cli_schedule import done_before
 from segmentry.engine.alarms import Alarm, alarms
 from segmentry.engine.attempts import Attempt, keeper, keeping, last_attempt, last_began, note
 from segmentry.engine.loading import load
 from segmentry.engine.looking import status
 from segmentry.engine.notices import notify
+from segmentry.engine.scheduling import Schedule
 from segmentry.engine.state import State
+from segmentry.engine.watching import look
 from segmentry.errors import LeaseHeld, LeaseLost, SegmentryError
 from tests.activation.conftest import Enrolling
 from tests.state.conftest import ID, Shop, day
@@ -199,3 +206,30 @@ def test_status_names_whoever_keeps_the_schedule(enrolling: Enrolling) -> None:
     scheduled(enrolling, "{every: 1 hour}")
     with keeping(enrolling.state):
         assert "process " in str(stands(enrolling, enrolling.state.clock())["scheduler"])
+
+
+def command(shop: Shop, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["--workspace", str(shop.root), *words])
+
+
+def test_status_shows_the_schedule_and_writes_metrics(enrolling: Enrolling, tmp_path: Path) -> None:
+    scheduled(enrolling, "{every: 1 hour}")
+    told = command(enrolling, "status", "--metrics", str(tmp_path / "m.prom"), "--fail-on", "stale")
+    assert told.exit_code == 4
+    lines = {line.split("  ")[0]: line for line in told.stdout.splitlines()}
+    assert lines["schedule"].endswith("every 1 hour")
+    assert "none is at work; `segmentry schedule` starts one" in lines["scheduler"]
+    assert lines["next run"].endswith("2026-01-02 01:00:00Z")
+    assert "no run for " in lines["stale"]
+    text = (tmp_path / "m.prom").read_text()
+    assert {family.name for family in text_string_to_metric_families(text)} >= {"segmentry_contacts", "segmentry_scheduler_up"}
+    told = command(enrolling, "status", "--metrics", str(tmp_path / "nowhere" / "m.prom"))
+    assert (told.exit_code, "nowhere" in told.stderr) == (1, True)
+
+
+def test_files_that_the_accepted_run_has_read_bring_no_run_at_the_start(enrolling: Enrolling) -> None:
+    enrolling.run("2026-01-03")
+    done = done_before(enrolling.state, Schedule(every=timedelta(hours=1), on_change=True))
+    assert done is not None
+    assert done.files == look(load(enrolling.root), day("2026-01-03"))
+    assert done_before(enrolling.state, Schedule(every=timedelta(hours=1))) is None, "nobody asks for it"
