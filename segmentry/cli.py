@@ -34,6 +34,7 @@ from segmentry import (
     cli_author,
     cli_compute,
     cli_decide,
+    cli_destinations,
     cli_enrollments,
     cli_keep,
     cli_look,
@@ -148,7 +149,18 @@ def cli() -> None:
     """
 
 
-for _module in (cli_author, cli_compute, cli_decide, cli_enrollments, cli_keep, cli_look, cli_sandbox, cli_schedule, cli_tell):
+for _module in (
+    cli_author,
+    cli_compute,
+    cli_decide,
+    cli_destinations,
+    cli_enrollments,
+    cli_keep,
+    cli_look,
+    cli_sandbox,
+    cli_schedule,
+    cli_tell,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

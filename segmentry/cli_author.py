@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -78,16 +79,22 @@ def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tup
     "--audit/--no-audit", default=None, help="Count, per condition, the contacts with a missing value. Default: where the data is small."
 )
 @click.option("--types", is_flag=True, help="Show every column's type. Default: those of CSV and NDJSON files, which are sniffed.")
+@click.option("--online", is_flag=True, help="Ask every destination too; nothing is told. Their keys are read from the environment.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def check(settings: Settings, audit: bool | None, types: bool, form: str) -> None:
+def check(settings: Settings, audit: bool | None, types: bool, online: bool, form: str) -> None:
     """Check files, rules and sources, all problems at once.
 
     Warnings tell what is worth a second look: values that no row has, segments with the same rule, windows longer than
     the data, keys that look like addresses.
+
+    With --online every destination is asked: whether its key is right and of the account it should be, whether the lists and
+    tags in use are there, what starts by itself for whoever is put in them, double opt-in, merge fields that are missing. One
+    that does not answer is an error.
     """
-    found = settings.open().check(audit=audit)
+    with settings.talk.progress("check") if online else nullcontext():
+        found = settings.open().check(audit=audit, online=online)
     if form == "json":
         print_json(found.to_json())
         return

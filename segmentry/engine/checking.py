@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -31,6 +32,9 @@ from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order
 from segmentry.rules.types import Kind
 
+if TYPE_CHECKING:
+    from segmentry.engine.asking import Inquiry
+
 SMALL_BYTES, FEW_SEGMENTS = 8 << 20, 25
 """`check` audits sources and workspaces of at most this size without being asked: it is done, and read, at once."""
 
@@ -44,6 +48,7 @@ class Check:
     `columns` has every column of every source: `source`, `column`, its `type` in rules (missing: no rule can use it), as
     it is `stored`, and `told_by` (`parquet`, `declared`, `sniffed` or `folders`). `audit`, if it was made, has per segment
     and condition how many contacts it holds for and how many had a missing value on which side (see `Preview.conditions`).
+    `destinations` is what each said, if they were asked.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Check:
     columns: pl.DataFrame
     warnings: tuple[Diagnostic, ...]
     audit: pl.DataFrame | None
+    destinations: tuple[Inquiry, ...] | None = None
 
     def sniffed(self) -> pl.DataFrame:
         """The columns whose types were read off the values of text files."""
@@ -60,7 +66,15 @@ class Check:
     def headline(self) -> str:
         """The result in a line."""
         warned = f", {len(self.warnings)} warning{'' if len(self.warnings) == 1 else 's'}" if self.warnings else ""
-        return f"{self.name}: {self.segments} segment{'' if self.segments == 1 else 's'} and their sources are in order{warned}"
+        told = len(self.destinations or ())
+        answer = f", {told} destination{' answers' if told == 1 else 's answer'}" if told else ""
+        return f"{self.name}: {self.segments} segment{'' if self.segments == 1 else 's'} and their sources are in order{answer}{warned}"
+
+    def online(self, asked: Sequence[Inquiry], problems: Sequence[Diagnostic]) -> Check:
+        """The same with what destinations said. Raises WorkspaceError with every problem, and warning, if one is an error."""
+        if any(problem.severity is Severity.ERROR for problem in problems):
+            raise WorkspaceError([*self.warnings, *problems])
+        return replace(self, destinations=tuple(asked), warnings=(*self.warnings, *problems))
 
     def to_json(self) -> dict[str, object]:
         """Everything as plain values."""
@@ -71,6 +85,7 @@ class Check:
             "warnings": [warning.to_json() for warning in self.warnings],
             "columns": self.columns.to_dicts(),
             "audit": None if self.audit is None else self.audit.to_dicts(),
+            "destinations": None if self.destinations is None else [asked.to_json() for asked in self.destinations],
         }
 
     def __str__(self) -> str:

@@ -41,6 +41,12 @@ CODES: dict[str, str] = {
     "W317": "a sequence that is not repeat-safe, where a tag would be",
     "W318": "two sequences that start the same thing",
     "W319": "a rule of consent that decides nothing",
+    # the destinations of a workspace, asked by `check --online`
+    "W320": "a destination that can't be opened, or does not answer",
+    "W321": "a destination of another account than it should be",
+    "W322": "a list or tag that is not there, or a destination that does not say what there is",
+    "W323": "what should be known of a list or tag before it is told anything",
+    "W324": "a field that a destination does not have yet",
     # sources: finding the files
     "S101": "no such file, or nothing matches",
     "S102": "a directory where a file is meant",

@@ -27,6 +27,7 @@ from segmentry.errors import NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
+    from segmentry.engine.asking import Inquiry
     from segmentry.engine.deciding import Decided
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
@@ -69,12 +70,19 @@ class Workspace(WorkspaceTelling):
 
     # ------------------------------------------------------------ rules
 
-    def check(self, *, audit: bool | None = None) -> checking.Check:
+    def check(self, *, audit: bool | None = None, online: bool = False) -> checking.Check:
         """Checks every file, source and rule, and warns; see `Check`. `audit` counts missing values (None: where data is small).
 
-        Raises with every problem at once.
+        `online` also asks every destination, once the rest is in order; without it none is opened. Raises with every problem at once.
         """
-        return checking.check(self.load(), clock_now(), audited=audit)
+        loaded = self.load()
+        found = checking.check(loaded, clock_now(), audited=audit)
+        if not online:
+            return found
+        from segmentry.engine.checking_online import ask_all, online_problems
+
+        asked = ask_all(loaded, os.environ, clock_now, self._pinned(loaded))
+        return found.online(asked, online_problems(loaded, asked))
 
     def preview(self, rule: Written, as_of: When = None, *, sample: int = SAMPLE) -> Preview:
         """What a rule, text or builder form, would find on the snapshot as it is. Raises RuleError and SourceError."""
@@ -287,6 +295,31 @@ class Workspace(WorkspaceTelling):
         except NoState:
             return looking.status(loaded, None, clock_now())
 
+    def destinations(self) -> pl.DataFrame:
+        """Every destination by the files and the state, none opened: what uses it, what is due, whether it is paused or stopped.
+
+        Columns as `destinations.DESTINATIONS`.
+        """
+        from segmentry.engine.destinations import destinations
+
+        loaded = self.load()
+        try:
+            with self._state(loaded) as state:
+                return destinations(loaded, state, clock_now())
+        except NoState:
+            return destinations(loaded, None, clock_now())
+
+    def ask_destination(self, name: str) -> Inquiry:
+        """Asks a destination whose its key is and what there is; nothing is told. What is wrong is in the answer.
+
+        Raises NotFound for one that there is not.
+        """
+        from segmentry.engine.asking import ask, known_name
+
+        loaded = self.load()
+        known_name(loaded, name)
+        return ask(loaded, name, os.environ, clock_now, pinned=self._pinned(loaded).get(name))
+
     def notify(self) -> Told:
         """Tells whoever `notify:` names of what needs a person, as `status` has it under `alarms`; at first, and then daily."""
         from segmentry.engine.alarms import alarms
@@ -296,6 +329,16 @@ class Workspace(WorkspaceTelling):
         loaded, now = self.load(), clock_now()
         with self._state(loaded) as state:
             return notify(loaded, state, alarms(loaded, state, now), now, os.environ, post)
+
+    def _pinned(self, loaded: LoadedWorkspace) -> dict[str, str]:
+        """The accounts that destinations were first used with; none before there is a state."""
+        from segmentry.engine.state import counting
+
+        try:
+            with self._state(loaded) as state, state.catalog.reading() as connection:
+                return counting.accounts(connection)
+        except NoState:
+            return {}
 
     def _was_accepted(self, loaded: LoadedWorkspace, name: str, key: int | str) -> bool | None:
         """Whether the accepted run has a contact in a segment; None where no run can tell."""

@@ -176,7 +176,8 @@ class MailchimpDestination(SyncDestination):
         if found is None:
             warnings.append(f"There is no tag `{target.name}` yet; the first sync makes it.")
         size = 0 if found is None else found.get("member_count")
-        return Outlook(f"{target.name} in {_title(about)}", size if isinstance(size, int) else None, tuple(warnings))
+        title = f"{target.name} in {_title(about)}"
+        return Outlook(title, size if isinstance(size, int) else None, tuple(warnings), frozenset(calls.fields()))
 
     def _places(self) -> list[Place]:
         calls = self._calls(LOOKING)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, case, func, select
 
 from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.outbox import stamp
-from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, HOLDS, SYNCED, SYNCS
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE
 
 CHANGES = pl.Schema({"sync": pl.Int64(), "destination": pl.String(), "contact": pl.String(), "action": pl.String()})
@@ -69,3 +69,9 @@ def open_changes(connection: Connection) -> pl.DataFrame:
     columns = SYNCED.c.sync, SYNCS.c.destination, SYNCED.c.contact, SYNCED.c.action
     query = select(*columns).join(SYNCS, SYNCS.c.id == SYNCED.c.sync).where(SYNCED.c.action.is_not(None), SYNCS.c.status == ACTIVE)
     return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=CHANGES, orient="row")
+
+
+def accounts(connection: Connection) -> dict[str, str]:
+    """The accounts that destinations were first used with, by name; those that have none are left out."""
+    known = select(DESTINATIONS.c.name, DESTINATIONS.c.account).where(DESTINATIONS.c.account.is_not(None))
+    return {str(name): str(account) for name, account in connection.execute(known)}

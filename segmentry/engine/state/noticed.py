@@ -48,10 +48,13 @@ class Stop:
 def stopped(connection: Connection) -> list[Stop]:
     """The destinations that stopped, and have sent nothing since, as far as enrollments or changes of syncs wait for them; by name."""
     unsent = counting.unsent(connection)
+    return [Stop(name, reason, at, unsent[name]) for name, (reason, at) in stops(connection).items() if name in unsent]
+
+
+def stops(connection: Connection) -> dict[str, tuple[str, datetime]]:
+    """The destinations that stopped, and have sent nothing since: why, and when; by name."""
     rows = connection.execute(select(DESTINATIONS).where(DESTINATIONS.c.stopped.is_not(None)).order_by(DESTINATIONS.c.name))
-    return [
-        Stop(row.name, row.stopped, datetime.fromisoformat(row.stopped_at), unsent[row.name]) for row in rows if unsent.get(row.name, 0)
-    ]
+    return {row.name: (row.stopped, datetime.fromisoformat(row.stopped_at)) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
