@@ -33,10 +33,11 @@ def said(word: str) -> str:
     return rest
 
 
-def test_what_is_copied_in_is_there() -> None:
-    for rest in [rest for word, rest in FILE if word == "COPY" and "--from" not in rest]:
-        for source in rest.split()[:-1]:
-            assert (ROOT / source).exists(), source
+def test_what_is_copied_in_is_there_and_let_in() -> None:
+    let_in = set(re.findall(r"^!(\S+)$", (DOCKER / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE))
+    copied = {source for word, rest in FILE if word == "COPY" and "--from" not in rest for source in rest.split()[:-1]}
+    assert all((ROOT / source).exists() for source in copied)
+    assert {source.split("/")[0] for source in copied} == let_in
 
 
 def test_it_does_not_run_as_root() -> None:
