@@ -8,7 +8,7 @@ import click
 
 from segmentry.cli_options import INSTANT, WAIT, WAIT_HELP, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
-from segmentry.cli_tell import gently
+from segmentry.cli_signals import gently
 
 OTHERWISE = ("rejected", "later", "unknown", "withdrawn", "expired", "left")
 """What may become of a delivery that was not sent."""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from segmentry.cli_options import LIMIT, Settings, chosen_format, format_options, pass_settings, workspace_options
-from segmentry.cli_output import emit, is_terminal, print_frame, print_json
+from segmentry.cli_output import emit, is_terminal
+from segmentry.cli_sync import sync
 
 Said = Literal["retry", "drop", "mark-sent"]
-
-FAILED = 3
-"""Some deliveries failed."""
 
 TABLE_ROWS = 100
 """Deliveries that a table shows unless --limit says otherwise."""
@@ -36,48 +31,6 @@ OUTCOMES = (
     "expired",
     "dropped",
 )
-FIGURES = ("sent", "rejected", "later", "unknown", "withdrawn", "expired", "left")
-
-
-@click.command()
-@click.argument("destinations", metavar="[DESTINATION]...", nargs=-1)
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
-@workspace_options()
-@pass_settings
-def sync(settings: Settings, destinations: tuple[str, ...], form: str) -> None:
-    """Send what is due.
-
-    To every destination, or to those named. Ends with 3 if some deliveries failed: `segmentry deliveries` shows which. Only an
-    environment with `deliver: true` sends anything.
-    """
-    workspace = settings.open()
-    with gently(), settings.talk.progress("sync") as progress:
-        found = workspace.deliver(destinations or None, progress=progress)
-    if form == "json":
-        print_json(found.to_json())
-    else:
-        print_frame(found.summary(), grouped=FIGURES)
-    for message in found.messages:
-        settings.talk.warn(message)
-    for name, one in found.destinations.items():
-        for message in one.messages:
-            settings.talk.warn(f"{name}: {message}")
-    if found.failed:
-        settings.exit_code = FAILED
-
-
-@contextmanager
-def gently() -> Iterator[None]:
-    """A SIGTERM in the block is as Ctrl-C: what is under way is recorded before the process ends."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)
 
 
 # ---------------------------------------------------------------- deliveries

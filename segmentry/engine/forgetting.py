@@ -21,11 +21,13 @@ def forget(workspace: LoadedWorkspace, state: State, keys: Sequence[object], now
     """Erases contacts from the state; the certificate, with what only a person can erase.
 
     That is the lists that name one of them, the sources to look through, the file of merged keys if there is one, the folders that
-    files were put in, and other destinations that were told. Raises LeaseHeld, and SegmentryError for what is no key.
+    files were put in, and other destinations that were told, with what those call the contacts where they said so. Raises
+    LeaseHeld, and SegmentryError for what is no key.
     """
     by_hand = {"lists": _lists_naming(workspace, state, keys), "sources": _sources(workspace)}
     certificate = state.forget(keys, now, wait=wait)
-    further = {"aliases": _aliases(workspace), "exports": _exports(workspace), "destinations": _told(workspace, certificate["told"])}
+    told, remote = _told(workspace, certificate["told"]), certificate.pop("remote")
+    further = {"aliases": _aliases(workspace), "exports": _exports(workspace), "destinations": told, "people_there": remote}
     return {**certificate, "erase_by_hand": by_hand | {name: found for name, found in further.items() if found}}
 
 

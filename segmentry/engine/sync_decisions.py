@@ -170,7 +170,8 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFr
     barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
     if not case.needs_address:
         return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"))
-    rank = pl.when(pl.col("state") == MEMBER).then(0).when(pl.col("action").is_not_null()).then(1).otherwise(2)
+    left = pl.col("state") == AWAY  # who left stands for nobody else
+    rank = pl.when(pl.col("state") == MEMBER).then(0).when(left).then(3).when(pl.col("action").is_not_null()).then(1).otherwise(2)
     ranked = people.join(rows.select(CONTACT, "state", "action", "address_hash"), on=CONTACT, how="left", maintain_order="left")
     there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
     ranked = ranked.with_columns(rank=pl.when(there).then(-1).otherwise(rank)).sort("new_hash", "rank", CONTACT)

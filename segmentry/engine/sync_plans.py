@@ -79,7 +79,7 @@ def plan_syncs(
             record = records.get(sync.key)
             said = None if record is None or anew else record.answer
             answer = said or (None if sync.config.existing == ASK else sync.config.existing)
-            starts = record is None or record.status == UNCONFIRMED or anew
+            starts = record is None or record.answer is None or anew
             found.append(plan_sync(workspace, standing, known, sync, answer, starts=starts, baseline=baseline))
     said_by_files = {sync.key for sync in syncs_of(workspace)}
     return [
@@ -94,7 +94,7 @@ def plan_sync(
     """What becomes of one sync. `answer`: what was said of those who are in at its start; None: nobody has. `starts`: it does now."""
     record = next((one for one in known.records if one.key == sync.key), None)
     draft = SyncDraft(None if record is None else record.id, *sync.key, mode=sync.config.mode, status=ACTIVE, answer=answer)
-    inside, suppressed = _members(standing, sync.segment)
+    inside, suppressed = members_of(standing, sync.segment)
     if answer is None:
         return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
@@ -118,7 +118,7 @@ def plan_sync(
     )
 
 
-def _members(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
+def members_of(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
     """Who is in the segment, and who is suppressed, over all positions."""
     inside = standing.member(segment) & standing.present & standing.keys.is_not_null()
     nobody = pl.repeat(False, len(inside), dtype=pl.Boolean(), eager=True)

@@ -12,6 +12,7 @@ import polars as pl
 
 from segmentry.engine.config import parse_length
 from segmentry.engine.workspace_folder import WorkspaceFolder, clock_now, seconds_of
+from segmentry.errors import NoState
 
 if TYPE_CHECKING:
     from segmentry.engine.deliveries import Resumed
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from segmentry.engine.report import Progress
     from segmentry.engine.state.by_hand import Said
     from segmentry.engine.state.recovery import Recovered
+    from segmentry.engine.sync_confirming import Proposal
+    from segmentry.engine.sync_detaching import Detached
+    from segmentry.engine.sync_listing import Due
+    from segmentry.engine.sync_reading_back import ReadBack
+    from segmentry.engine.sync_returning import Returned
+
+Answer = Literal["send", "skip"]
+"""What is said of those who are in when a sync starts."""
 
 
 class WorkspaceTelling(WorkspaceFolder):
@@ -114,6 +123,115 @@ class WorkspaceTelling(WorkspaceFolder):
         with self._state(loaded) as state:
             return waiting_after_pause(state, name, fit=partial(fit, loaded, state))
 
+    # ------------------------------------------------------------ syncs
+
+    def syncs(self) -> pl.DataFrame:
+        """Every sync, how it stands, what is open, and why some contacts are not there: as `sync_listing.SYNCS`. No address is in it."""
+        from segmentry.engine.sync_listing import listing
+
+        loaded = self.load()
+        try:
+            with self._state(loaded) as state:
+                return listing(loaded, state)
+        except NoState:
+            return listing(loaded, None)
+
+    def due(self, destinations: Sequence[str] | None = None) -> Due:
+        """What `deliver` would tell now, by sync and sequence. Sends and writes nothing. Raises NotFound for an unknown destination."""
+        from segmentry.engine.sync_listing import due
+
+        loaded = self.load()
+        names = [destinations] if isinstance(destinations, str) else destinations
+        with self._state(loaded) as state:
+            return due(loaded, state, clock_now(), names)
+
+    def propose_sync(self, segment: str, destination: str, answer: Answer, *, target: str | None = None) -> Proposal:
+        """What `confirm_sync` would do, and the target as it is there now; writes nothing.
+
+        `target`, `list:ID` or `tag:X`, is needed only where the segment has several syncs to that destination.
+        Raises NotFound, and DecisionError where a run must be made first.
+        """
+        from segmentry.engine.sync_confirming import propose
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            return propose(loaded, state, (segment, destination, target), answer, clock_now(), self._newest_contacts, os.environ)
+
+    def confirm_sync(
+        self,
+        segment: str,
+        destination: str,
+        answer: Answer,
+        *,
+        target: str | None = None,
+        run: int | None = None,
+        wait: timedelta | None = None,
+    ) -> Proposal:
+        """Says, once, what becomes of those who are in when a sync starts: `send` adds them with the next delivery, `skip` lets them be.
+
+        `run`: the accepted run that it was asked by. Raises as `propose_sync`; DecisionError also where another run is accepted by now.
+        """
+        from segmentry.engine.sync_confirming import confirm
+
+        loaded = self.load().require()
+        wanted = (segment, destination, target)
+        with self._state(loaded) as state:
+            return confirm(loaded, state, wanted, answer, clock_now(), self._newest_contacts, run=run, wait=seconds_of(wait))
+
+    def readd(
+        self, keys: Sequence[object], *, segment: str | None = None, destination: str | None = None, wait: timedelta | None = None
+    ) -> list[Returned]:
+        """Lets contacts come back to what they left, with the next delivery; the syncs where any had left.
+
+        Whoever is unsubscribed there stays out all the same. Raises NotFound, DecisionError, LeaseHeld.
+        """
+        from segmentry.engine.sync_returning import readd
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            where = {"segment": segment, "destination": destination}
+            return readd(loaded, state, keys, clock_now(), self._newest_contacts, **where, wait=seconds_of(wait))
+
+    def detaching(self, segment: str, destination: str, *, target: str | None = None) -> Detached:
+        """What `detach_sync` would be about; writes nothing. Raises NotFound, and DecisionError for a sync that the files still say."""
+        from segmentry.engine.sync_detaching import detaching
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            return detaching(loaded, state, (segment, destination, target))
+
+    def detach_sync(
+        self, segment: str, destination: str, *, target: str | None = None, remove: bool = False, wait: timedelta | None = None
+    ) -> Detached:
+        """Forgets a sync that the files don't say any more; `remove` takes out whom it added first. As `detaching`, and LeaseHeld."""
+        from segmentry.engine.sync_detaching import Telling, detach
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            telling = Telling(os.environ, clock_now)
+            return detach(loaded, state, (segment, destination, target), telling, remove=remove, wait=seconds_of(wait))
+
+    def reconcile(
+        self,
+        segment: str | None = None,
+        destination: str | None = None,
+        *,
+        dry_run: bool = False,
+        accept_losses: bool = False,
+        wait: timedelta | None = None,
+    ) -> list[ReadBack]:
+        """Reads destinations back and mends what is known of their members, never who is there; `sync_reading_back.report` makes a frame.
+
+        Where most members of a sync are gone, that is taken only with `accept_losses`. Raises NotFound, DecisionError, LeaseHeld.
+        """
+        from segmentry.engine.sync_reading_back import Reading, reconcile
+
+        loaded = self.load().require()
+        with self._state(loaded) as state:
+            reading = Reading(loaded, state, clock_now(), self._newest_contacts, os.environ)
+            found = {"segment": segment, "destination": destination}
+            return reconcile(reading, **found, dry_run=dry_run, accept_losses=accept_losses, wait=seconds_of(wait))
+
     # ------------------------------------------------------------ keeping
 
     def gc(self, *, wait: timedelta | None = None) -> dict[str, int]:
@@ -138,7 +256,7 @@ class WorkspaceTelling(WorkspaceFolder):
             return forget(loaded, state, keys, clock_now(), wait=seconds_of(wait))
 
     def recover(self, *, wait: timedelta | None = None) -> Recovered:
-        """After a backup was restored: reads the ledger's files into the catalog, and has the next run enroll nobody.
+        """After a backup was restored: reads the ledger's files into the catalog and destinations back; the next run enrolls nobody.
 
         What may have been sent meanwhile is `unknown`, for `settle_deliveries`. Raises LeaseHeld and StateError.
         """
@@ -146,4 +264,4 @@ class WorkspaceTelling(WorkspaceFolder):
 
         loaded = self.load().require()
         with self._state(loaded) as state:
-            return recover(loaded, state, clock_now(), wait=seconds_of(wait))
+            return recover(loaded, state, clock_now(), wait=seconds_of(wait), environ=os.environ, newest=self._newest_contacts)

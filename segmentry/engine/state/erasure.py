@@ -41,6 +41,8 @@ from segmentry.engine.state.schema import (
     RUNS,
     WORKSPACE,
 )
+from segmentry.engine.state.sync_said import remote_ids
+from segmentry.engine.state.synced import erase
 from segmentry.errors import SegmentryError, StateError
 
 ERASED = ".e"
@@ -125,9 +127,10 @@ def contacts_of(connection: Connection, keys: Collection[str]) -> dict[str, set[
 def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[object], now: datetime) -> dict[str, Any]:
     """Erases the contacts from the state and gives the certificate: plain JSON values, with hashes in place of keys.
 
-    `enrollments` and `deliveries` are how many rows went, and how many of them were still to be sent; `told` the destinations that
-    were told of one, or may have been. What a sender holds in memory it sees to be gone before its next request. Raises StateError
-    where the ledger is not whole: what is missing or unknown may name the contacts too.
+    `enrollments` and `deliveries` are how many rows went, and how many of them were still to be sent; `syncs` how many rows of syncs;
+    `told` the destinations that were told of one, or may have been. `remote` is what those call them (`destination`, `target`,
+    `remote_id`): it is shown once, and not kept with the certificate. What a sender holds in memory it sees to be gone before its
+    next request. Raises StateError where the ledger is not whole: what is missing or unknown may name the contacts too.
     """
     with catalog.reading() as connection:
         _require_known_ledger(connection, staging.root)
@@ -141,7 +144,8 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
         _list_anew(connection, work)
         for run, count in found.runs.items():
             connection.execute(update(RUNS).where(RUNS.c.id == run).values(erased=RUNS.c.erased + count))
-        rows = _erase_rows(connection, found)
+        remote = remote_ids(connection, list(found.keys))
+        rows = _erase_rows(connection, found, remote)
         certificate = {
             "erased": now.isoformat(timespec="seconds"),
             "workspace": lease.workspace,
@@ -163,7 +167,8 @@ def forget(catalog: Catalog, lease: Lease, staging: Staging, keys: Sequence[obje
     ledger.finish_names(staging.root, listed, before=lease.number)
     remove_files(staging.root, [former for former, _ in work.moved.values()])
     staging.remove()
-    return certificate
+    named = remote.drop_nulls("remote_id").select("destination", "target", "remote_id").unique(maintain_order=True)
+    return {**certificate, "remote": named.to_dicts()}
 
 
 def _require_known_ledger(connection: Connection, root: Path) -> None:
@@ -281,10 +286,11 @@ def _runs_of_files(connection: Connection) -> dict[int, set[int]]:
 # ---------------------------------------------------------------- rows of the catalog
 
 
-def _erase_rows(connection: Connection, found: Found) -> dict[str, Any]:
-    """Removes the contacts' enrollments, deliveries and merges: how many, and who was told."""
+def _erase_rows(connection: Connection, found: Found, remote: pl.DataFrame) -> dict[str, Any]:
+    """Removes the contacts' enrollments, deliveries, rows of syncs and merges: how many, and who was told."""
     enrollments = cancelled = 0
-    told: set[str] = set()
+    told: set[str] = set(remote.filter("told")["destination"].to_list())
+    synced = erase(connection, list(found.keys))
     for part in _parts(list(found.keys)):
         ids = select(_E.id).where(or_(_E.contact.in_(part), _E.person.in_(part)))
         mine = select(_D.destination).join(ENROLLMENTS, _E.id == _D.id).where(_D.id.in_(ids))
@@ -295,7 +301,7 @@ def _erase_rows(connection: Connection, found: Found) -> dict[str, Any]:
         enrollments += connection.execute(delete(ENROLLMENTS).where(_E.id.in_(ids))).rowcount
         connection.execute(delete(ALIASES).where(or_(ALIASES.c.old.in_(part), ALIASES.c.new.in_(part))))
     _erase_messages(connection, found.keys)
-    return {"enrollments": enrollments, "deliveries": cancelled, "told": sorted(told)}
+    return {"enrollments": enrollments, "deliveries": cancelled, "syncs": synced, "told": sorted(told)}
 
 
 def _erase_messages(connection: Connection, keys: Collection[str]) -> None:

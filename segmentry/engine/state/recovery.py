@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
@@ -33,7 +33,12 @@ from segmentry.engine.state.files import LEDGER_KIND
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.ledger import LedgerFile
 from segmentry.engine.state.schema import ATTACHMENTS, DELIVERIES, ENROLLMENTS, ERASURES, FILES, LEDGER, WORKSPACE
+from segmentry.engine.state.sync_said import close_open
+from segmentry.engine.state.synced import ACTIVE, syncs
 from segmentry.errors import StateError
+
+if TYPE_CHECKING:
+    from segmentry.engine.sync_reading_back import ReadBack
 
 MAYBE_SENT = ("pending", "held", "waiting", "paused", "sending")
 """Outcomes in a ledger file of rows that may have been sent since it was written."""
@@ -57,7 +62,8 @@ class Recovered:
     """What a recovery did. `files` were read, `missing` are listed no more; `enrollments` rows came in, by outcome in `outcomes`.
 
     `attached`: pairs (segment, sequence) that run together again. `forget_again`: keys of contacts who were forgotten after the
-    backup, or whom files from before an erasure name: the restored state names them, and only `forget` erases that.
+    backup, or whom files from before an erasure name: the restored state names them, and only `forget` erases that. `syncs`: what
+    was read back of each.
     """
 
     files: tuple[str, ...] = ()
@@ -66,6 +72,7 @@ class Recovered:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     attached: tuple[tuple[str, str], ...] = ()
     forget_again: tuple[str, ...] = ()
+    syncs: tuple[ReadBack, ...] = ()
 
     @property
     def unknown(self) -> int:
@@ -81,6 +88,7 @@ class Recovered:
             "outcomes": dict(self.outcomes),
             "attached": [list(pair) for pair in self.attached],
             "forget_again": list(self.forget_again),
+            "syncs": [one.to_json() for one in self.syncs],
         }
 
 
@@ -97,6 +105,8 @@ def recover(catalog: Catalog, lease: Lease, root: Path, names: Names, now: datet
             work.take(file, frame, root, listed.get(file.run))
         for run, path in missing.items():
             work.unlist(run, path)
+        # what was due then is over: the next run says anew what is
+        close_open(connection, [one.id for one in syncs(connection) if one.status == ACTIVE])
         for name, value in facts.items():
             set_fact(connection, name, value)
     return Recovered(

@@ -1,0 +1,134 @@
+"""What people's words, and what was read back, make of syncs' rows; a run does the rest, by `synced.apply_syncs`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, and_, case, delete, func, select, update
+
+from segmentry.engine.state.outbox import stamp
+from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
+from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE
+
+SEVERAL = 5_000
+"""Values named in one statement; SQLite takes 32,766."""
+
+DUE = pl.Schema({"sync": pl.Int64(), "action": pl.String(), "due": pl.Int64(), "later": pl.Int64()})
+REMOTE = pl.Schema(
+    {"segment": pl.String(), "destination": pl.String(), "target": pl.String(), "remote_id": pl.String(), "told": pl.Boolean()}
+)
+
+_S = SYNCED.c
+_NOTHING_OPEN: dict[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "lease": None}
+
+
+# ---------------------------------------------------------------- looking
+
+
+def due_by_action(connection: Connection, now: datetime) -> pl.DataFrame:
+    """Of every sync that goes on how many open rows are due, and how many are not yet, by action: as `DUE`."""
+    ready = func.sum(case((_S.due <= stamp(now), 1), else_=0))
+    going = select(SYNCS.c.id).where(SYNCS.c.status == ACTIVE)
+    query = select(_S.sync, _S.action, func.count(), ready).where(_S.action.is_not(None), _S.sync.in_(going)).group_by(_S.sync, _S.action)
+    rows = [(sync, action, int(ready or 0), int(rows) - int(ready or 0)) for sync, action, rows, ready in connection.execute(query)]
+    return pl.DataFrame(rows, schema=DUE, orient="row").sort("sync", "action")
+
+
+def hashes_of(connection: Connection, contacts: Sequence[str]) -> list[str]:
+    """The address hashes that were acknowledged of contacts."""
+    return [
+        str(one)
+        for part in _parts(contacts)
+        for one in connection.execute(
+            select(_S.address_hash).where(_S.contact.in_(part), _S.address_hash.is_not(None)).distinct()
+        ).scalars()
+    ]
+
+
+def contacts_known(connection: Connection, sync: int, contacts: Sequence[str]) -> set[str]:
+    """Those of some contacts that have a row of a sync."""
+    query = select(_S.contact).where(_S.sync == sync)
+    return {str(one) for part in _parts(contacts) for one in connection.execute(query.where(_S.contact.in_(part))).scalars()}
+
+
+def there(connection: Connection, sync: int) -> int:
+    """How many contacts a sync added who are acknowledged as members."""
+    return int(connection.execute(select(func.count()).where(_S.sync == sync, _S.state == MEMBER)).scalar_one())
+
+
+def remote_ids(connection: Connection, contacts: Collection[str]) -> pl.DataFrame:
+    """What destinations call contacts, or called them: as `REMOTE`. `told`: whether one was told of them, or may have been."""
+    columns = SYNCS.c.segment, SYNCS.c.destination, SYNCS.c.target, _S.remote_id, _S.address_hash, _S.state, _S.lease, _S.attempts, _S.batch
+    query = select(*columns).join(SYNCS, SYNCS.c.id == _S.sync).order_by(SYNCS.c.destination, SYNCS.c.target, SYNCS.c.segment)
+    rows = [
+        (row.segment, row.destination, row.target, row.remote_id, _was_told(row))
+        for part in _parts(list(contacts))
+        for row in connection.execute(query.where(_S.contact.in_(part)))
+    ]
+    return pl.DataFrame(rows, schema=REMOTE, orient="row")
+
+
+def _was_told(row: Any) -> bool:
+    """Whether a destination knows of a contact by this sync, or may: it was asked once, or is being asked."""
+    if row.state == BASELINE:
+        return row.remote_id is not None
+    asked = row.lease is not None or row.batch is not None or row.attempts > 0
+    return row.state != OUT or asked or row.remote_id is not None or row.address_hash is not None
+
+
+# ---------------------------------------------------------------- changing
+
+
+def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str], sync: int, now: datetime) -> int:
+    """Lets contacts who left a sync's target come back, and whoever else was kept out for having one of these addresses: how many."""
+    found = 0
+    for column, values in ((_S.contact, contacts), (_S.address_hash, hashes)):
+        for part in _parts(values):
+            left = and_(column.in_(part), _S.sync == sync, _S.state == AWAY, _S.lease.is_(None))
+            said: dict[str, Any] = {"state": OUT, "reason": None, "refused": None, "changed": stamp(now), "revision": _S.revision + 1}
+            found += connection.execute(update(SYNCED).where(left).values(said)).rowcount
+    gone = 0
+    for part in _parts(hashes):
+        gone += connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), LEFT.c.sync == sync)).rowcount
+    return max(found, gone)
+
+
+def hasten(connection: Connection, sync: int, now: datetime) -> None:
+    """What of a sync waits to be tried again is due now."""
+    mine = and_(_S.sync == sync, _S.action.is_not(None), _S.lease.is_(None))
+    connection.execute(update(SYNCED).where(mine).values(due=stamp(now), revision=_S.revision + 1))
+
+
+def close_open(connection: Connection, syncs: Sequence[int]) -> int:
+    """Ends everything that is open, or under way, of some syncs: how many rows. No sender may be at work."""
+    mine = and_(_S.sync.in_(list(syncs)), _S.action.is_not(None))
+    closed = connection.execute(update(SYNCED).where(mine).values({**_NOTHING_OPEN, "revision": _S.revision + 1})).rowcount
+    connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.sync.in_(list(syncs))))
+    return closed
+
+
+def free(connection: Connection, sync: int) -> None:
+    """Lets rows that an earlier sender left under way be as they were before. No sender may be at work."""
+    connection.execute(update(SYNCED).where(_S.sync == sync, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1))
+
+
+def forget_sync(connection: Connection, sync: int) -> int:
+    """Forgets whom a sync keeps in step, and what was said of its start: how many rows. Who left its target is known for good."""
+    removed = connection.execute(delete(SYNCED).where(_S.sync == sync, _S.state != AWAY)).rowcount
+    close_open(connection, [sync])
+    connection.execute(update(SYNCS).where(SYNCS.c.id == sync).values(status=DETACHED, answer=None, figures="{}"))
+    return removed
+
+
+def removals(connection: Connection, sync: int) -> int:
+    """How many contacts of a sync are still to be taken out."""
+    return int(connection.execute(select(func.count()).where(_S.sync == sync, _S.action == REMOVE)).scalar_one())
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    unique = list(dict.fromkeys(values))
+    for start in range(0, len(unique), SEVERAL):
+        yield unique[start : start + SEVERAL]
