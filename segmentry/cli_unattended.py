@@ -204,7 +204,7 @@ class Unattended:
 
         try:
             with self.state.catalog.reading() as connection:
-                return any(due for _, due in counting.pending(connection, now).values())
+                return counting.anything_due(connection, now)
         except SegmentryError:  # the next run will say what is wrong with the state
             return False
 

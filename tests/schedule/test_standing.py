@@ -17,7 +17,7 @@ from segmentry.engine.loading import load
 from segmentry.engine.looking import status
 from segmentry.engine.notices import notify
 from segmentry.engine.scheduling import Schedule
-from segmentry.engine.state import State
+from segmentry.engine.state import State, counting
 from segmentry.engine.watching import look
 from segmentry.errors import LeaseHeld, LeaseLost, SegmentryError
 from tests.activation.conftest import Enrolling
@@ -225,6 +225,12 @@ def test_status_shows_the_schedule_and_writes_metrics(enrolling: Enrolling, tmp_
     assert {family.name for family in text_string_to_metric_families(text)} >= {"segmentry_contacts", "segmentry_scheduler_up"}
     told = command(enrolling, "status", "--metrics", str(tmp_path / "nowhere" / "m.prom"))
     assert (told.exit_code, "nowhere" in told.stderr) == (1, True)
+
+
+def test_it_is_known_whether_anything_is_due_to_be_sent(enrolling: Enrolling) -> None:
+    with enrolling.state.catalog.reading() as connection:
+        assert counting.anything_due(connection, day("2026-01-02T01:00"))
+        assert not counting.anything_due(connection, day("2026-01-01T23:00"))
 
 
 def test_files_that_the_accepted_run_has_read_bring_no_run_at_the_start(enrolling: Enrolling) -> None:

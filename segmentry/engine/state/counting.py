@@ -42,6 +42,13 @@ def pending(connection: Connection, now: datetime) -> dict[str, tuple[int, int]]
     return {destination: (count, int(ready or 0)) for destination, count, ready in rows}
 
 
+def anything_due(connection: Connection, now: datetime) -> bool:
+    """Whether any enrollment, or change of a sync, is due to be sent."""
+    if any(due for _, due in pending(connection, now).values()):
+        return True
+    return any(sync_outbox.waiting(connection, name, now)[0] for name in sync_outbox.open_rows(connection))
+
+
 def held(connection: Connection) -> dict[str, int]:
     """How many holds are open, by kind."""
     rows = connection.execute(select(HOLDS.c.kind, func.count()).where(HOLDS.c.status == "open").group_by(HOLDS.c.kind))
