@@ -22,9 +22,7 @@ def look(workspace: LoadedWorkspace, now: datetime) -> Look | None:
     sources: list[ContactsConfig | EventsConfig] = [config.contacts, *config.events]
     try:
         found = [
-            path
-            for source in sources
-            for path in find(source.path, source.ready, workspace.root.absolute(), now, config.timezone).paths
+            path for source in sources for path in find(source.path, source.ready, workspace.root.absolute(), now, config.timezone).paths
         ]
         return _looks((str(path), (status := path.stat()).st_size, status.st_mtime_ns) for path in found)
     except (PathProblem, OSError):
