@@ -16,11 +16,16 @@ SECOND, MINUTE = 1.0, 60.0
 
 
 class Pace:
-    """Books the moments at which requests of one kind may go. Used from several threads; moments are seconds of any one clock."""
+    """Books the moments at which requests of one kind may go. Used from several threads; moments are seconds of any one clock.
+
+    A second's requests may go at once; more are spread over the minute, lest it is used up early and all wait for its end.
+    """
 
     def __init__(self, burst: int, steady: int, share: float = SHARE) -> None:
         self._share = share
         self._burst, self._steady = max(1, int(burst * share)), max(1, int(steady * share))
+        self._step = MINUTE / max(self._steady - self._burst + 1, 1)
+        self._even = float("-inf")
         self._booked: deque[float] = deque(maxlen=self._steady)
         self._closed_until = float("-inf")
         self._lock = threading.Lock()
@@ -28,9 +33,11 @@ class Pace:
     def book(self, now: float, patience: float) -> tuple[bool, float]:
         """Whether a request may go within `patience` seconds, and in how many. If not, nothing is booked."""
         with self._lock:
-            moment = max(now, self._closed_until, self._after(self._burst, SECOND), self._after(self._steady, MINUTE))
+            spread = self._even - (self._burst - 1) * self._step
+            moment = max(now, self._closed_until, spread, self._after(self._burst, SECOND), self._after(self._steady, MINUTE))
             if moment - now > patience:
                 return False, moment - now
+            self._even = max(self._even, moment) + self._step
             self._booked.append(moment)
             return True, moment - now
 

@@ -110,7 +110,7 @@ def test_a_hundred_thousand_are_told_once_each_and_never_faster_than_they_may(ac
     with ThreadPoolExecutor(destination.traits.parallel) as threads:
         for start in range(0, ALL, BATCH):
             answers = threads.map(lambda number: destination.send(told(row(number)), nothing)[0], range(start, start + BATCH))
-            assert {answer.verdict for answer in answers} == {Verdict.SENT}
+            assert {(answer.verdict, answer.reason) for answer in answers} == {(Verdict.SENT, None)}
     assert len(account.sandbox.events) == ALL
     assert {event.times for event in account.sandbox.events} == {1}
     assert statuses[429] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -22,6 +23,12 @@ def test_no_second_and_no_minute_has_more_than_our_share_of_what_is_allowed() ->
 
 def test_the_first_go_at_once() -> None:
     assert moments(Pace(10, 150), 9) == [0.0] * 8 + [1.0]
+
+
+def test_what_is_more_than_a_second_s_is_spread_over_the_minute() -> None:
+    booked = moments(Pace(75, 750), 2000)
+    assert max(later - earlier for earlier, later in pairwise(booked)) <= 1.0
+    assert booked[-1] < 2000 / 600 * 60 * 1.1
 
 
 def test_at_least_one_may_always_go() -> None:
@@ -84,4 +91,4 @@ def test_threads_share_a_pace() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(booked) == [float(number // 80) for number in range(400)]
+    assert sorted(booked) == pytest.approx(moments(Pace(100, 1000), 400))
