@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segmentry.cli_options import Settings, chosen_format, format_options, pass_settings, workspace_options
+from segmentry.cli_options import Settings, pass_settings, workspace_options
 from segmentry.cli_output import emit, print_frame, print_json, print_text
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ FAILED = 1
 
 @click.command()
 @click.argument("name", metavar="[NAME]", required=False)
-@format_options()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def destinations(settings: Settings, name: str | None, form: str | None) -> None:
+def destinations(settings: Settings, name: str | None, form: str) -> None:
     """List destinations, or ask one: its key, and what there is.
 
     The list opens none: types, accounts, what uses them, how much is due, and what is paused or stopped. With NAME that one is
@@ -29,15 +29,12 @@ def destinations(settings: Settings, name: str | None, form: str | None) -> None
     use, how many are in them, and what should be known before a sync begins: double opt-in, live automations. The key is read
     from the environment, and never shown. Ends with 1 if something is in the way.
     """
-    chosen = chosen_format(form)
     if name is None:
-        emit(settings.open().destinations(), chosen, grouped=("due", "later"))
+        emit(settings.open().destinations(), form, grouped=("due", "later"))
         return
-    if chosen == "csv":
-        raise click.UsageError("what one destination says is a table or JSON.")
     with settings.talk.progress(name):
         asked = settings.open().ask_destination(name)
-    if chosen == "json":
+    if form == "json":
         print_json(asked.to_json())
     else:
         _show(asked)

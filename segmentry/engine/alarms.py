@@ -84,7 +84,7 @@ def _stopped(stop: noticed.Stop) -> Alarm:
 def _rejects(destination: str, answers: noticed.Answers) -> str:
     share = f"{answers.refused:,} of {answers.taken + answers.refused:,} within 24 hours"
     enrollments = ["`segmentry deliveries --outcome rejected`"] if answers.enrollments else []
-    changes = ["`segmentry status`"] if answers.changes else []
+    changes = ["`segmentry sync list`"] if answers.changes else []
     return (
         f"`{destination}` rejects: {share}; {' and '.join(enrollments + changes)} say{'s' if len(enrollments + changes) == 1 else ''} why"
     )

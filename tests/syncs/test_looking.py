@@ -248,7 +248,7 @@ def test_changes_that_are_refused_need_a_person_over_5_percent(shop: Synced) -> 
     shop.hour("2026-01-02T02:00")
     [alarm] = found(shop, "2026-01-02T03:00")
     assert (alarm.kind, alarm.key, alarm.since) == ("rejected", "rejected:crm", day("2026-01-02"))
-    assert alarm.text == "`crm` rejects: 2 of 21 within 24 hours; `segmentry status` says why"
+    assert alarm.text == "`crm` rejects: 2 of 21 within 24 hours; `segmentry sync list` says why"
     assert found(shop, "2026-01-03T03:00") == [], "a day later it is no news"
 
 
