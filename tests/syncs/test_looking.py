@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from segmentry.cli import cli
 from segmentry.engine.alarms import Alarm, alarms
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
+from segmentry.engine.connectors.registry import sync_traits_of, traits_of
 from segmentry.engine.forecast import Forecast, Waiting
 from segmentry.engine.loading import load
 from segmentry.engine.looking import status
@@ -116,6 +117,24 @@ def test_enrollments_and_syncs_are_counted_together_at_their_own_pace(shop: Sync
     assert planned.enrollments["contacts"].to_list() == [3]
     assert planned.calls.select("contacts", "calls").rows() == [(6, 4)]
     assert "6 would be told of" in planned.headline()
+
+
+def test_each_goes_at_the_pace_that_its_own_way_has(shop: Synced) -> None:
+    shop.destinations = '{crm: {type: mailchimp, key: "${KEY}", audience: a1, new_contacts: skip}}'
+    shop.sequences = "{trip: {destination: crm, journey: {id: 12, step: 3}}}"
+    shop.guards = "{sequence: {contacts: 5000}, segment: {contacts: 5000}}"
+    ids = [f"c{number:04}" for number in range(1500)]
+    shop.people({"id": ids, "country": [FR] * 1500})
+    shop.sync(enroll="enroll: trip\n")
+    path = shop.root / "segments" / "uk.yml"
+    path.write_text(path.read_text().replace("list: people", 'tag: "seg:uk"'))
+    shop.run("2026-01-02")
+    shop.people({"id": ids, "country": [UK] * 1500})
+    [(contacts, calls, minutes)] = forecast(shop, "2026-01-03").calls.select("contacts", "calls", "minutes").rows()
+    settings = load(shop.root).config.destinations["crm"].settings
+    synced, started = sync_traits_of(settings), traits_of(settings, {"journey": {"id": 12, "step": 3}})
+    assert (contacts, calls) == (3000, 3 + 1500), "a journey is started one by one"
+    assert minutes == round(1500 / synced.per_minute + 1500 / started.per_minute, 2)
 
 
 # ---------------------------------------------------------------- a run's report

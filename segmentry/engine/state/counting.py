@@ -8,6 +8,7 @@ import polars as pl
 from sqlalchemy import Connection, case, func, select
 
 from segmentry.engine.state import outbox, sync_outbox
+from segmentry.engine.state.frames import read_frame
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE
@@ -75,7 +76,7 @@ def open_changes(connection: Connection) -> pl.DataFrame:
     """Every open change of syncs that go on, as `CHANGES`."""
     columns = SYNCED.c.sync, SYNCS.c.destination, SYNCED.c.contact, SYNCED.c.action
     query = select(*columns).join(SYNCS, SYNCS.c.id == SYNCED.c.sync).where(SYNCED.c.action.is_not(None), SYNCS.c.status == ACTIVE)
-    return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=CHANGES, orient="row")
+    return read_frame(connection, query, CHANGES)
 
 
 def accounts(connection: Connection) -> dict[str, str]:
