@@ -35,6 +35,11 @@ def same(what: str, found: set[T], expected: set[T]) -> None:
 
 def check(folder: Folder, model: Model, receivers: Receivers) -> None:
     """After any step."""
+    check_receivers(check_state(folder, model), model, receivers)
+
+
+def check_state(folder: Folder, model: Model) -> Seen:
+    """What the state says, and that the model says the same."""
     seen = folder.seen()
     check_rows(seen, model)
     baselines = {(segment, sequence, str(key)) for segment, sequence, key in model.baselines}
@@ -44,7 +49,7 @@ def check(folder: Folder, model: Model, receivers: Receivers) -> None:
     same("holds", {(hold.kind, identity(hold.name), hold.run) for hold in seen.holds}, held)
     same("pauses", {identity(name) for name in seen.pauses}, model.pauses)
     check_members(folder, model)
-    check_receivers(seen, model, receivers)
+    return seen
 
 
 def check_rows(seen: Seen, model: Model) -> None:

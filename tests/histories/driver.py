@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,8 @@ WORKSPACE = "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11"
 START = datetime(2026, 1, 10, 9)  # noqa: DTZ001 - the model counts in UTC
 AGAIN: tuple[str | int, ...] = ("never", "never", "every time", 1, 4)
 LISTS = ("vip.csv", "never.csv")
+TOLD = "fields: {spend: spend}"
+SEQUENCES = (("hello", "crm", TOLD), ("offer", "crm", TOLD), ("gift", "once", TOLD), ("post", "letters", TOLD))
 ON = (frozenset({"data", "time", "source", "list"}),) * 4 + (
     frozenset({"data", "time", "source", "list", "rule"}),
     frozenset({"data", "time"}),
@@ -58,6 +61,11 @@ class Driver:
     numbers: int = 0
     former: dict[str, Segment] = field(default_factory=dict)
     backup: Model | None = None
+    sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
+    """Name, destination, its destination's words."""
+    pausable: tuple[str, ...] = ("crm", "once")
+    telling: dict[str, Any] = field(default_factory=lambda: {"environ": {}})
+    """What destinations are opened by."""
 
     @classmethod
     def new(cls, root: Path, seed: int) -> Driver:
@@ -74,21 +82,24 @@ class Driver:
     def set(self, **parts: object) -> None:
         self.world = replace(self.world, **parts)  # type: ignore[arg-type]
 
-    def row(self) -> Row:
+    def row(self, key: Key) -> Row:
         draw = self.draws
         joined = self.now + timedelta(days=draw.randint(-8, 3), minutes=17)
-        email = draw.choice([None, *(f"p{number}@example.com" for number in range(16)), " P3@Example.com"])
+        email = self.address(key)
         standing = draw.choice(["ok", "ok", "ok", "ok", "out"])
         return Row(draw.choice([None, *range(-2, 10)]), draw.choice([None, "UK", "US"]), draw.choice([None, joined]), standing, email)
 
+    def address(self, key: Key) -> str | None:
+        return self.draws.choice([None, *(f"p{number}@example.com" for number in range(16)), " P3@Example.com"])
+
     def begin(self) -> None:
         self.folder.begin()
-        self.set(rows={key: self.row() for key in self.draws.sample(self.keys, 14)})
+        self.set(rows={key: self.row(key) for key in self.draws.sample(self.keys, 14)})
         for name in LISTS:
             self.a_list_changes(name)
-        for name, destination in (("hello", "crm"), ("offer", "crm"), ("gift", "once"), ("post", "letters")):
+        for name, destination, words in self.sequences:
             expires, staying = self.draws.choice([10, 72, 72, 200]), self.draws.random() < 0.8
-            self.set(sequences={**self.world.sequences, name: Sequence(name, destination, expires, staying)})
+            self.set(sequences={**self.world.sequences, name: Sequence(name, destination, expires, staying, words=words)})
         for name in "abc":
             self.a_segment_is_edited(name)
         if self.draws.random() < 0.7:
@@ -98,7 +109,7 @@ class Driver:
     def people_change(self) -> None:
         rows = dict(self.world.rows)
         for key in self.draws.sample(list(rows), min(len(rows), self.draws.choice([1, 2, 5]))):
-            made = self.row()
+            made = self.row(key)
             rows[key] = self.draws.choice([made, replace(rows[key], spend=made.spend), replace(rows[key], email=made.email)])
         self.set(rows=rows)
 
@@ -107,7 +118,7 @@ class Driver:
         rows = {key: row for key, row in self.world.rows.items() if self.draws.random() > share}
         for key in self.draws.sample(self.keys, self.draws.choice([1, 2, 6])):
             if key not in self.world.aliases:
-                rows.setdefault(key, self.row())
+                rows.setdefault(key, self.row(key))
         self.set(rows=rows or self.world.rows)
 
     def standings_change(self) -> None:
@@ -277,7 +288,7 @@ class Driver:
         self.now += timedelta(minutes=self.draws.choice([0, 10, 60 * 5]))
 
     def something_is_paused(self) -> None:
-        name = self.draws.choice([None, "crm", "once", *self.world.sequences])
+        name = self.draws.choice([None, *self.pausable, *self.world.sequences])
         self.folder.write(self.world)
         with self.folder.state() as state:
             pause(state, self.folder.loaded(), self.world.sequences[name].name if name in self.world.sequences else name, utc(self.now))
@@ -389,6 +400,13 @@ class Driver:
 
     # ------------------------------------------------------------ the state
 
+    def check(self) -> None:
+        check(self.folder, self.model, self.receivers)
+
+    def requests(self) -> int:
+        """How many requests were made of all receivers."""
+        return self.receivers.requests()
+
     def somebody_is_forgotten(self) -> None:
         key = self.draws.choice(self.keys)
         with self.folder.state() as state:
@@ -432,17 +450,17 @@ class Driver:
         run = recompute(self.folder.loaded(), as_of=utc(self.now), now=utc(self.now))
         assert run.record.status == "held"
         self.model.stop_whole(lost)
-        check(self.folder, self.model, self.receivers)
+        self.check()
         loaded = self.folder.loaded()
         with self.folder.state() as state:
             with pytest.raises(DecisionError):
                 approve(loaded, state, run.record.id, [], utc(self.now), lambda: Moment.at(loaded, utc(self.now)).snapshot.contacts)
-            told = self.receivers.requests()
-            deliver(state, loaded, environ={}, clock=lambda: utc(self.now))
-            assert self.receivers.requests() == told, "told of by a restored catalog"
-            recover(loaded, state, utc(self.now))
+            told = self.requests()
+            deliver(state, loaded, clock=lambda: utc(self.now), **self.telling)
+            assert self.requests() == told, "told of by a restored catalog"
+            recover(loaded, state, utc(self.now), **self.telling)
         self.model.recover(lost)
-        check(self.folder, self.model, self.receivers)
+        self.check()
         self.time_passes_and_a_run()
 
     # ------------------------------------------------------------ steps
@@ -467,7 +485,7 @@ class Driver:
         for happening in happenings:
             self.done.append(happening.__name__)
             happening(self)
-            check(self.folder, self.model, self.receivers)
+            self.check()
 
     def end(self) -> None:
         """Everybody is kind and patient: nothing that is due stays behind."""
@@ -483,6 +501,6 @@ class Driver:
         for _ in range(3):
             self.a_delivery()
             self.now += timedelta(hours=25)
-        check(self.folder, self.model, self.receivers)
+        self.check()
         left = [row for row in self.model.rows.values() if row.outcome in ("pending", "sending", "held")]
         assert not left, "due, and left behind"

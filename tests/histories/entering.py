@@ -133,8 +133,8 @@ class Entering:
             return "duplicate_address"
         if sequence.paused or model.pauses & {"*", sequence.name, sequence.destination}:
             return "paused"
-        return "waiting" if row.address is None and sequence.destination == NEEDS_ADDRESS else "pending"
+        return "waiting" if row.address is None and sequence.destination in NEEDS_ADDRESS else "pending"
 
 
-NEEDS_ADDRESS = "letters"
-"""The destination that needs addresses."""
+NEEDS_ADDRESS = frozenset({"letters", "klaviyo", "mailchimp"})
+"""The destinations that need addresses."""

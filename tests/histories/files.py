@@ -54,6 +54,7 @@ class Folder:
     root: Path
     place: Place
     limits: Limits
+    destinations: str = DESTINATIONS
     _written: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -123,7 +124,7 @@ class Folder:
         aliases = ", aliases: aliases.csv" if world.aliases else ""
         sequences = "".join(
             f"  {one.name}: {{destination: {one.destination}, expires: {one.expires} hours, while_member: {str(one.while_member).lower()},"
-            f" paused: {str(one.paused).lower()}, renamed_from: [{', '.join(one.formerly)}], fields: {{spend: spend}}}}\n"
+            f" paused: {str(one.paused).lower()}, renamed_from: [{', '.join(one.formerly)}], {one.words}}}\n"
             for one in world.sequences.values()
         )
         suppress = "" if world.suppress is None else f'suppress: "{text_of(world.suppress, world)}"\n'
@@ -133,7 +134,7 @@ class Folder:
             f"  segment: {{enters: {limits.segment[0]}%, leaves: {limits.segment[0]}%, contacts: {limits.segment[1]}}}\n"
             f"  suppress: {{leaves: {limits.suppress[0]}%, contacts: {limits.suppress[1]}}}\n"
             f"  sequence: {{contacts: {limits.sequence}}}\n"
-            f"environments: {{default: {{deliver: {str(world.deliver).lower()}}}}}\n{DESTINATIONS}sequences:\n{sequences}"
+            f"environments: {{default: {{deliver: {str(world.deliver).lower()}}}}}\n{self.destinations}sequences:\n{sequences}"
         )
 
     def _segment(self, world: World, name: str) -> str:
@@ -147,6 +148,10 @@ class Folder:
             causes = sorted({*policy.on, *(["time"] if "data" in policy.on else [])})
             said = f"again: {again}, backfill: {str(policy.backfill).lower()}, on: [{', '.join(causes)}]"
             lines.append(f"  - {{sequence: {world.sequences[policy.sequence].name}, {said}}}")
+        lines += ["sync:"] if one.sync else []
+        for sync in one.sync:
+            fields = ", fields: {SPEND: spend}" if sync.fields else ""
+            lines.append(f"  - {{destination: {sync.destination}, {sync.target}, mode: {sync.mode}, existing: {sync.existing}{fields}}}")
         return "\n".join(lines) + "\n"
 
     # ------------------------------------------------------------ reading

@@ -172,7 +172,7 @@ class _Became:
             said = next(one for one in batch.rows if one.id == row.id)
             assert (said.contact, said.data["number"]) == (str(row.contact), row.number)
             assert said.data["enrollment_id"] == row.id
-            assert self.world.sequences[row.sequence].destination != NEEDS_ADDRESS or said.address is not None
+            assert self.world.sequences[row.sequence].destination not in NEEDS_ADDRESS or said.address is not None
 
     def allowed(self, row: Enrollment) -> set[str]:
         """What a row may be now."""
@@ -188,7 +188,7 @@ class _Became:
                 found.add(row.stop)
             if self.killed or self.cruel:
                 found |= {"pending", "sending"}
-            needs = self.world.sequences[row.sequence].destination == NEEDS_ADDRESS
+            needs = self.world.sequences[row.sequence].destination in NEEDS_ADDRESS
             return found | ({"waiting"} if needs else set())
         _, met = self.asked[row.id][-1]
         return found | self.after(met, safe=safe)

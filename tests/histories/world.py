@@ -40,6 +40,17 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Sync:
+    """What a segment is kept in step with. `fields`: whether `spend` is told too."""
+
+    destination: str
+    target: str
+    mode: str = "mirror"
+    existing: str = "send"
+    fields: bool = False
+
+
+@dataclass(frozen=True)
 class Segment:
     """A segment; `formerly` are the names it had. Its rule is None where it is a static list."""
 
@@ -50,6 +61,7 @@ class Segment:
     exclude: str | None = None
     enroll: tuple[Policy, ...] = ()
     formerly: tuple[str, ...] = ()
+    sync: tuple[Sync, ...] = ()
 
     @property
     def definition(self) -> tuple[object, ...]:
@@ -59,7 +71,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A sequence; `expires` in hours."""
+    """A sequence; `expires` in hours. `words` are its destination's own, as they are written."""
 
     name: str
     destination: str
@@ -67,6 +79,7 @@ class Sequence:
     while_member: bool = True
     paused: bool = False
     formerly: tuple[str, ...] = ()
+    words: str = "fields: {spend: spend}"
 
 
 @dataclass(frozen=True)

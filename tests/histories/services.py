@@ -1,0 +1,254 @@
+"""Klaviyo and Mailchimp, the real sandboxes over real HTTP, and the people there, who do as they like.
+
+Time is the driver's own, and sleeping moves it. A delivery can be killed at a request: from then on it asks for nothing more,
+and nothing is written down of what it was told.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from segmentry.engine.connectors.destination import Destination
+from segmentry.engine.connectors.klaviyo import KlaviyoDestination
+from segmentry.engine.connectors.mailchimp import MailchimpDestination
+from segmentry.engine.connectors.mailchimp_line import Waiting
+from segmentry.engine.connectors.registry import Context
+from segmentry.engine.connectors.settings import KlaviyoSettings, MailchimpSettings
+from segmentry.engine.connectors.wire import Reply, Wire
+from segmentry.engine.state import outbox, sync_outbox
+from segmentry.sandbox.klaviyo import KlaviyoSandbox
+from segmentry.sandbox.klaviyo_state import List
+from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, STEP, MailchimpSandbox
+from segmentry.sandbox.mailchimp_state import AWAY, Audience, hash_of
+from tests.histories.files import utc
+from tests.histories.receivers import Clock, Killed
+
+KLAVIYO, MAILCHIMP = "klaviyo", "mailchimp"
+SERVICES = (KLAVIYO, MAILCHIMP)
+EVENTS = {"hello": "Hello", "post": "Post"}
+OFFER = "enroll:offer"
+SEQUENCES = (
+    ("hello", KLAVIYO, "event: Hello, fields: {GIFT: spend}"),
+    ("post", KLAVIYO, "event: Post"),
+    ("offer", MAILCHIMP, f'tag: "{OFFER}", fields: {{GIFT: spend}}'),
+    ("gift", MAILCHIMP, f"journey: {{id: {JOURNEY}, step: {STEP}}}"),
+)
+NAMES = "abcd"
+FRIENDS = 2
+"""People of each list and tag whom somebody put there by hand, and who are no contacts of ours."""
+
+ANY = "429 429-after 500 503 500-applied 503-applied 502-applied reset reset-applied close-applied truncated garbage html".split()
+OF_KLAVIYO = "malformed no-links null-links job-slow job-failures job-cancelled job-cancelled-half errors-bare errors-blind".split()
+OF_MAILCHIMP = "403-bare 403-bare-applied 429-bare ignored results-lost".split()
+FEW = 4
+"""Changes that go one by one where a history wants jobs and batches: else its people would be too few for them."""
+FEWS = tuple(
+    f"segmentry.engine.connectors.{name}.FEW" for name in ("klaviyo_importing", "mailchimp_audience", "mailchimp_syncing", "mailchimp_tags")
+)
+
+
+def friend(target: str, number: int) -> str:
+    return f"friend{number}@{target.replace(':', '-').lower()}.friends.example"
+
+
+@dataclass
+class Services:
+    """Both services. `new_contacts` and `consent` (a rule) are the Mailchimp destination's."""
+
+    new_contacts: str
+    consent: str
+    time: Clock
+    klaviyo: KlaviyoSandbox = field(init=False)
+    mailchimp: MailchimpSandbox = field(init=False)
+    heard: Callable[[], None] = lambda: None
+    """Called after every request, before it is answered."""
+
+    def __post_init__(self) -> None:
+        names = [f"List {name}{number}" for name in NAMES for number in (1, 2)]
+        self.klaviyo = KlaviyoSandbox(clock=self.time, lists=names, heard=lambda _: self.heard())
+        self.mailchimp = MailchimpSandbox(clock=self.time, heard=lambda _: self.heard())
+        self.lists = {one.name: one.id for one in self.klaviyo.lists}
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """While they listen. Before anybody is told, there are friends in every list and tag, and what starts by them is live."""
+        with self.klaviyo, self.mailchimp:
+            for name in NAMES:
+                for number in (1, 2):
+                    for which in range(FRIENDS):
+                        self.klaviyo.add_by_hand(f"List {name}{number}", friend(f"list-{name}{number}", which))
+                        email = friend(f"seg:{name}{number}", which)
+                        self.mailchimp.people.subscribe(email)
+                        self.mailchimp.people.tag(email, f"seg:{name}{number}")
+                    self.mailchimp.people.automation(f"seg:{name}{number}")
+            self.mailchimp.people.automation(OFFER)
+            yield
+
+    @property
+    def destinations(self) -> str:
+        consent = f', consent: "{self.consent}"' if self.new_contacts == "subscribed" else ""
+        return (
+            f'destinations:\n  klaviyo: {{type: klaviyo, key: "${{K}}", url: "{self.klaviyo.url}"}}\n'
+            f'  mailchimp: {{type: mailchimp, key: "${{M}}", url: "{self.mailchimp.url}", audience: {AUDIENCE},'
+            f" new_contacts: {self.new_contacts}{consent}}}\n"
+        )
+
+    def target(self, service: str, name: str, number: int) -> str:
+        """A list or a tag, as a sync names it."""
+        return f"list: {self.lists[f'List {name}{number}']}" if service == KLAVIYO else f'tag: "seg:{name}{number}"'
+
+    # ------------------------------------------------------------ who is there
+
+    @property
+    def audience(self) -> Audience:
+        return self.mailchimp.audiences[AUDIENCE]
+
+    def targets(self) -> list[tuple[str, str]]:
+        """Every service's lists and tags, as syncs name them."""
+        return [(service, self.target(service, name, number)) for service in SERVICES for name in NAMES for number in (1, 2)]
+
+    def title(self, target: str) -> str:
+        """A list's id, or a tag's name."""
+        return target.partition(": ")[2].strip('"')
+
+    def inside(self, service: str, target: str) -> dict[str, str]:
+        """Who is in a list or a tag: the address of everybody, by what the service calls the person whatever becomes of the address."""
+        if service == KLAVIYO:
+            ids = self.list_named(target).members
+            return {profile.id: (profile.email or "").lower() for profile in self.klaviyo.profiles if profile.id in ids}
+        known = self.audience.names.get(self.title(target))
+        members = () if known is None else self.audience.tags[known].members
+        return {(one := self.audience.members[hash]).contact_id: one.email.lower() for hash in members}
+
+    def everywhere(self) -> dict[tuple[str, str], dict[str, str]]:
+        """Who is in what."""
+        return {one: self.inside(*one) for one in self.targets()}
+
+    def status(self, address: str) -> str | None:
+        """Of somebody in the audience."""
+        member = self.audience.members.get(hash_of(address))
+        return None if member is None else member.status
+
+    def away(self) -> set[str]:
+        """Whoever left the audience by status."""
+        return {member.email.lower() for member in self.audience.members.values() if member.status in AWAY}
+
+    def list_named(self, target: str) -> List:
+        return next(one for one in self.klaviyo.lists if one.id == self.title(target))
+
+    def told(self, service: str, address: str) -> Any:
+        """The field that syncs tell of somebody; None where it is empty."""
+        if service == KLAVIYO:
+            profile = self.klaviyo.profile(address)
+            return None if profile is None else profile.properties.get("SPEND")
+        member = self.audience.members.get(hash_of(address))
+        found = None if member is None else member.fields.get("SPEND")
+        return None if found == "" else found
+
+    def requests(self, service: str) -> int:
+        return (self.klaviyo if service == KLAVIYO else self.mailchimp).count
+
+    def writes_since(self, counts: Mapping[str, int]) -> list[str]:
+        """The requests after a count that change something."""
+        found = []
+        for service in SERVICES:
+            sandbox = self.klaviyo if service == KLAVIYO else self.mailchimp
+            newest = sandbox.requests[-(sandbox.count - counts[service]) :] if sandbox.count > counts[service] else []
+            found += [f"{one.method} {one.path}" for one in newest if one.method != "GET"]
+        return found
+
+    # ------------------------------------------------------------ telling
+
+    def opened(self, name: str, settings: Mapping[str, Any], _: Context) -> Destination:
+        """A destination on the invented clock."""
+        own = {key: value for key, value in settings.items() if key not in ("account", "renamed_from")}
+        start = self.time()
+
+        def now() -> float:
+            return (self.time() - start).total_seconds()
+
+        if name == KLAVIYO:
+            klaviyo = KlaviyoSettings.model_validate(own).model_copy(update={"key": self.klaviyo.key})
+            return KlaviyoDestination(klaviyo, now=now, sleep=self.time.sleep)
+        mailchimp = MailchimpSettings.model_validate(own).model_copy(update={"key": self.mailchimp.key})
+        return MailchimpDestination(mailchimp, waiting=Waiting(self.time, now, self.time.sleep, lambda: 0.5))
+
+    @property
+    def telling(self) -> dict[str, Any]:
+        """What destinations are opened by."""
+        return {"environ": {"K": self.klaviyo.key, "M": self.mailchimp.key}, "open": self.opened}
+
+    def be_cruel(self, draws: random.Random) -> None:
+        """Some of the next requests are treated badly."""
+        for sandbox, kinds in ((self.klaviyo, OF_KLAVIYO), (self.mailchimp, OF_MAILCHIMP)):
+            if draws.random() < 0.5:
+                sandbox.cruelty.set(draws.sample([*ANY, *kinds], 3), share=draws.choice([0.1, 0.4]))
+            else:
+                sandbox.cruelty.script(draws.choices([*ANY, *kinds], k=draws.randint(1, 3)))
+
+    def be_kind(self) -> None:
+        self.klaviyo.cruelty.reset()
+        self.mailchimp.cruelty.reset()
+
+
+@contextmanager
+def sleeping_by(clock: Clock) -> Iterator[None]:
+    """Nobody sleeps in earnest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", clock.sleep)
+        yield
+
+
+@contextmanager
+def killed_at(number: int, *, applied: bool) -> Iterator[None]:
+    """A delivery ends at its number-th request, before or after that was made, as if by SIGKILL."""
+    seen, gate, ask, dead = 0, threading.Lock(), Wire.ask, threading.Event()
+
+    def asked(self: Wire, *args: Any, **more: Any) -> Reply:
+        nonlocal seen
+        with gate:
+            seen += 1
+            mine = seen == number
+            if mine and not applied:
+                dead.set()
+        if dead.is_set():
+            raise Killed
+        reply = ask(self, *args, **more)
+        if mine:
+            dead.set()
+        if dead.is_set():
+            raise Killed
+        return reply
+
+    def unless_dead(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **more: Any) -> Any:
+            if dead.is_set():
+                raise Killed
+            return function(*args, **more)
+
+        return called
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wire, "ask", asked)
+        for module, names in (
+            (sync_outbox, ("record", "keep_notes", "close_stopped", "claim")),
+            (outbox, ("record", "end_stopped", "claim")),
+        ):
+            for name in names:
+                patch.setattr(module, name, unless_dead(getattr(module, name)))
+        yield
+
+
+def moment(clock: Clock, now: datetime) -> datetime:
+    """Sets the clock to the driver's time."""
+    clock.now = now
+    return utc(now)

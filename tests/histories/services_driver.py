@@ -1,0 +1,454 @@
+"""Drives a world with Klaviyo and Mailchimp through a random history, as `driver` does one with receivers that only listen.
+
+Runs, decisions and the ledger are held against the same model as there. What is sent goes over HTTP to the services, whose people
+do as they like meanwhile; what became of that is held against `services_model`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from segmentry.engine.delivering import deliver
+from segmentry.engine.moment import Moment
+from segmentry.engine.snapshot import ContactSource
+from segmentry.engine.sync_confirming import confirm
+from segmentry.engine.sync_reading_back import Reading, reconcile
+from segmentry.engine.sync_returning import readd
+from segmentry.errors import DecisionError, NotFound
+from tests.histories.checking import check_state
+from tests.histories.driver import WORKSPACE, Driver
+from tests.histories.files import Folder, utc
+from tests.histories.files import Seen as SeenState
+from tests.histories.model import Model
+from tests.histories.receivers import Clock, Killed, Receivers
+from tests.histories.records import Accepted, Limits, Place
+from tests.histories.services import (
+    KLAVIYO,
+    MAILCHIMP,
+    SEQUENCES,
+    SERVICES,
+    Services,
+    killed_at,
+    moment,
+    sleeping_by,
+)
+from tests.histories.services_model import CONSENT, Seen, SyncModel, seen
+from tests.histories.world import Key, Policy, Segment, Sync
+
+
+@dataclass
+class ServicesDriver(Driver):
+    """One history with both services. `services` are listening while it lasts."""
+
+    services: Services = field(kw_only=True)
+    known: SyncModel = field(kw_only=True)
+    sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
+    pausable: tuple[str, ...] = SERVICES
+    gone: dict[str, Segment] = field(default_factory=dict)
+    _noted: Accepted | None = None
+    _at_backup: Seen | None = None
+    _before: bool | None = None
+
+    @classmethod
+    def living(cls, root: Path, seed: int, stack: ExitStack) -> ServicesDriver:
+        """A history that begins; the services listen until the stack is closed."""
+        draws = random.Random(seed)
+        integers = draws.random() < 0.6
+        keys: list[Key] = list(range(1, 19)) if integers else [f"k{number:02}" for number in range(1, 19)]
+        tight = Limits(draws.choice([40, 100]), (draws.choice([40, 60]), draws.choice([3, 5])), (30, 1), draws.choice([4, 8]))
+        limits = draws.choice([Limits(), Limits(), tight])
+        place = Place(WORKSPACE, "default", "integer" if integers else "text")
+        services = Services(draws.choice(["subscribed", "subscribed", "transactional", "skip"]), CONSENT, Clock(cls.now))
+        stack.enter_context(services.open())
+        stack.enter_context(sleeping_by(services.time))
+        folder = Folder(root, place, limits, services.destinations)
+        return cls(
+            folder,
+            draws,
+            keys,
+            Model(place, limits),
+            Receivers(WORKSPACE),
+            telling=services.telling,
+            services=services,
+            known=SyncModel(services),
+        )
+
+    # ------------------------------------------------------------ the world
+
+    def address(self, key: Key) -> str | None:
+        """Mostly an address of the contact's own, which it may have had before; sometimes one that others have."""
+        own = [f"{name}{key}@example.com" for name in "nnnxy"] + [f" N{key}@Example.com"]
+        return self.draws.choice([*own, *own, None, f"shared{self.draws.randrange(3)}@example.com"])
+
+    def policies(self) -> tuple[Policy, ...]:
+        """A tag that is there already starts nothing again, and the files may not say otherwise."""
+        return tuple(replace(one, again="never") if one.sequence == "offer" else one for one in super().policies())
+
+    def a_segment_is_edited(self, name: str | None = None) -> None:
+        name = name or self.draws.choice("abcd")
+        back = self.gone.pop(name, None) if name not in self.world.segments else None
+        super().a_segment_is_edited(name)
+        made = self.world.segments[name]
+        if back is not None:  # under the name that it had
+            made = replace(made, name=back.name, formerly=back.formerly)
+        if not made.sync:
+            made = replace(made, sync=self.a_sync_of(name))
+        self.set(segments={**self.world.segments, name: made})
+
+    def a_segment_goes(self) -> None:
+        before = dict(self.world.segments)
+        super().a_segment_goes()
+        self.gone |= {name: one for name, one in before.items() if name not in self.world.segments}
+
+    def a_sync_of(self, name: str) -> tuple[Sync, ...]:
+        draw = self.draws
+        return tuple(
+            Sync(
+                service,
+                self.services.target(service, name, draw.choice([1, 1, 1, 1, 2])),
+                draw.choice(["mirror", "mirror", "add"]),
+                draw.choice(["send", "send", "send", "skip", "ask"]),
+                draw.random() < 0.5,
+            )
+            for service in SERVICES
+            if draw.random() < 0.8
+        )
+
+    def a_sync_is_edited(self) -> None:
+        name = self.draws.choice(sorted(self.world.segments))
+        self.set(segments={**self.world.segments, name: replace(self.world.segments[name], sync=self.a_sync_of(name))})
+
+    # ------------------------------------------------------------ what people do there
+
+    def somebody_acts_by_hand(self) -> None:
+        """Somebody who is in a list or tag, or somebody of the account."""
+        places = [(place, people) for place, people in self.services.everywhere().items() if people]
+        (service, target), people = self.draws.choice(places)
+        address = self.draws.choice(sorted(people.values()))
+        if address.endswith(".friends.example"):
+            return
+        doings = {
+            KLAVIYO: ("unsubscribe", "take off", "take off", "delete", "put in", "refuse", "subscribe"),
+            MAILCHIMP: ("unsubscribe", "clean", "archive", "forget", "take off", "take off", "put in", "refuse", "subscribe", "change"),
+        }
+        doing = self.draws.choice(doings[service])
+        self.done.append(f"{doing} {address} {service} {target}")
+        act = self._at_klaviyo if service == KLAVIYO else self._at_mailchimp
+        act(doing, target, address)
+
+    def _at_klaviyo(self, doing: str, target: str, address: str) -> None:
+        account, place = self.services.klaviyo, (KLAVIYO, target)
+        if doing == "take off":
+            account.remove_from_list(self.services.title(target), address)
+            self._is_off(place, address)
+        elif doing == "put in":
+            self._put_in(place, lambda email: account.add_by_hand(self.services.title(target), email))
+        elif doing == "refuse":
+            self._refused(KLAVIYO, account.make_invalid)
+        elif doing == "subscribe":
+            account.subscribe(address)
+            for one in self.known.left.values():
+                one.discard(address)
+        else:
+            self._leaves(KLAVIYO, address)
+            (account.unsubscribe if doing == "unsubscribe" else account.delete_profile)(address)
+
+    def _at_mailchimp(self, doing: str, target: str, address: str) -> None:
+        people, place = self.services.mailchimp.people, (MAILCHIMP, target)
+        if doing == "take off":
+            people.untag(address, self.services.title(target))
+            self._is_off(place, address)
+        elif doing == "put in":
+            self._put_in(place, lambda email: (people.subscribe(email), people.tag(email, self.services.title(target))))
+        elif doing == "refuse":
+            self._refused(MAILCHIMP, people.doubt)
+        elif doing == "subscribe":
+            people.subscribe(address)
+            for one in self.known.left.values():
+                one.discard(address)
+        elif doing == "change":
+            new = f"moved.{address}"
+            if self.services.status(new) is None:
+                self._leaves(MAILCHIMP, address)
+                people.change_address(address, new)
+                self.known.touched[MAILCHIMP].add(new)
+        else:
+            self._leaves(MAILCHIMP, address)
+            getattr(people, doing)(address)
+
+    def _leaves(self, service: str, address: str) -> None:
+        """Somebody leaves the service: unsubscribes, is archived, is deleted."""
+        self.known.touched[service].add(address)
+        for place in self.services.targets():
+            if place[0] == service and address in self.services.inside(*place).values():
+                self.known.left.setdefault(place, set()).add(address)
+                self.known.by_hand[place].discard(address)
+
+    def _is_off(self, place: tuple[str, str], address: str) -> None:
+        self.known.off.setdefault(place, set()).add(address)
+        self.known.by_hand[place].discard(address)
+
+    def _put_in(self, place: tuple[str, str], put: Callable[[str], object]) -> None:
+        """Somebody puts a contact of ours in, by hand."""
+        emails = sorted({row.address for row in self.world.rows.values() if row.address is not None})
+        left = self.known.touched[place[0]]
+        email = self.draws.choice(emails) if emails else None
+        if email is not None and email not in left:
+            put(email)
+            self.known.by_hand[place].add(email)
+            self.known.off.get(place, set()).discard(email)
+
+    def _refused(self, service: str, refuse: Callable[[str], object]) -> None:
+        """From now on the service does not take an address for one."""
+        email = f"n{self.draws.choice(self.keys)}@example.com"
+        refuse(email)
+        self.known.touched[service].add(email)
+
+    # ------------------------------------------------------------ deliveries
+
+    def a_delivery(self) -> None:
+        self.services.be_kind()
+        self.tell()
+
+    def a_cruel_delivery(self) -> None:
+        self.services.be_cruel(self.draws)
+        self.tell()
+        self.services.be_kind()
+        self.now += timedelta(minutes=self.draws.choice([0, 10, 60 * 5]))
+
+    def a_killed_delivery(self) -> None:
+        number, applied = self.draws.choice([1, 3, 5, 8, 12, 20, 40]), self.draws.random() < 0.6
+        self.done.append(f"killed at {number}{' applied' if applied else ''}")
+        self.tell(kill=(number, applied))
+        self.now += timedelta(minutes=self.draws.choice([0, 10, 60 * 5]))
+
+    def tell(self, *, kill: tuple[int, bool] | None = None) -> None:
+        """A delivery, and what came of it."""
+        self.folder.write(self.world)
+        moment(self.services.time, self.now)
+        closed = [name for name in SERVICES if self.is_closed(name)]
+        was = seen(self.services)
+        with self.folder.state() as state, nullcontext() if kill is None else killed_at(kill[0], applied=kill[1]):
+            try:
+                deliver(
+                    state, self.folder.loaded(), clock=self.services.time, sleep=self.services.time.sleep, draw=lambda: 0.5, **self.telling
+                )
+            except Killed:
+                assert kill is not None
+        now = seen(self.services)
+        self.now = self.services.time.now
+        assert all(now.counts[name] == was.counts[name] for name in closed), f"{closed} were asked while nothing may go"
+        self.known.check_delivery(was, now, self.model, self.world)
+        self._check_enrolled(was, now)
+        self._note_outcomes(self.folder.seen())
+
+    def is_closed(self, name: str) -> bool:
+        """Whether nothing may go to a destination at all."""
+        held = any(hold.kind == "suppress" for hold in self.model.open_holds())
+        return not self.world.deliver or self.model.delivered is False or held or bool(self.model.pauses & {"*", name})
+
+    def _check_enrolled(self, was: Seen, now: Seen) -> None:
+        """New events and mails are of enrollments, of people who may be mailed, one each."""
+        account, world = self.services.klaviyo, self.services.mailchimp.world
+        assert self.model.accepted is not None
+        for event in account.events:
+            if event.id not in was.events:
+                row = self.model.rows[event.unique_id]
+                profile = account.world.profiles[event.profile]
+                assert profile.email is not None
+                assert profile.email.lower() == row.address or row.address in self.known.addresses.get(row.contact, ())
+                before = was.consents.get(event.profile)
+                assert before is None or before.can_receive, f"{profile.email} unsubscribed, and was told"
+                assert row.person not in self.model.accepted.suppressed
+        for mail in world.sent[was.mails : now.mails]:
+            assert mail.cause != "opt-in"
+            assert mail.cause.startswith("step") or world.journeys[mail.journey].tag == "enroll:offer", "a sync started an automation"
+            if mail.cause.startswith("step"):
+                self._check_journey(mail.email)
+
+    def _check_journey(self, email: str) -> None:
+        """A journey is started once an enrollment; but for those that a person had sent again, or that an older state does not know."""
+        rows = [row for row in self.model.rows.values() if row.sequence == "gift" and row.address == email]
+        unsure = [row for row in rows if row.id in self.receivers.again or row.id in self.receivers.lost]
+        times = sum(mail.email == email and mail.cause.startswith("step") for mail in self.services.mailchimp.world.sent)
+        assert unsure or email in self.known.let_go or times <= len(rows), f"{email} was mailed {times} times for {len(rows)} enrollments"
+
+    def _note_outcomes(self, now: SeenState) -> None:
+        """What became of enrollments can't be foretold to the letter; what may have, can."""
+        for id, row in self.model.rows.items():
+            outcome = now.rows[id].outcome
+            if row.outcome in ("pending", "sending"):
+                ends = {"pending", "sending", "sent", "rejected", "expired", "waiting", row.stop}
+                ends |= {"unknown"} if row.sequence == "gift" else set()
+                assert outcome in ends, f"{row} became {outcome}"
+                if outcome == "sent" and row.sequence in ("hello", "post"):
+                    assert any(event.unique_id == id for event in self.services.klaviyo.events), f"{row} is sent, and nobody took it"
+            else:
+                assert outcome == row.outcome, f"{row} became {outcome}"
+            row.outcome = outcome
+            row.stop = row.stop if outcome in ("sending", "pending") else None
+
+    # ------------------------------------------------------------ words
+
+    def newest(self) -> ContactSource:
+        return Moment.at(self.folder.loaded(), utc(self.now)).snapshot.contacts
+
+    def a_sync_is_confirmed(self) -> None:
+        said = dict(self.known.said(self.world))
+        waiting = [key for key in said if key in self.known.syncs and self.known.syncs[key].answer is None]
+        if waiting:
+            self.confirm(self.draws.choice(waiting), self.draws.choice(["send", "send", "skip"]))
+
+    def confirm(self, key: tuple[str, str, str], answer: str) -> bool:
+        self.folder.write(self.world)
+        name, service, target = self.world.segments[key[0]].name, key[1], f"{key[2].partition(': ')[0]}:{self.services.title(key[2])}"
+        with self.folder.state() as state:
+            try:
+                found = confirm(self.folder.loaded(), state, (name, service, target), answer, utc(self.now), self.newest)
+            except DecisionError:
+                return False
+        assert found.before is None
+        self.known.note(self.model, self.world, switched=False)
+        self.known.answered(self.model, key, answer)
+        return True
+
+    def syncs_are_reconciled(self) -> None:
+        self.folder.write(self.world)
+        moment(self.services.time, self.now)
+        was = seen(self.services)
+        with self.folder.state() as state:
+            try:
+                reconcile(Reading(self.folder.loaded(), state, utc(self.now), self.newest, **self.telling))
+            except (DecisionError, NotFound):
+                return
+        assert self.services.writes_since(was.counts) == [], "reading back changes nothing"
+        self.now = self.services.time.now
+
+    def somebody_is_let_back(self) -> None:
+        """Whoever left may come back to lists and tags; but nobody is subscribed by it."""
+        left = {one for each in (*self.known.off.values(), *self.known.left.values()) for one in each}
+        keys = [key for key, addresses in self.known.addresses.items() if addresses & left]
+        if not keys:
+            return
+        key = self.draws.choice(sorted(keys, key=str))
+        self.folder.write(self.world)
+        with self.folder.state() as state:
+            try:
+                readd(self.folder.loaded(), state, [key], utc(self.now), self.newest)
+            except (DecisionError, NotFound):
+                return
+        self.known.note(self.model, self.world, switched=False)
+        self._nobody_knows_of(key)
+
+    def _nobody_knows_of(self, key: Key) -> None:
+        """That somebody left was forgotten, or is not to count any more."""
+        groups = self.known.groups(self.model)
+        mine = set(self.known.addresses.get(key, ()))
+        for address in list(mine):
+            mine |= groups[address].addresses
+        self.known.let_go |= mine
+
+    def somebody_is_forgotten(self) -> None:
+        before = self.model.erased.copy()
+        super().somebody_is_forgotten()
+        for key in self.model.erased - before:
+            self._nobody_knows_of(key)
+
+    # ------------------------------------------------------------ the state
+
+    def a_backup_is_made(self) -> None:
+        super().a_backup_is_made()
+        self._at_backup = seen(self.services)
+
+    def a_backup_is_put_back(self) -> None:
+        """Whoever came, went or left since then may not be known of any more."""
+        if self.backup is None or self._at_backup is None:
+            return
+        super().a_backup_is_put_back()
+        for place, people in seen(self.services).inside.items():
+            before = self._at_backup.inside[place]
+            self.known.let_go |= {
+                one for one in {*people.values(), *before.values()} if (one in people.values()) != (one in before.values())
+            }
+        self.known.let_go |= {one for each in (*self.known.off.values(), *self.known.left.values()) for one in each}
+        self.known.let_go |= {one for each in self.known.touched.values() for one in each}
+        for kept in self.known.syncs.values():
+            kept.begun_anew = True
+
+    def requests(self) -> int:
+        return sum(self.services.requests(name) for name in SERVICES)
+
+    def check(self) -> None:
+        """The state as the model has it; and what must be so at the services."""
+        if self.model.accepted is not self._noted:
+            self._noted = self.model.accepted
+            self.known.note(self.model, self.world, switched=self.world.deliver and self._before is False)
+            self._before = self.model.delivered
+        self.known.check_always()
+
+    # ------------------------------------------------------------ steps
+
+    SELDOM = (
+        *(one for one in Driver.SELDOM if one is not Driver.a_backup_is_put_back),
+        a_sync_is_edited, a_sync_is_edited, somebody_is_let_back, a_sync_is_confirmed, a_sync_is_confirmed, syncs_are_reconciled,
+        syncs_are_reconciled,
+    )  # fmt: skip
+    THEN = (
+        *(Driver.time_passes_and_a_run,) * 7, *(a_delivery,) * 3, *(a_cruel_delivery,) * 4, *(a_killed_delivery,) * 3,
+        *(Driver.something_is_approved,) * 2, Driver.something_is_discarded, Driver.a_run_that_is_late, Driver.a_run_that_looks_back,
+        Driver.a_run_is_killed, Driver.a_long_time_passes,
+    )  # fmt: skip
+
+    def step(self) -> None:
+        draw = self.draws
+        names = [one.__name__ for one in draw.choices(self.OFTEN, k=draw.choice([0, 1, 1, 2]))]
+        names += ["somebody_acts_by_hand"] if draw.random() < 0.5 else []
+        names += [draw.choice(self.SELDOM).__name__] if draw.random() < 0.4 else []
+        then = draw.choice(self.THEN).__name__
+        names += ["time_passes_and_a_run", then] if then.endswith("delivery") and draw.random() < 0.6 else [then]
+        self.done = []
+        for name in names:
+            self.done.append(name)
+            getattr(self, name)()  # its own, or the driver's
+            self.check()
+        check_state(self.folder, self.model)
+
+    def end(self) -> None:
+        """Nothing goes wrong any more, for so long that whatever waits has gone."""
+        self.done = ["the end"]
+        self.services.be_kind()
+        self.pauses_end()
+        self.set(deliver=True, sequences={name: replace(one, paused=False) for name, one in self.world.sequences.items()})
+        self.now += timedelta(hours=1)
+        for runs in (True, False, True):  # who is gone from the snapshot is taken off a day later
+            if runs:
+                self.a_calm_run()
+            self.tell()
+            self.now += timedelta(hours=26)
+        check_state(self.folder, self.model)
+        self.known.check_rest(self.model, self.world)
+        self.done = ["a run more"]
+        counts = seen(self.services).counts
+        self.now += timedelta(hours=1)
+        self.a_calm_run()
+        self.tell()
+        writes = self.services.writes_since(counts)
+        assert writes == [], f"a repeated run is told: {writes}"
+        self.known.check_always()
+
+    def a_calm_run(self) -> None:
+        """A run, with everything decided that it asks for."""
+        self.run()
+        self.check()
+        if any(hold.kind == "source" for hold in self.model.open_holds()):
+            self.something_is_approved()
+            self.check()
+        while self.model.open_holds():
+            self.something_is_discarded()
+        for key in [key for key, _ in self.known.said(self.world) if key in self.known.syncs and self.known.syncs[key].answer is None]:
+            self.confirm(key, "send")

@@ -1,0 +1,309 @@
+"""Who should be in which list and tag, and what must never happen there: a plain model, which knows people by their keys and addresses.
+
+What the services' people do by hand is known exactly. What became of each request is not: so the model says of every address that
+appears, stays away or goes whether it may, and in the end who must be there. People whose addresses got mixed up - several of
+them with several addresses, or under several keys - are only held to what must never happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from segmentry.sandbox.klaviyo_state import Consent
+from tests.histories.model import Model
+from tests.histories.services import FRIENDS, MAILCHIMP, SERVICES, Services, friend
+from tests.histories.world import Key, Row, Sync, World
+
+Place = tuple[str, str]
+"""A service, and a list or tag of it."""
+
+
+@dataclass
+class Kept:
+    """One sync. `answer`: what was said of those who were in at its start; `baseline`: who is let be; `ever`: addresses once wanted."""
+
+    answer: str | None = None
+    baseline: set[Key] = field(default_factory=set)
+    ever: set[str] = field(default_factory=set)
+    begun_anew: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """People and addresses that have to do with each other."""
+
+    people: frozenset[Key]
+    addresses: frozenset[str]
+    merged: bool
+
+    @property
+    def muddled(self) -> bool:
+        return self.merged or (len(self.people) > 1 and len(self.addresses) > 1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How both services are at a moment."""
+
+    inside: Mapping[Place, Mapping[str, str]]
+    consents: Mapping[str, Consent]
+    audience: Mapping[str, tuple[str, str]]
+    """Address and status of everybody in the audience, by contact id."""
+    events: frozenset[str]
+    mails: int
+    counts: Mapping[str, int]
+
+
+def consents(row: Row) -> bool:
+    """The `consent` rule of the Mailchimp destination."""
+    return row.country == "UK" or (row.spend is not None and row.spend > 2)
+
+
+CONSENT = "country = 'UK' or spend > 2"
+
+
+@dataclass
+class SyncModel:
+    """What is known of all syncs, and of what people did."""
+
+    services: Services
+    syncs: dict[tuple[str, str, str], Kept] = field(default_factory=dict)
+    addresses: dict[Key, set[str]] = field(default_factory=dict)
+    agreed: set[str] = field(default_factory=set)
+    """Addresses under which somebody had agreed to be mailed when a run was accepted."""
+    by_hand: dict[Place, set[str]] = field(default_factory=dict)
+    off: dict[Place, set[str]] = field(default_factory=dict)
+    """Addresses that were taken off by hand, and not put back by hand."""
+    touched: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in SERVICES})
+    """Addresses of those who unsubscribed, were archived, deleted, or are refused, by service."""
+    left: dict[Place, set[str]] = field(default_factory=dict)
+    """Addresses of those who unsubscribed, or the like, while they were in a list or tag."""
+    let_go: set[str] = field(default_factory=set)
+    """Addresses of whom nobody can know any more that they left: they were forgotten, let back, or the state is an older one."""
+
+    def __post_init__(self) -> None:
+        for service, target in self.services.targets():
+            title = next((name for name, id in self.services.lists.items() if id == self.services.title(target)), None)
+            name = self.services.title(target) if title is None else title.lower().replace(" ", "-")
+            self.by_hand[service, target] = {friend(name, number) for number in range(FRIENDS)}
+
+    # ------------------------------------------------------------ runs
+
+    def note(self, model: Model, files: World, *, switched: bool) -> None:
+        """A membership was accepted, by a run or by somebody."""
+        it = model.accepted
+        assert it is not None
+        for rows in (it.world.rows, files.rows):
+            for key, row in rows.items():
+                if row.address is not None:
+                    self.addresses.setdefault(key, set()).add(row.address)
+                    self.agreed |= {row.address} if consents(row) else set()
+        if files.deliver:
+            for key, sync in self.said(files):
+                if key[0] in it.members:
+                    self._planned(model, key, sync, switched=switched)
+
+    def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool) -> None:
+        kept = self.syncs.setdefault(key, Kept())
+        if switched:
+            kept.answer, kept.begun_anew = None, True
+        if kept.answer is None and sync.existing != "ask":
+            self.answered(model, key, sync.existing)
+        it = model.accepted
+        assert it is not None
+        stayed = {
+            person for person in kept.baseline if person in it.members[key[0]] or person not in it.world.rows or person in it.suppressed
+        }
+        kept.baseline &= stayed
+        kept.ever |= set(self.desired(model, key).values()) - {None}
+
+    def answered(self, model: Model, key: tuple[str, str, str], answer: str) -> None:
+        """It was said what becomes of those who are in."""
+        kept = self.syncs[key]
+        kept.answer = answer
+        if answer == "skip":
+            assert model.accepted is not None
+            kept.baseline |= model.accepted.members[key[0]]
+        kept.ever |= set(self.desired(model, key).values()) - {None}
+
+    def said(self, files: World) -> Iterator[tuple[tuple[str, str, str], Sync]]:
+        """Every sync that the files say."""
+        for name, segment in files.segments.items():
+            for sync in segment.sync:
+                yield (name, sync.destination, sync.target), sync
+
+    def desired(self, model: Model, key: tuple[str, str, str]) -> dict[Key, str | None]:
+        """Who should be there, with their addresses."""
+        it, kept = model.accepted, self.syncs[key]
+        assert it is not None
+        if kept.answer is None or key[0] not in it.members:
+            return {}
+        going = it.members[key[0]] - it.suppressed - kept.baseline
+        return {one: it.world.rows[one].address for one in going if one in it.world.rows}
+
+    # ------------------------------------------------------------ who is who
+
+    def groups(self, model: Model) -> dict[str, Group]:
+        """Of every address with whom it has to do."""
+        found: dict[str, Group] = {}
+        for key, addresses in self.addresses.items():
+            touching = {id(found[one]): found[one] for one in addresses if one in found}.values()
+            people = frozenset({model.person(key)}).union(*(one.people for one in touching))
+            whole = frozenset(addresses).union(*(one.addresses for one in touching))
+            merged = key in model.aliases or key in model.aliases.values() or any(one.merged for one in touching)
+            group = Group(people, whole, merged)
+            found.update(dict.fromkeys(whole, group))
+        return found
+
+    # ------------------------------------------------------------ after a delivery
+
+    def check_delivery(self, was: Seen, now: Seen, model: Model, files: World) -> None:
+        """What a delivery did to lists and tags, to consent, to the audience."""
+        groups, said = self.groups(model), {key[1:]: (key, sync) for key, sync in self.said(files)}
+        for place, people in now.inside.items():
+            before = was.inside[place]
+            key, sync = said.get(place, (None, None))
+            known = key is not None and key in self.syncs
+            wanted = self.desired(model, key) if key is not None and known else {}
+            for id in people.keys() & before.keys():
+                same = people[id] == before[id] or people[id] in groups[before[id]].addresses
+                assert same, f"{before[id]} in {place} is {people[id]} now"
+            for address in {people[id] for id in people.keys() - before.keys()}:
+                self._check_added(place, address, wanted, was, groups)
+            for address in {before[id] for id in before.keys() - people.keys()}:
+                mirror = known and sync is not None and sync.mode == "mirror"
+                assert mirror, f"{address} went off {place}, which is no mirror"
+                self._check_gone(place, address, wanted, groups)
+        self._check_consents(was, now)
+        self._check_audience(was, now)
+
+    def _check_added(self, place: Place, address: str, wanted: Mapping[Key, str | None], was: Seen, groups: Mapping[str, Group]) -> None:
+        who = [key for key in wanted if address in self.addresses.get(key, ())]
+        assert who, f"{address} came to {place}, and nobody who should be there has that address"
+        if address in self.let_go:
+            return
+        assert address not in self.off.get(place, ()), f"{address} was taken off {place} by hand, and was put back"
+        ended = {one for one, status in was.audience.values() if status in ("unsubscribed", "cleaned", "archived")}
+        assert place[0] != MAILCHIMP or address not in ended, f"{address} left, and came to {place}"
+        assert address not in self.left.get(place, ()), f"{address} left {place}, and was put back"
+        group = groups[address]
+        if not group.muddled and not group.addresses & self.let_go:
+            former = group.addresses & (self.off.get(place, set()) | self.left.get(place, set()))
+            assert not former, f"{address} came to {place}, whose person left under {former}"
+
+    def _check_gone(self, place: Place, address: str, wanted: Mapping[Key, str | None], groups: Mapping[str, Group]) -> None:
+        assert address not in self.friends(place), f"{address} was put on {place} by hand, and is gone"
+        group = groups.get(address)
+        if group is not None and not group.muddled:
+            assert address not in wanted.values(), f"{address} should be on {place}, and was taken off"
+
+    def friends(self, place: Place) -> set[str]:
+        """Those who were put there by hand, and whom no sync ever wanted there."""
+        ever = set().union(*(kept.ever for key, kept in self.syncs.items() if key[1:] == place))
+        return self.by_hand.get(place, set()) - ever
+
+    def _check_consents(self, was: Seen, now: Seen) -> None:
+        assert set(now.consents) >= set(was.consents), "no profile is deleted"
+        for id, consent in now.consents.items():
+            before = was.consents.get(id, Consent())
+            assert consent.state != "SUBSCRIBED" or before.state == "SUBSCRIBED", f"{id} is subscribed"
+            assert set(dict(before.suppressed)) <= set(dict(consent.suppressed)), f"{id} is suppressed no more"
+            assert before.can_receive or not consent.can_receive, f"{id} can be mailed again"
+
+    def _check_audience(self, was: Seen, now: Seen) -> None:
+        for id, (address, status) in now.audience.items():
+            if id in was.audience:
+                assert status == was.audience[id][1], f"{address} was {was.audience[id][1]} and is {status}"
+                continue
+            assert self.services.new_contacts == status, f"{address} came to the audience, {status}"
+            assert status != "subscribed" or address in self.agreed, f"{address} is subscribed, and never agreed"
+        assert set(now.audience) >= set(was.audience), "nobody is deleted"
+
+    def check_always(self) -> None:
+        """At any moment."""
+        services = self.services
+        assert services.klaviyo.forbidden == []
+        assert services.mailchimp.forbidden == []
+        assert services.mailchimp.resubscribed == []
+        for place in services.targets():
+            lacking = self.friends(place) - set(services.inside(*place).values())
+            assert not lacking, f"{lacking} were put on {place} by hand, and are gone"
+        ids = [event.unique_id for event in services.klaviyo.events]
+        assert len(ids) == len(set(ids)), "an enrollment is two events"
+
+    # ------------------------------------------------------------ at rest
+
+    def check_rest(self, model: Model, files: World) -> None:
+        """Nothing went wrong for a while: everybody is where they should be."""
+        groups = self.groups(model)
+        for key, sync in self.said(files):
+            if key not in self.syncs or self.syncs[key].answer is None or model.accepted is None or key[0] not in model.accepted.members:
+                continue
+            wanted = self.desired(model, key)
+            there = set(self.services.inside(*key[1:]).values())
+            should = {one for one in wanted.values() if one is not None}
+            for address in should - there:
+                assert self._may_lack(key, address, groups[address], model), f"{address} is not in {key}"
+            for address in there - should - self.by_hand.get(key[1:], set()):
+                assert self._may_stay(key, sync, address, groups.get(address), model), f"{address} is in {key}, and should not be"
+            self._check_fields(model, key, sync, wanted, groups, there)
+
+    def _is_free(self, key: tuple[str, str, str], group: Group) -> bool:
+        """Whether somebody did something that explains whatever is."""
+        place, named = key[1:], group.addresses
+        hands = (
+            self.off.get(place, set()) | self.touched[key[1]] | self.left.get(place, set()) | self.let_go | self.by_hand.get(place, set())
+        )
+        return group.muddled or bool(named & hands)
+
+    def _may_lack(self, key: tuple[str, str, str], address: str, group: Group, model: Model) -> bool:
+        if self._is_free(key, group) or self.syncs[key].begun_anew:
+            return True
+        it, services = model.accepted, self.services
+        assert it is not None
+        if key[1] == MAILCHIMP and services.status(address) is None:
+            rows = [it.world.rows[one] for one in self.desired(model, key) if it.world.rows[one].address == address]
+            return services.new_contacts == "skip" or (services.new_contacts == "subscribed" and not all(map(consents, rows)))
+        return False
+
+    def _may_stay(self, key: tuple[str, str, str], sync: Sync, address: str, group: Group | None, model: Model) -> bool:
+        kept, it = self.syncs[key], model.accepted
+        assert it is not None
+        if group is None:
+            return False
+        if sync.mode == "add" and group.addresses & kept.ever:
+            return True
+        unaddressed = any(key[0] in it.members and one in it.members[key[0]] and it.world.rows[one].address is None for one in group.people)
+        return self._is_free(key, group) or unaddressed
+
+    def _check_fields(
+        self,
+        model: Model,
+        key: tuple[str, str, str],
+        sync: Sync,
+        wanted: Mapping[Key, str | None],
+        groups: Mapping[str, Group],
+        there: Iterable[str],
+    ) -> None:
+        """What is told of those who are there alone under their address."""
+        rows = model.accepted.world.rows if model.accepted is not None else {}
+        for one, address in wanted.items():
+            if not sync.fields or address is None or address not in there or self._is_free(key, groups[address]):
+                continue
+            if len(groups[address].people) == 1:
+                said = self.services.told(key[1], address)
+                value = rows[one].spend
+                assert said == value or str(said) == str(value), f"{address} in {key} has {said}, and should have {value}"
+
+
+def seen(services: Services) -> Seen:
+    """How both services are now."""
+    return Seen(
+        services.everywhere(),
+        {profile.id: profile.consent for profile in services.klaviyo.profiles},
+        {one.contact_id: (one.email.lower(), one.status) for one in services.audience.members.values()},
+        frozenset(event.id for event in services.klaviyo.events),
+        len(services.mailchimp.world.sent),
+        {name: services.requests(name) for name in SERVICES},
+    )
