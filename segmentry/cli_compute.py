@@ -118,7 +118,7 @@ def send(settings: Settings) -> None:
         settings.talk.warn(message)
     for name, one in delivered.destinations.items():
         counts = [f"{count:,} {what}" for what in OTHERWISE if (count := getattr(one, what))]
-        synced = [f"{one.synced:,} synced"] if one.synced else []
+        synced = [f"{count:,} {what}" for what in ("synced", "exported") if (count := getattr(one, what))]
         settings.talk.say(f"{name}: " + ", ".join([f"{one.sent:,} sent", *synced, *counts, *one.messages]))
     if delivered.failed:
         settings.exit_code = FAILED

@@ -27,8 +27,10 @@ import polars as pl
 from segmentry.engine.background import DELIVERS
 from segmentry.engine.config import parse_length
 from segmentry.engine.connectors.destination import Destination, DestinationStopped
+from segmentry.engine.connectors.exports import ExportDestination
 from segmentry.engine.connectors.registry import Context, open_destination, sync_traits_of, traits_of
 from segmentry.engine.connectors.syncing import SyncDestination, Target
+from segmentry.engine.exporting import Exporter, Work, work_of
 from segmentry.engine.report import Progress, unseen
 from segmentry.engine.sending import Sender, Settings
 from segmentry.engine.state import outbox, reading, sync_outbox
@@ -52,7 +54,7 @@ Open = Callable[[str, Mapping[str, Any], Context], Destination]
 LOOK_SECONDS = 0.1
 """How often progress is told."""
 
-COUNTS = ("sent", "synced", "rejected", "later", "unknown", "withdrawn", "expired", "left")
+COUNTS = ("sent", "synced", "exported", "rejected", "later", "unknown", "withdrawn", "expired", "left")
 """The figures of a destination: see `Delivery`."""
 
 
@@ -60,13 +62,15 @@ COUNTS = ("sent", "synced", "rejected", "later", "unknown", "withdrawn", "expire
 class Delivery:
     """What came of one destination's rows.
 
-    `sent` are enrollments, `synced` changes of syncs that were acknowledged; the other figures are of both. `withdrawn`: stopped by a
+    `sent` are enrollments, `synced` changes of syncs that were acknowledged, `exported` files of segments; the other figures are of
+    enrollments and syncs. `withdrawn`: stopped by a
     later run while under way, also who is suppressed since. `later`: pending, to be tried at a later
     time. `left`: due, and not sent, for a reason that `messages` say. `failed`: whether somebody should look.
     """
 
     sent: int = 0
     synced: int = 0
+    exported: int = 0
     rejected: int = 0
     later: int = 0
     unknown: int = 0
@@ -129,10 +133,11 @@ def deliver(
         return Delivered({}, (f"an older catalog was restored, which does not know {unknown[0]}; `segmentry recover` first",))
     if state.fact(DELIVERS) is False:  # what is due waited while nothing was sent, and is old
         return Delivered({}, (f"environment `{workspace.environment}` delivers now, and did not at the accepted run; recompute first",))
-    stopping = threading.Event()
-    delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state))
+    stopping, exports = threading.Event(), _exports(state, workspace)
+    delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state), exports)
     with state.catalog.reading() as connection:
         unsent = Counter(outbox.unsent(connection)) + Counter(sync_outbox.open_rows(connection))
+    unsent.update({name: sum(work.files for work in works) for name, works in exports.items()})
     wanted = [name for name in names if name in unsent]
     found = delivering.side_by_side(wanted, sum(unsent[name] for name in wanted), progress)
     _clear_old_payloads(state, workspace, clock())
@@ -150,6 +155,14 @@ def _named(workspace: LoadedWorkspace, destinations: Sequence[str] | None) -> li
             hint = did_you_mean(name, known)
             raise NotFound(f"there is no destination `{name}`" + (f"; {hint}" if hint else ""))
     return known if destinations is None else list(dict.fromkeys(destinations))
+
+
+def _exports(state: State, workspace: LoadedWorkspace) -> dict[str, list[Work]]:
+    """What is to be exported to each destination."""
+    found: dict[str, list[Work]] = {}
+    for work in work_of(state, workspace):
+        found.setdefault(work.key[1], []).append(work)
+    return found
 
 
 def _key_kind(state: State) -> str:
@@ -179,6 +192,7 @@ class _Delivering:
     draw: Callable[[], float]
     stopping: threading.Event
     kind: str
+    exports: Mapping[str, Sequence[Work]]
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def side_by_side(self, names: Sequence[str], total: int, progress: Progress) -> dict[str, Delivery]:
@@ -243,7 +257,8 @@ class _Delivering:
         if closed is not None:
             messages.append(closed)
         messages += [f"{count:,} of `{sequence}` {self._stray(sequence)}" for sequence, count in strays.items()]
-        if closed is not None or (idle and not syncs):
+        exports = self.exports.get(name, ())
+        if closed is not None or (idle and not syncs and not exports):
             return False
         by_file = [sequence for sequence in expires if self.workspace.config.sequences[sequence].paused]
         going = {sequence: length for sequence, (length, _) in expires.items() if sequence not in by_file}
@@ -256,7 +271,8 @@ class _Delivering:
             in_step, failed = self._synced(lease, name, destination, syncs, messages)
             if not in_step:
                 return failed
-            return self._sent(lease, name, destination, going, messages) or failed
+            failed = self._sent(lease, name, destination, going, messages) or failed
+            return self._exported(lease, name, destination, exports, messages) or failed
 
     def _synced(
         self, lease: Lease, name: str, destination: Destination, syncs: Mapping[int, tuple[str, Target]], messages: list[str]
@@ -284,6 +300,20 @@ class _Delivering:
         sender = Sender(self.state.catalog, lease, destination, settings, self.counts[name], messages)
         sender.run()
         return sender.failed
+
+    def _exported(self, lease: Lease, name: str, destination: Destination, works: Sequence[Work], messages: list[str]) -> bool:
+        """Files of segments, which may take long, go last: whether somebody should look."""
+        if not works:
+            return False
+        if not isinstance(destination, ExportDestination):
+            raise DestinationError(f"destination `{name}` takes no files of a segment")
+        newest = works[0].newest
+        exporter = Exporter(
+            self.state, self.workspace, lease, name, destination, newest, self.clock, self.stopping, self.counts[name], messages
+        )
+        with _no_bug(name, "take a file"):
+            exporter.run(works)
+        return exporter.failed
 
     def _syncs(self, connection: Connection, name: str) -> dict[int, tuple[str, Target]]:
         """The destination's syncs with something open, of those that the files say."""

@@ -46,8 +46,8 @@ def run(shop: Outbox, *words: str, code: int = 0, **settings: Any) -> Result:
 def test_sync_sends_and_prints_what_came_of_it(shop: Outbox) -> None:
     shop.put("a", "b")
     lines = run(shop, "sync").stdout.splitlines()
-    assert lines[0].split() == ["destination", "sent", "synced", "rejected", "later", "unknown", "withdrawn", "expired", "left"]
-    assert lines[2].split() == ["mem", "2", *["0"] * 7]
+    assert lines[0].split() == ["destination", "sent", "synced", "exported", "rejected", "later", "unknown", "withdrawn", "expired", "left"]
+    assert lines[2].split() == ["mem", "2", *["0"] * 8]
     assert shop.outcomes() == {"a": "sent", "b": "sent"}
 
 

@@ -2,6 +2,7 @@
 
     <path>/<target>/<day of the batch, UTC>/<batch id>.parquet             (or .csv, .ndjson)
     <path>/<target>/<day of the batch, UTC>/<batch id>.manifest.json       written after it: who sees this may read that
+    <path>/<segment>/<what>/<day of the run, UTC>/<segment>.<run>.<what>.parquet, and its manifest    what a run changed, who is in
 
 A row is a line: `id`, then what its data says. A mapping within the data becomes a column for each of its keys, named with a
 dot (`fields.city`), in every format; a list stays a list in Parquet and NDJSON where its items are of one type, else it is
@@ -10,24 +11,22 @@ JSON text. In CSV text stands as it is, also text that a spreadsheet would run a
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from segmentry.engine.connectors.destination import Answer, Batch, Destination, DestinationStopped, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, DestinationStopped, Verdict
+from segmentry.engine.connectors.export_files import Written, type_name, write_parts
+from segmentry.engine.connectors.exports import Export, ExportDestination, Exported
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import FILES, FilesSettings
-from segmentry.engine.state.files import sync_folder
+from segmentry.engine.connectors.whole_files import digest, file_name, make_folder, remove_partial, trouble, whole
 
 _INT64 = range(-(2**63), 2**63)
 _PLAIN: Mapping[type, pl.DataType] = {bool: pl.Boolean(), int: pl.Int64(), float: pl.Float64(), str: pl.String()}
@@ -35,7 +34,7 @@ _TEXT = pl.String()
 _NAMES: Mapping[str, str] = {"Boolean": "boolean", "Int64": "integer", "Float64": "number", "String": "text"}
 
 
-class FilesDestination(Destination):
+class FilesDestination(ExportDestination):
     """A folder that files are put in. The same batch again finds its file and leaves it, or writes the same bytes."""
 
     traits = FILES
@@ -54,21 +53,46 @@ class FilesDestination(Destination):
 
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
         day = f"{batch.at.astimezone(UTC):%Y-%m-%d}"
-        place = Path(_file_name(batch.target), day, f"{_file_name(batch.id)}.{self._format}")
+        place = Path(file_name(batch.target), day, f"{file_name(batch.id)}.{self._format}")
         target = self._folder / place
-        manifest = target.with_name(f"{_file_name(batch.id)}.manifest.json")
+        manifest = target.with_name(f"{file_name(batch.id)}.manifest.json")
         before()
         try:
             if not _is_there(target, manifest):
                 self._write(batch, target, manifest)
         except OSError as error:
-            raise DestinationStopped(_trouble(error)) from error
+            raise DestinationStopped(trouble(error)) from error
         return [Answer(Verdict.SENT, remote_id=place.as_posix())] * len(batch.rows)
+
+    def export(self, export: Export, before: Callable[[], None]) -> Exported:
+        place = _place(export, self._format)
+        target = self._folder / place
+        manifest = target.with_suffix(".manifest.json")
+        before()
+        try:
+            told = _told_of(manifest)
+            if told is not None and any(told.get(key) != said for key, said in _owner(export).items()):
+                raise DestinationStopped(FOREIGN)
+            if told is None or any(told.get(key) != said for key, said in _identity(export).items()) or not _is_there(target, manifest):
+                told = self._write_export(export, target, manifest)
+        except OSError as error:
+            raise DestinationStopped(trouble(error)) from error
+        return Exported(place.as_posix(), int(told["rows"]))
+
+    def _write_export(self, export: Export, target: Path, manifest: Path) -> dict[str, Any]:
+        make_folder(target.parent)
+        remove_partial(target)
+        manifest.unlink(missing_ok=True)  # what it says may be of another file
+        with whole(target) as stream:
+            written = write_parts(stream, export.parts(), self._format)
+        told = {**_identity(export), **_content_of(target, written, self._format)}
+        _put(manifest, _as_json(told))
+        return told
 
     def _write(self, batch: Batch, target: Path, manifest: Path) -> None:
         frame = _frame(batch, lists=self._format != "csv")
         content = _content(frame, self._format)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         _put(target, content)
         told = {
             "batch": batch.id,
@@ -82,16 +106,58 @@ class FilesDestination(Destination):
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        _put(manifest, (json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode())
+        _put(manifest, _as_json(told))
 
 
 def _is_there(target: Path, manifest: Path) -> bool:
     """Whether the batch was written to its end: its file is what its manifest says."""
     try:
         told = json.loads(manifest.read_bytes())
-        return bool(told["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest())
+        return bool(told["sha256"] == digest(target))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
+
+
+# ---------------------------------------------------------------- exports
+
+
+FOREIGN = "its folder has files of another workspace or environment under the same names; give each a `path` of its own"
+
+
+def _place(export: Export, format: str) -> Path:
+    """Where a file is within the folder: its name alone says what it is, and names in their order are in the runs' order."""
+    segment, what, day = file_name(export.segment), file_name(export.what), f"{export.at.astimezone(UTC):%Y-%m-%d}"
+    return Path(segment, what, day, f"{segment}.{export.run:06}.{what}.{format}")
+
+
+def _owner(export: Export) -> dict[str, Any]:
+    return {"workspace": export.workspace, "environment": export.environment}
+
+
+def _identity(export: Export) -> dict[str, Any]:
+    """What names an export. After an older catalog was restored another run may have the number: it was not committed at that time."""
+    times = {"at": export.at.astimezone(UTC).isoformat(), "committed": export.committed.astimezone(UTC).isoformat()}
+    return {**_owner(export), "segment": export.segment, "what": export.what, "run": export.run, **times}
+
+
+def _content_of(target: Path, written: Written, format: str) -> dict[str, Any]:
+    return {
+        "file": target.name,
+        "format": format,
+        "rows": written.rows,
+        "columns": [{"name": name, "type": type_name(dtype)} for name, dtype in written.columns.items()],
+        "bytes": target.stat().st_size,
+        "sha256": digest(target),
+    }
+
+
+def _told_of(manifest: Path) -> dict[str, Any] | None:
+    """What a manifest says; None where there is none that can be read."""
+    try:
+        found = json.loads(manifest.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 # ---------------------------------------------------------------- rows as columns
@@ -159,37 +225,10 @@ def _type_name(dtype: pl.DataType) -> str:
 # ---------------------------------------------------------------- files for certain
 
 
-def _file_name(text: str) -> str:
-    """Text as a file's name that can lead nowhere else."""
-    return re.sub(r"[^\w-]", "_", text)
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, and their entries certain on disk."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir()
-    sync_folder(folder.parent)
-
-
 def _put(target: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: under another name first, on disk for certain, then renamed."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    sync_folder(target.parent)
+    with whole(target) as stream:
+        stream.write(content)
 
 
-def _trouble(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk that the folder of `path` is on is full: {error.strerror}"
-    return f"the folder of `path` can't be written: {error.strerror or type(error).__name__}"
+def _as_json(told: Mapping[str, Any]) -> bytes:
+    return (json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode()

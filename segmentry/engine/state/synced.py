@@ -23,6 +23,9 @@ UNCONFIRMED, ACTIVE, DETACHED = "unconfirmed", "active", "detached"
 MEMBER, OUT, BASELINE, AWAY, REJECTED, SKIPPED = "member", "out", "baseline", "left", "rejected", "skipped"
 ADD, UPDATE, REMOVE = "add", "update", "remove"
 
+EXPORTED = "files"
+"""The target of what is exported in whole files."""
+
 SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
@@ -82,8 +85,8 @@ class SyncDraft:
 # ---------------------------------------------------------------- reading
 
 
-def syncs(connection: Connection) -> list[SyncRecord]:
-    """Every sync there ever was, the oldest first."""
+def syncs(connection: Connection, *, exports: bool = False) -> list[SyncRecord]:
+    """Every sync there ever was, the oldest first; `exports`: what is exported in whole files instead, of which no contact has a row."""
     return [
         SyncRecord(
             row.id,
@@ -96,7 +99,7 @@ def syncs(connection: Connection) -> list[SyncRecord]:
             row.since,
             json.loads(row.figures),
         )
-        for row in connection.execute(select(SYNCS).order_by(SYNCS.c.id))
+        for row in connection.execute(select(SYNCS).where((SYNCS.c.target == EXPORTED) == exports).order_by(SYNCS.c.id))
     ]
 
 
