@@ -36,7 +36,8 @@ def gc(settings: Settings, wait: timedelta | None, form: str) -> None:
 def forget(settings: Settings, keys: tuple[str, ...], file: Path | None, wait: timedelta | None, form: str) -> None:
     """Erase contacts from everything that is stored.
 
-    Prints a certificate, which lists what only you can erase: their rows in your own files and lists.
+    Prints a certificate, which lists what only you can erase: their rows in your own files and lists, and the people themselves
+    at destinations that were told of them.
     """
     named = [*keys, *(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip())] if file else list(keys)
     if not named:
@@ -53,7 +54,8 @@ def recover(settings: Settings, wait: timedelta | None, form: str) -> None:
     """After a backup of the state was restored: know again who was enrolled since.
 
     Reads the ledger's files that the catalog does not know. What may have been sent meanwhile is unknown, for `deliveries
-    retry | drop | mark-sent`; the next run takes whoever enters with it as baseline, and enrolls nobody.
+    retry | drop | mark-sent`; the next run takes whoever enters with it as baseline, and enrolls nobody. Lists and tags are read
+    back: who is there and should be is known again, and who is not there any more has left.
     """
     _tell(settings.open().recover(wait=wait).to_json(), form)
 
