@@ -120,14 +120,14 @@ class Comparison:
         return Differences(self._there, self._acknowledged, by_hand, unsettled, self._away(missing), self._members(ready))
 
     def _away(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return closed(rows).with_columns(pl.lit(AWAY).alias("state"), pl.lit(NOT_THERE).alias("reason"))
+        return _sure(closed(rows).with_columns(pl.lit(AWAY).alias("state"), pl.lit(NOT_THERE).alias("reason")))
 
     def _members(self, found: pl.DataFrame) -> pl.DataFrame:
         """The rows of who is a member from now on; what the destination knows of them is not known, and is told again."""
         known = found.join(self.rows, on=CONTACT, how="left", maintain_order="left", suffix="_known")
-        new = {"revision": -1, "state": OUT, "attempts": 0}
+        new = {"revision": -1, "state": OUT, "attempts": 0, "maybe": False}
         frame = known.select(pl.col(name).fill_null(new[name]) if name in new else pl.col(name) for name in ROWS)
-        return closed(frame).with_columns(
+        members = closed(frame).with_columns(
             pl.lit(MEMBER).alias("state"),
             pl.lit(None, pl.String()).alias("fingerprint"),
             pl.lit(None, pl.String()).alias("reason"),
@@ -135,6 +135,12 @@ class Comparison:
             known["status"].alias("remote_status"),
             pl.coalesce(pl.col(HASH), known[f"{HASH}_known"]).alias(HASH),
         )
+        return _sure(members)
+
+
+def _sure(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, of which it was seen what became of what was asked."""
+    return rows.with_columns(pl.lit(value=False).alias("maybe")).select(ROWS.names())
 
 
 def _any_of(frame: pl.DataFrame, others: pl.DataFrame) -> pl.Series:

@@ -24,7 +24,7 @@ from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.synced import DETACHED, MEMBER, REMOVE, SyncDraft, SyncRecord, apply_syncs
 from segmentry.engine.sync_decisions import closed
 from segmentry.engine.sync_ground import named_record, records_of, require_telling
-from segmentry.engine.sync_plans import NOT_SYNCED, syncs_of
+from segmentry.engine.sync_plans import syncs_of
 from segmentry.engine.sync_reaching import reached
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.sync_words import sync_name
@@ -34,6 +34,10 @@ from segmentry.errors import DecisionError
 if TYPE_CHECKING:
     from segmentry.engine.loading import LoadedWorkspace
     from segmentry.engine.state import State
+
+
+LEAVING = '{"address":null,"fields":{}}'
+"""The payload of a removal: the destination knows who it is by what it called them."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def _removing(workspace: LoadedWorkspace, record: SyncRecord, rows: pl.DataFrame
     removals = closed(going).with_columns(
         pl.lit(REMOVE).alias("action"),
         pl.Series("change", ids, pl.String()),
-        pl.lit(NOT_SYNCED).alias("payload"),
+        pl.lit(LEAVING).alias("payload"),
         pl.lit(opened).alias("opened"),
         pl.lit(opened).alias("due"),
     )
