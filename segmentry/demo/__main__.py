@@ -6,23 +6,21 @@ It runs the very commands that a user would, each in a process of its own, and s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urljoin
-from urllib.request import urlopen
+from typing import Any
 from uuid import UUID
 
 import polars as pl
 
-from segmentry.demo.layout import arrive, cut_off, lay_out, next_hour
+from segmentry.demo.layout import STRUCK_OFF, arrive, back_again, cut_off, lay_out, newcomers, next_hour
+from segmentry.demo.services import Services, started
 
 MARK = ".segmentry-demo"
 """Stands in a folder that this walk made, and may therefore make anew."""
@@ -61,6 +59,8 @@ class Walk:
         self.folder = folder
         self.took: list[tuple[str, float]] = []
         self.environment = {**os.environ, "SEGMENTRY_ENV": "live"}
+        self.struck_off: dict[str, Any] = {}
+        self.unwilling: dict[str, Any] = {}
 
     def all(self, contacts: int, seed: int, now: datetime) -> None:
         """Every step, in order."""
@@ -68,35 +68,56 @@ class Walk:
         say(f"A shop with {contacts:,} contacts and {contacts * 5:,} events, in {self.folder}/")
         with self.timed("make the data"):
             first = lay_out(self.folder, workspace_id=str(IDENTITY), now=now, contacts=contacts, seed=seed)
-        say("A receiver of webhooks, on this machine, to tell of whoever enters")
-        with self.receiver() as inbox:
+        say("Whom it tells: stand-ins on this machine, spoken to over HTTP as the services are")
+        with started() as services:
+            self.environment |= services.environment
+            tell(services.pages())
             self.run("check")
             self.run("recompute", "--first-run", "--as-of", instant(first.as_of))
             print("\nWhoever is in a segment when a sequence is attached to it is its baseline: nobody was told of anything.")
-            later = self.an_hour_later(seed)
+            self.in_step(services)
+            later = self.an_hour_later(services, seed)
             self.look(later)
-            say("What the receiver heard")
-            told(inbox)
-            self.run("recompute", "--as-of", f"{later:%Y-%m-%dT%H:%M}:01Z")
-            told(inbox)
+            self.nobody_is_put_back(services, f"{later:%Y-%m-%dT%H:%M}:01Z")
         say("How long it took")
         for step, seconds in self.took:
             print(f"{seconds:7.2f} s  {step}")
         print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} recompute")
 
-    def an_hour_later(self, seed: int) -> datetime:
+    def in_step(self, services: Services) -> None:
+        """Somebody says that a segment's present members are to be sent, and they are."""
+        say("The segment `vip` is to be kept in step with a list in Klaviyo and a tag in Mailchimp; somebody says so, once")
+        self.run("sync", "confirm", "vip", "klaviyo", "--send", "--yes")
+        self.run("sync", "confirm", "vip", "mailchimp", "--send", "--yes")
+        self.run("sync")
+        print("\nWhat the two have now:")
+        tell(services.members())
+
+    def an_hour_later(self, services: Services, seed: int) -> datetime:
         """The next hour's data: first a snapshot that was cut off, which a guard holds, then the whole one."""
         say("An hour passes; the export of the contacts is cut off halfway")
         with self.timed("make the next hour's data"):
             second = next_hour(self.folder, seed=seed)
             whole = cut_off(self.folder)
-        print(f"{second.events:,} events, {second.orders:,} orders; contacts changed, came and went; one more VIP by hand")
+        self.struck_off = whole.filter(contact_id=STRUCK_OFF).row(0, named=True)
+        self.unwilling = newcomers(whole).row(1, named=True)
+        services.takes_off_the_list(self.struck_off["email"])
+        services.unsubscribes(self.unwilling["email"])
+        print(f"{second.events:,} events, {second.orders:,} orders; contacts changed, came and went")
+        print(f"by hand, in lists/: two more VIPs, and {called(self.struck_off)} is none any more")
+        print(f"at Klaviyo somebody has taken {called(self.struck_off)} off the list already")
+        print(f"{called(self.unwilling)}, one of the two, has unsubscribed at Klaviyo and at Mailchimp; the shop's data know nothing of it")
         self.run("recompute", "--as-of", instant(second.as_of), ends=HELD)
         print("\nHalf the contacts gone: the guard holds the run, and nobody was told of anything.")
         say("The whole export arrives")
         arrive(self.folder, whole)
         self.run("plan", "--as-of", instant(second.as_of))
         self.run("recompute", "--as-of", instant(second.as_of))
+        print("\nOnly the difference was sent. What the receiver of webhooks heard:")
+        tell(services.heard())
+        tell(services.examples())
+        print("What the two have now:")
+        tell(services.members())
         return second.as_of
 
     def look(self, as_of: datetime) -> None:
@@ -115,18 +136,18 @@ class Walk:
         question = "location = 'UK' and count(order_placed, last => '90 days') >= 2"
         self.run("preview", question, "--limit", "3", "--as-of", instant(as_of))
 
-    @contextmanager
-    def receiver(self) -> Iterator[str]:
-        """A webhook sandbox in a process of its own, known to the commands as CRM_URL; where it shows what arrived."""
-        words = [sys.executable, "-m", "segmentry", "sandbox", "webhook", "--port", "0"]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sandbox:
-            assert sandbox.stdout is not None
-            try:
-                told = dict(sandbox.stdout.readline().split() for _ in range(2))
-                self.environment |= {"CRM_URL": told["url"], "CRM_SECRET": told["secret"]}
-                yield urljoin(told["url"], "/events")
-            finally:
-                sandbox.terminate()
+    def nobody_is_put_back(self, services: Services, as_of: str) -> None:
+        """Who was taken off the list there stays off, also as a member again; and nobody hears a thing twice."""
+        say(f"{called(self.struck_off)} is a VIP after all")
+        back_again(self.folder)
+        self.run("recompute", "--as-of", as_of)
+        self.run("sync", "list")
+        print(f"\nNobody is put back. {called(self.struck_off)}, whom somebody at Klaviyo took off the list by hand:")
+        tell(services.stand(self.struck_off["email"]))
+        print(f"{called(self.unwilling)}, who had unsubscribed, and is so still with both; on a list there, no mail comes of it:")
+        tell(services.stand(self.unwilling["email"]))
+        print("The receiver of webhooks was told nothing twice:")
+        tell(services.heard())
 
     def run(self, *words: str, ends: int = 0) -> None:
         """One command of the command line, shown as one would type it in the folder. `ends` is the exit code that is expected."""
@@ -158,19 +179,6 @@ class Timed:
             self.took.append((self.step, time.perf_counter() - self.started))
 
 
-def told(inbox: str) -> None:
-    """What the receiver has, counted."""
-    with urlopen(inbox, timeout=10) as answer:  # noqa: S310 - the sandbox of this very walk, on loopback
-        heard = json.load(answer)
-    arrivals = heard["arrivals"]
-    again = sum(arrival["times"] - 1 for arrival in arrivals)
-    verified = sum(arrival["verified"] for arrival in arrivals)
-    signed = f"{verified} with a signature that was verified"
-    print(f"{heard['requests']} requests, {len(arrivals)} enrollments, {signed}, {again} of them more than once")
-    for arrival in arrivals[:2]:
-        print(f"  {arrival['type']} {json.dumps(arrival['body'])}")
-
-
 def start_afresh(folder: Path) -> None:
     """An empty folder; what another walk left is removed, anything else stops this one."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
@@ -190,9 +198,19 @@ def why(changes: pl.DataFrame) -> str:
     return "\n".join("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
+def called(contact: dict[str, Any]) -> str:
+    """A person's name and key."""
+    return f"{contact['first_name']} ({contact['contact_id']})"
+
+
 def instant(when: datetime) -> str:
     """An instant as the command line takes it."""
     return f"{when:%Y-%m-%dT%H:%MZ}"
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Lines of what somebody else has, a little to the right."""
+    print("\n".join(f"  {line}" for line in lines), flush=True)
 
 
 def say(headline: str) -> None:

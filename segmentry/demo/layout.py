@@ -15,6 +15,9 @@ from segmentry.demo.data import EVENTS_PER_CONTACT, HISTORY, HOUR, ORDERS_SHARE,
 
 HISTORY_FILES = 6
 BY_HAND = "lists/vip_by_hand.csv"
+NEVER = "lists/vip_never.csv"
+STRUCK_OFF = 1013
+"""A VIP by hand whom the next hour puts into the other list, which goes before it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def lay_out(root: Path, *, workspace_id: str, now: datetime, contacts: int = 100
 
 def next_hour(root: Path, *, seed: int = 7) -> Laid:
     """Write what the hour after the newest snapshot brings: one file of events, one of orders, a snapshot with what
-    changed, and one contact more in the list of VIPs by hand.
+    changed, two contacts more in the list of VIPs by hand, and one of those in it before in the list of who never is.
     """
     *earlier, newest = sorted((root / "data" / "contacts").glob("*.parquet"))
     part = f"hour {len(earlier)}"
@@ -71,8 +74,25 @@ def next_hour(root: Path, *, seed: int = 7) -> Laid:
     people = data.counted(data.an_hour_later(shop, contacts, part), events, orders)
     _write(_snapshot(root, after), people)
     with (root / BY_HAND).open("a", encoding="utf-8") as by_hand:
-        by_hand.write(f"{people['contact_id'][people.height // 2]}\n")
+        by_hand.writelines(f"{contact}\n" for contact in newcomers(people)["contact_id"])
+    never = root / NEVER
+    if str(STRUCK_OFF) not in never.read_text(encoding="utf-8").split():
+        with never.open("a", encoding="utf-8") as struck_off:
+            struck_off.write(f"{STRUCK_OFF}\n")
     return Laid(after, people.height, events.height, orders.height)
+
+
+def newcomers(people: pl.DataFrame) -> pl.DataFrame:
+    """The two contacts whom the next hour makes VIPs by hand: from the middle, and by our own data nobody is to be spared them."""
+    willing = people.filter(email_status="subscribed")
+    return willing.slice(willing.height // 2, 2)
+
+
+def back_again(root: Path) -> None:
+    """Takes the VIP who was struck off out of the list of who never is."""
+    never = root / NEVER
+    lines = never.read_text(encoding="utf-8").splitlines(keepends=True)
+    never.write_text("".join(line for line in lines if line.strip() != str(STRUCK_OFF)), encoding="utf-8")
 
 
 def cut_off(root: Path) -> pl.DataFrame:
