@@ -13,6 +13,8 @@ import click
 from segmentry.cli_options import SEGMENT, WAIT, WAIT_HELP, Settings, chosen_format, format_options, pass_settings, workspace_options
 from segmentry.cli_output import emit, is_terminal, print_frame, print_json
 from segmentry.cli_signals import gently
+from segmentry.errors import NotFound
+from segmentry.rules.suggest import nearest
 
 if TYPE_CHECKING:
     from segmentry.engine.sync_confirming import Proposal
@@ -68,7 +70,11 @@ def sync(context: click.Context, dry_run: bool, form: str | None) -> None:
 def _send(context: click.Context, destinations: tuple[str, ...], dry_run: bool, form: str | None) -> None:
     before: dict[str, Any] = context.parent.params if context.parent is not None else {}
     settings = context.ensure_object(Settings)
-    send_due(settings, destinations, dry_run=dry_run or bool(before.get("dry_run")), form=form or before.get("form"))
+    try:
+        send_due(settings, destinations, dry_run=dry_run or bool(before.get("dry_run")), form=form or before.get("form"))
+    except NotFound as error:
+        command = nearest(destinations[0], sync.commands)
+        raise NotFound(f"{error}" + (f"; there is a command `segmentry sync {command}`" if command else "")) from None
 
 
 def send_due(settings: Settings, destinations: Sequence[str], *, dry_run: bool, form: str | None) -> None:

@@ -91,6 +91,12 @@ def test_dry_run_says_who_waits_for_a_word(now: Synced) -> None:
     assert "2 wait for a word: segmentry sync confirm uk crm" in run(now, "--dry-run").stderr
 
 
+def test_a_word_that_is_neither_a_destination_nor_a_command(now: Synced) -> None:
+    said = run(now, "confrim", "uk", code=1).stderr
+    assert "there is no destination `confrim`" in said
+    assert "there is a command `segmentry sync confirm`" in said
+
+
 def test_list_in_every_format(now: Synced) -> None:
     assert "unconfirmed" in run(now, "list").stdout
     (row,) = json.loads(run(now, "list", "--format", "json").stdout)
