@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,7 +28,8 @@ from segmentry.engine.connectors.exports import Export, ExportDestination
 from segmentry.engine.guards import HoldKind
 from segmentry.engine.moment import Moment
 from segmentry.engine.pinned import snapshot_from_json
-from segmentry.engine.reading_rows import rows_or_newest
+from segmentry.engine.reading_rows import rows_in_passing
+from segmentry.engine.rows import unchanged
 from segmentry.engine.standing_run import suppressed_of
 from segmentry.engine.state import outbox
 from segmentry.engine.state.exported import (
@@ -218,14 +219,10 @@ class Exporter:
         return keys, pl.repeat(False, len(keys), dtype=pl.Boolean(), eager=True) if found is None else found
 
     @cached_property
-    def _rows(self) -> Callable[[pl.Series, Sequence[str]], pl.DataFrame]:
-        """The contacts' rows as the newest run read them; where its files are gone or changed, as the newest snapshot has them."""
-        newest = cache(lambda: Moment.at(self.workspace, self.clock()).snapshot.contacts)
-        return partial(rows_or_newest, self._source, newest)
-
-    @cached_property
     def _source(self) -> ContactSource:
-        return snapshot_from_json(self._newest.snapshot).contacts
+        """The contacts as the newest run read them; where its files are gone or changed, the newest snapshot."""
+        source = snapshot_from_json(self._newest.snapshot).contacts
+        return source if unchanged(source.relation.files) else Moment.at(self.workspace, self.clock()).snapshot.contacts
 
     def _members(self, work: Work) -> Iterator[pl.DataFrame]:
         """Who is in, in the contacts' lasting order."""
@@ -258,7 +255,7 @@ class Exporter:
         if not fields:
             return frame
         key = self._source.key
-        rows = self._rows(contacts, list(dict.fromkeys(fields.values())))
+        rows = rows_in_passing(self._source, contacts, list(dict.fromkeys(fields.values())))
         told = rows.select(  # by the columns themselves: some names are patterns to `pl.col`
             rows[key].cast(frame["contact"].dtype, strict=False).alias("contact"),
             *(rows[column].alias(BEFORE_FIELD + name) for name, column in fields.items()),

@@ -121,6 +121,15 @@ def test_mapped_fields_are_those_of_the_newest_snapshot_and_of_entrants_only(lak
     ]
 
 
+def test_a_snapshot_that_is_gone_leaves_the_newest_one_to_read(lake: Synced) -> None:
+    say(lake, f"{BOTH}, fields: {{tier: tier, more: since}}")
+    lake.people({**people(a=UK, b=UK), "since": [1, 2]})
+    lake.hour("2026-01-02", tell=False)
+    lake.people({"id": ["b", "z"], "country": [UK, UK], "tier": [7, 8]})  # no run has read this, and a column is gone
+    lake.tell()
+    assert read(lake, "members", 1).rows() == [("a", None, None), ("b", 7, None)]
+
+
 def test_no_address_is_in_a_file_that_no_field_maps(lake: Synced) -> None:
     lake.destinations = lake.destinations.replace("parquet", "csv")
     lake.hour("2026-01-02")
