@@ -13,9 +13,9 @@ def worded(lines: list[str]) -> list[str]:
 
 
 def test_the_session_is_what_is_printed() -> None:
-    (block,) = session.BLOCK.findall(session.README.read_text(encoding="utf-8"))
-    steps = session.split(block)
-    assert len(steps) >= 8
+    blocks = session.BLOCK.findall(session.README.read_text(encoding="utf-8"))
+    steps = [step for block in blocks for step in session.split(block)]
+    assert len(steps) >= 20
     for (command, shown), printed in zip(steps, session.play([command for command, _ in steps]), strict=True):
         rest = iter(worded(printed))
         missing = [line for line in worded([line for line in shown if line != "..."]) if line not in rest]
