@@ -170,7 +170,8 @@ def test_what_people_do_at_the_services_shows_there() -> None:
 @pytest.mark.full
 def test_the_walk_goes_the_whole_way_and_ends_what_it_started(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "segmentry.demo", "--contacts", "2000", "--folder", str(tmp_path / "shop")]
-    shown = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"}).stdout
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    shown: str = subprocess.run(words, check=True, env={**os.environ, "COLUMNS": "200"}, **told).stdout
     for line in (
         "klaviyo: 0 sent, 2 synced, 1 left there, and are not put back",
         "mailchimp: 0 sent, 2 synced, 1 left there, and are not put back",

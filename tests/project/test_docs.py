@@ -9,7 +9,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from docs import generate
+from segmentry import Workspace
 from segmentry.cli import cli
+from segmentry.cli_sync import sync
+from segmentry.engine.config_activation import SyncConfig
 from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
 from segmentry.rules.functions import FUNCTIONS
@@ -105,3 +108,38 @@ def test_every_dependency_has_its_reason() -> None:
     block = pyproject[pyproject.index("dependencies = [") : pyproject.index("[project.scripts]")]
     for name in re.findall(r'"([a-z0-9.-]+)[>=\[]', block):
         assert f"`{name}`" in contributing, name
+
+
+SYNCS = (ROOT / "docs" / "syncs.md").read_text(encoding="utf-8")
+
+
+def test_what_is_written_of_syncs_can_stand_in_a_workspace(tmp_path: Path) -> None:
+    workspace, segment, klaviyo, mailchimp = re.findall(r"^```yaml\n(.*?)^```", SYNCS, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"^`(sync: \{.*?\})`", SYNCS, re.MULTILINE)
+    assert len(inline) == 2
+    lines = [*klaviyo.splitlines(), *mailchimp.splitlines(), 'crm: {type: webhook, url: "https://crm.example/", secrets: ["${S}"]}']
+    lines.append("lake: {type: files, path: exports, format: csv}")
+    head = f"version: 1\nid: {'0' * 8}-0000-4000-8000-{'0' * 12}\ncontacts: {{path: contacts.csv, key: id, email: email}}\n"
+    (tmp_path / "contacts.csv").write_text("id,email,first_name,tier,lifetime_value,email_consent\n1,a@x.example,Ada,gold,600,true\n")
+    (tmp_path / "segments").mkdir()
+    (tmp_path / "segments" / "vip.yml").write_text(segment)
+    check_workspace(tmp_path, head + workspace)
+    for name, text in enumerate(inline):
+        (tmp_path / "segments" / f"inline_{name}.yml").write_text(f"where: lifetime_value >= {name}\n{text}\n")
+    check_workspace(tmp_path, head + "destinations:\n" + "".join(f"  {line}\n" for line in lines))
+
+
+def check_workspace(root: Path, text: str) -> None:
+    """Raises whatever is wrong with a workspace of this text."""
+    (root / "segmentry.yml").write_text(text)
+    Workspace.open(root).check()
+
+
+@pytest.mark.parametrize("name", sorted(sync.commands))
+def test_what_people_say_of_syncs_is_told(name: str) -> None:
+    assert f"| `sync {name}" in SYNCS
+
+
+@pytest.mark.parametrize("name", [field.alias or name for name, field in SyncConfig.model_fields.items()])
+def test_every_key_of_a_sync_is_told(name: str) -> None:
+    assert f"| `{name}` |" in SYNCS
