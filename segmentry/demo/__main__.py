@@ -28,6 +28,9 @@ MARK = ".segmentry-demo"
 HELD = 4
 """What a run ends with that a guard holds."""
 
+FEWEST = 100
+"""So many contacts that those who are named in the lists are among them."""
+
 IDENTITY = UUID("5e97e372-0000-4000-8000-000000000001")
 
 
@@ -40,6 +43,8 @@ def main() -> int:
     parser.add_argument("--now", type=datetime.fromisoformat, help="the instant to play it at (default: now)")
     parser.add_argument("--next-hour", action="store_true", help="only let an hour pass in FOLDER")
     options = parser.parse_args()
+    if options.contacts < FEWEST:
+        parser.error(f"--contacts: {FEWEST} or more; fewer have no VIPs")
     if options.next_hour:
         later = next_hour(options.folder, seed=options.seed)
         print(f"an hour later, {instant(later.as_of)}: {later.events:,} events and {later.orders:,} orders more")
@@ -99,7 +104,8 @@ class Walk:
         with self.timed("make the next hour's data"):
             second = next_hour(self.folder, seed=seed)
             whole = cut_off(self.folder)
-        self.struck_off = whole.filter(contact_id=STRUCK_OFF).row(0, named=True)
+        before = pl.read_parquet(min((self.folder / "data" / "contacts").glob("*.parquet")))
+        self.struck_off = before.filter(contact_id=STRUCK_OFF).row(0, named=True)
         self.unwilling = newcomers(whole).row(1, named=True)
         services.takes_off_the_list(self.struck_off["email"])
         services.unsubscribes(self.unwilling["email"])
@@ -141,7 +147,7 @@ class Walk:
         say(f"{called(self.struck_off)} is a VIP after all")
         back_again(self.folder)
         self.run("recompute", "--as-of", as_of)
-        self.run("sync", "list")
+        self.run("status")
         print(f"\nNobody is put back. {called(self.struck_off)}, whom somebody at Klaviyo took off the list by hand:")
         tell(services.stand(self.struck_off["email"]))
         print(f"{called(self.unwilling)}, who had unsubscribed, and is so still with both; on a list there, no mail comes of it:")

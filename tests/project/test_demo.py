@@ -157,6 +157,8 @@ def test_what_people_do_at_the_services_shows_there() -> None:
         klaviyo.add_by_hand(services.LIST, "ada@x.example")
         those.takes_off_the_list("ada@x.example")
         assert klaviyo.members(services.LIST) == []
+        those.takes_off_the_list("cy@x.example")
+        assert list(those.stand("cy@x.example")) == ["Klaviyo    not there; on no list", "Mailchimp  not there; no tag"]
         those.unsubscribes("bea@x.example")
         assert list(those.stand("bea@x.example")) == ["Klaviyo    unsubscribed; on Newsletter", "Mailchimp  unsubscribed; no tag"]
         assert list(those.members()) == [
