@@ -6,13 +6,18 @@ and nothing is written down of what it was told.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +29,20 @@ from segmentry.engine.connectors.mailchimp_line import Waiting
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import KlaviyoSettings, MailchimpSettings
 from segmentry.engine.connectors.wire import Reply, Wire
-from segmentry.engine.state import outbox, sync_outbox
+from segmentry.engine.delivering import deliver
+from segmentry.engine.loading import load
+from segmentry.engine.state import State, outbox, sync_outbox
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_state import List
 from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, STEP, MailchimpSandbox
 from segmentry.sandbox.mailchimp_state import AWAY, Audience, hash_of
 from tests.histories.files import utc
 from tests.histories.receivers import Clock, Killed
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    ["segmentry.engine.delivering", "segmentry.engine.connectors.klaviyo", "segmentry.engine.connectors.mailchimp"]
+)
 
 KLAVIYO, MAILCHIMP = "klaviyo", "mailchimp"
 SERVICES = (KLAVIYO, MAILCHIMP)
@@ -56,6 +68,10 @@ FEWS = tuple(
 )
 
 
+def nobody_listens() -> None:
+    """What is called after requests that nobody counts."""
+
+
 def friend(target: str, number: int) -> str:
     return f"friend{number}@{target.replace(':', '-').lower()}.friends.example"
 
@@ -69,7 +85,7 @@ class Services:
     time: Clock
     klaviyo: KlaviyoSandbox = field(init=False)
     mailchimp: MailchimpSandbox = field(init=False)
-    heard: Callable[[], None] = lambda: None
+    heard: Callable[[], None] = nobody_listens
     """Called after every request, before it is answered."""
 
     def __post_init__(self) -> None:
@@ -168,24 +184,15 @@ class Services:
 
     # ------------------------------------------------------------ telling
 
-    def opened(self, name: str, settings: Mapping[str, Any], _: Context) -> Destination:
-        """A destination on the invented clock."""
-        own = {key: value for key, value in settings.items() if key not in ("account", "renamed_from")}
-        start = self.time()
-
-        def now() -> float:
-            return (self.time() - start).total_seconds()
-
-        if name == KLAVIYO:
-            klaviyo = KlaviyoSettings.model_validate(own).model_copy(update={"key": self.klaviyo.key})
-            return KlaviyoDestination(klaviyo, now=now, sleep=self.time.sleep)
-        mailchimp = MailchimpSettings.model_validate(own).model_copy(update={"key": self.mailchimp.key})
-        return MailchimpDestination(mailchimp, waiting=Waiting(self.time, now, self.time.sleep, lambda: 0.5))
-
     @property
     def telling(self) -> dict[str, Any]:
         """What destinations are opened by."""
-        return {"environ": {"K": self.klaviyo.key, "M": self.mailchimp.key}, "open": self.opened}
+        return {"environ": self.environ, "open": partial(opened, self.time)}
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The keys."""
+        return {"K": self.klaviyo.key, "M": self.mailchimp.key}
 
     def be_cruel(self, draws: random.Random) -> None:
         """Some of the next requests are treated badly."""
@@ -198,6 +205,21 @@ class Services:
     def be_kind(self) -> None:
         self.klaviyo.cruelty.reset()
         self.mailchimp.cruelty.reset()
+
+
+def opened(clock: Clock, name: str, settings: Mapping[str, Any], context: Context) -> Destination:
+    """A destination on the invented clock."""
+    own = {key: value for key, value in settings.items() if key not in ("account", "renamed_from")}
+    start = clock()
+
+    def now() -> float:
+        return (clock() - start).total_seconds()
+
+    if name == KLAVIYO:
+        klaviyo = KlaviyoSettings.model_validate(own).model_copy(update={"key": context.environ["K"]})
+        return KlaviyoDestination(klaviyo, now=now, sleep=clock.sleep)
+    mailchimp = MailchimpSettings.model_validate(own).model_copy(update={"key": context.environ["M"]})
+    return MailchimpDestination(mailchimp, waiting=Waiting(clock, now, clock.sleep, lambda: 0.5))
 
 
 @contextmanager
@@ -246,6 +268,39 @@ def killed_at(number: int, *, applied: bool) -> Iterator[None]:
             for name in names:
                 patch.setattr(module, name, unless_dead(getattr(module, name)))
         yield
+
+
+def deliver_apart(root: Path, state: Path, environ: Mapping[str, str], now: datetime, *, few: bool) -> None:
+    """A delivery in a process of its own."""
+    clock = Clock(now)
+    with pytest.MonkeyPatch.context() as patch, sleeping_by(clock):
+        for name in FEWS if few else ():
+            patch.setattr(name, FEW)
+        workspace = load(root).require()
+        with closing(State.open(state, workspace.config.id)) as opened_state:
+            deliver(opened_state, workspace, environ=environ, clock=clock, sleep=clock.sleep, open=partial(opened, clock))
+
+
+def killed_apart(services: Services, root: Path, state: Path, now: datetime, number: int, *, few: bool) -> int:
+    """How a delivery's process ends that is killed while its number-th request is answered: 0 where it did not ask so often."""
+    process = SERVER.Process(target=deliver_apart, args=(root, state, services.environ, now), kwargs={"few": few})
+    gate, seen = threading.Lock(), 0
+
+    def heard() -> None:
+        nonlocal seen
+        with gate:
+            seen += 1
+            if seen == number and process.pid is not None:
+                os.kill(process.pid, signal.SIGKILL)
+
+    services.heard = heard
+    try:
+        process.start()
+        process.join(120)
+    finally:
+        services.heard = nobody_listens
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def moment(clock: Clock, now: datetime) -> datetime:

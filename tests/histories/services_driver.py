@@ -7,12 +7,14 @@ do as they like meanwhile; what became of that is held against `services_model`.
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+from segmentry.engine.connectors import klaviyo_importing
 from segmentry.engine.delivering import deliver
 from segmentry.engine.moment import Moment
 from segmentry.engine.snapshot import ContactSource
@@ -28,11 +30,13 @@ from tests.histories.model import Model
 from tests.histories.receivers import Clock, Killed, Receivers
 from tests.histories.records import Accepted, Limits, Place
 from tests.histories.services import (
+    FEW,
     KLAVIYO,
     MAILCHIMP,
     SEQUENCES,
     SERVICES,
     Services,
+    killed_apart,
     killed_at,
     moment,
     sleeping_by,
@@ -209,7 +213,12 @@ class ServicesDriver(Driver):
         refuse(email)
         self.known.touched[service].add(email)
 
-    # ------------------------------------------------------------ deliveries
+    # ------------------------------------------------------------ runs and deliveries
+
+    def an_hour_passes(self) -> None:
+        """Or some; and a run."""
+        self.now += timedelta(hours=self.draws.choice([1, 1, 3, 12, 25]))
+        self.run()
 
     def a_delivery(self) -> None:
         self.services.be_kind()
@@ -227,11 +236,24 @@ class ServicesDriver(Driver):
         self.tell(kill=(number, applied))
         self.now += timedelta(minutes=self.draws.choice([0, 10, 60 * 5]))
 
+    def a_delivery_is_ended(self) -> None:
+        """By SIGKILL, in a process of its own, while the service answers."""
+        number = self.draws.choice([1, 2, 4, 7, 11, 16])
+        self.folder.write(self.world)
+        moment(self.services.time, self.now)
+        was = seen(self.services)
+        few = klaviyo_importing.FEW == FEW
+        ended = killed_apart(self.services, self.folder.root, self.folder.state_folder, utc(self.now), number, few=few)
+        now = seen(self.services)
+        assert ended in (0, -signal.SIGKILL)
+        self.done.append(f"at request {number}: {ended}")
+        self.check_told(was, now)
+        self.now += timedelta(minutes=self.draws.choice([0, 10, 60 * 5]))
+
     def tell(self, *, kill: tuple[int, bool] | None = None) -> None:
         """A delivery, and what came of it."""
         self.folder.write(self.world)
         moment(self.services.time, self.now)
-        closed = [name for name in SERVICES if self.is_closed(name)]
         was = seen(self.services)
         with self.folder.state() as state, nullcontext() if kill is None else killed_at(kill[0], applied=kill[1]):
             try:
@@ -242,6 +264,11 @@ class ServicesDriver(Driver):
                 assert kill is not None
         now = seen(self.services)
         self.now = self.services.time.now
+        self.check_told(was, now)
+
+    def check_told(self, was: Seen, now: Seen) -> None:
+        """What a delivery did."""
+        closed = [name for name in SERVICES if self.is_closed(name)]
         assert all(now.counts[name] == was.counts[name] for name in closed), f"{closed} were asked while nothing may go"
         self.known.check_delivery(was, now, self.model, self.world)
         self._check_enrolled(was, now)
@@ -395,22 +422,25 @@ class ServicesDriver(Driver):
 
     SELDOM = (
         *(one for one in Driver.SELDOM if one is not Driver.a_backup_is_put_back),
-        a_sync_is_edited, a_sync_is_edited, somebody_is_let_back, a_sync_is_confirmed, a_sync_is_confirmed, syncs_are_reconciled,
-        syncs_are_reconciled,
+        a_sync_is_edited, a_sync_is_edited, somebody_is_let_back, somebody_is_let_back, a_sync_is_confirmed, a_sync_is_confirmed,
+        syncs_are_reconciled, syncs_are_reconciled,
     )  # fmt: skip
-    THEN = (
-        *(Driver.time_passes_and_a_run,) * 7, *(a_delivery,) * 3, *(a_cruel_delivery,) * 4, *(a_killed_delivery,) * 3,
-        *(Driver.something_is_approved,) * 2, Driver.something_is_discarded, Driver.a_run_that_is_late, Driver.a_run_that_looks_back,
+    RUNS = (
+        *(an_hour_passes,) * 14, Driver.time_passes_and_a_run, Driver.a_run_that_is_late, Driver.a_run_that_looks_back,
         Driver.a_run_is_killed, Driver.a_long_time_passes,
     )  # fmt: skip
+    DECISIONS = (Driver.something_is_approved, Driver.something_is_approved, Driver.something_is_discarded)
+    DELIVERIES = (a_delivery, a_delivery, a_delivery, *(a_cruel_delivery,) * 4, a_killed_delivery, a_delivery_is_ended)
 
     def step(self) -> None:
         draw = self.draws
-        names = [one.__name__ for one in draw.choices(self.OFTEN, k=draw.choice([0, 1, 1, 2]))]
-        names += ["somebody_acts_by_hand"] if draw.random() < 0.5 else []
-        names += [draw.choice(self.SELDOM).__name__] if draw.random() < 0.4 else []
-        then = draw.choice(self.THEN).__name__
-        names += ["time_passes_and_a_run", then] if then.endswith("delivery") and draw.random() < 0.6 else [then]
+        happenings = draw.choices(self.OFTEN, k=draw.choice([1, 1, 2, 3]))
+        happenings += [ServicesDriver.somebody_acts_by_hand] * draw.choice([0, 1, 1, 2])
+        happenings += [draw.choice(self.SELDOM)] if draw.random() < 0.3 else []
+        happenings += [draw.choice(self.RUNS)] if draw.random() < 0.9 else []
+        happenings += [draw.choice(self.DECISIONS)] if self.model.open_holds() and draw.random() < 0.7 else []
+        happenings += [draw.choice(self.DELIVERIES)] if draw.random() < 0.85 else []
+        names = [one.__name__ for one in happenings]
         self.done = []
         for name in names:
             self.done.append(name)
@@ -425,16 +455,17 @@ class ServicesDriver(Driver):
         self.pauses_end()
         self.set(deliver=True, sequences={name: replace(one, paused=False) for name, one in self.world.sequences.items()})
         self.now += timedelta(hours=1)
-        for runs in (True, False, True):  # who is gone from the snapshot is taken off a day later
-            if runs:
-                self.a_calm_run()
+        self.a_calm_run()
+        for _ in range(3):  # who is gone from the snapshot is taken off a day later
             self.tell()
-            self.now += timedelta(hours=26)
+            self.now += timedelta(hours=13)
+        self.a_calm_run()
+        self.tell()
         check_state(self.folder, self.model)
         self.known.check_rest(self.model, self.world)
         self.done = ["a run more"]
         counts = seen(self.services).counts
-        self.now += timedelta(hours=1)
+        self.now += timedelta(seconds=1)  # so short a time that nobody comes or goes by it
         self.a_calm_run()
         self.tell()
         writes = self.services.writes_since(counts)
