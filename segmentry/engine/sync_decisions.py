@@ -4,14 +4,15 @@ What becomes of a contact, by whether it should be there and what its row says (
 than were acknowledged; `refused`: the very attributes that the destination refused before.
 
     should be   out            add
-                member         nothing; if different, update, unless refused
+                member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
+                               address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
                 left           nothing, ever; nor for anybody else with that address
                 rejected       nothing while refused, else add
                 skipped        nothing while refused and for a day, else add
-    should not  out            nothing; an open add ends
+    should not  out            nothing; an open add ends; one that may have been done is as a member
                 member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot
-                               add: nothing; an open update ends
+                               add: nothing; an open update ends; one that may have been done goes on first, as it may have moved the address
                 baseline       let go if it left the segment
                 rejected,      let go
                 skipped
@@ -176,6 +177,8 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFr
     there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
     ranked = ranked.with_columns(rank=pl.when(there).then(-1).otherwise(rank)).sort("new_hash", "rank", CONTACT)
     first = ranked.select(CONTACT, carries=pl.col("new_hash").is_first_distinct())
+    away = ranked.filter(left)["new_hash"].drop_nulls()  # the address that they have now is no other contact's way in
+    barred |= pl.col("new_hash").is_in(away.implode()).fill_null(value=False)
     return people.join(first, on=CONTACT, how="left", maintain_order="left").with_columns(barred.alias("barred"))
 
 
@@ -243,7 +246,8 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
     tells = pl.col("new") + consent
     refused = (pl.col("refused") == tells).fill_null(value=False)
     recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
-    different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True)
+    maybe = pl.col("maybe").fill_null(value=False)
+    different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe
     open_so = (pl.col("wanted") == pl.col("new")).fill_null(value=False)
     nothing = pl.lit(None, pl.String())
 
@@ -251,9 +255,16 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         return pl.when((action == kind).fill_null(value=False) & open_so).then(nothing).otherwise(pl.lit(kind))
 
     closes = pl.when(action.is_not_null()).then(pl.lit(CLOSE)).otherwise(nothing)
+    perhaps_out = ((action == ADD) | ((action == REMOVE) & maybe)).fill_null(value=False)
+    moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
+    perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
     should = (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
+        .when((state == MEMBER) & perhaps_moved)
+        .then(nothing)
+        .when((state == MEMBER) & perhaps_out)
+        .then(opens(ADD))
         .when(state == MEMBER)
         .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(closes))
         .when(state == OUT)
@@ -275,7 +286,9 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(pl.when(why == AWAY).then(pl.lit(AWAY)).otherwise(nothing))
         .when(state == AWAY)
         .then(closes)
-        .when(state == MEMBER)
+        .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, SHARED, ABSENT]))
+        .then(nothing)
+        .when((state == MEMBER) | ((state == OUT) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, SUPPRESSED, SHARED, ABSENT]))
             .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
@@ -306,7 +319,9 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
         due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),
         pl.lit(0, pl.Int64()).alias("attempts"),
-        *(pl.lit(None, pl.String()).alias(name) for name in ("payload", "change", "batch", "stop")),
+        # who was perhaps added has no remote id: it is found by the address that was told
+        pl.when(due["next"] == REMOVE).then("payload").alias("payload"),
+        *(pl.lit(None, pl.String()).alias(name) for name in ("change", "batch", "stop")),
     )
     ended = closed(_as_rows(joined.filter(pl.col("next") == CLOSE)))
     states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
@@ -324,7 +339,7 @@ def _let_be(rows: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, case: Ca
         return rows.head(0)
     others = pl.concat([unaddressed, wanted.suppressed_members.alias(CONTACT)]).unique(maintain_order=True)
     fresh = others.filter(~others.is_in(rows[CONTACT].implode())).to_frame(CONTACT)
-    columns = {"state": BASELINE, "revision": -1, "attempts": 0}
+    columns = {"state": BASELINE, "revision": -1, "attempts": 0, "maybe": False}
     return fresh.select(pl.col(CONTACT) if name == CONTACT else pl.lit(columns.get(name), kind).alias(name) for name, kind in ROWS.items())
 
 
@@ -334,6 +349,7 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("state").fill_null(OUT) if name == "state"
         else pl.col("revision").fill_null(-1) if name == "revision"
         else pl.col("attempts").fill_null(0) if name == "attempts"
+        else pl.col("maybe").fill_null(value=False) if name == "maybe"
         else pl.col(name)
         for name in ROWS
     )  # fmt: skip

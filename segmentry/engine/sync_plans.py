@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.config import SyncConfig
 from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
-from segmentry.engine.identity import change_id
+from segmentry.engine.identity import address_hash, change_id, normalised_address
 from segmentry.engine.people import CONTACT, POSITION
 from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 SKIP, ASK = "skip", "ask"
 NOT_SYNCED = '{"address":null,"fields":{}}'
-"""The payload of a removal: nothing is told of who goes."""
+"""The payload of a removal that tells nothing of who goes."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def plan_sync(
         baseline=baseline or (starts and answer == SKIP),
     )
     step = decide(rows, _wanted(standing, people, inside & suppressed, rows), case)
-    written = _told(workspace, standing, sync, step, people, consents)
+    written = _told(workspace, standing, sync, step, people, consents, known.secret)
     return replace(
         draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
     )
@@ -139,7 +141,13 @@ def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, rows: p
 
 
 def _told(
-    workspace: LoadedWorkspace, standing: Standing, sync: Sync, step: Step, people: pl.DataFrame, consents: pl.Series | None
+    workspace: LoadedWorkspace,
+    standing: Standing,
+    sync: Sync,
+    step: Step,
+    people: pl.DataFrame,
+    consents: pl.Series | None,
+    secret: str,
 ) -> pl.DataFrame:
     """The rows to write, those that are open with what is to be told and their ids."""
     frame = step.written
@@ -153,9 +161,29 @@ def _told(
         change_id(workspace.config.id, (*parts, contact, action, opened))
         for contact, action, opened in due.select(CONTACT, "action", "opened").iter_rows()
     ]
-    texts = [told.get(contact, NOT_SYNCED) for contact in due[CONTACT]]
+    told |= _leaving(standing, due.filter(pl.col("action") == REMOVE), secret)
+    texts = [told[contact] for contact in due[CONTACT]]
     due = due.with_columns(pl.Series("payload", texts, pl.String()), pl.Series("change", ids, pl.String()))
     return pl.concat([frame.filter(pl.col("action").is_null()), due])
+
+
+def _leaving(standing: Standing, rows: pl.DataFrame, secret: str) -> dict[str, str]:
+    """The payloads of removals: nothing is told of who goes but the address, where it is still the one that was acknowledged."""
+    if not rows.height:
+        return {}
+    snapshot = standing.snapshot
+    addresses: dict[str, str | None] = {}
+    if snapshot.email is not None:
+        found = snapshot.rows(rows[CONTACT].cast(standing.keys.dtype, strict=False).drop_nulls(), [snapshot.email])
+        keys, written = found[snapshot.key].cast(pl.String()), found[snapshot.email].cast(pl.String())
+        addresses = {key: normalised_address(address) for key, address in zip(keys, written, strict=True)}
+    texts = {}
+    for contact, acknowledged, kept in rows.select(CONTACT, "address_hash", "payload").iter_rows():
+        address = addresses.get(contact)
+        same = address is not None and address_hash(secret, address) == acknowledged
+        said = json.loads(kept)["address"] if kept is not None and acknowledged is None else address if same else None
+        texts[contact] = dumps({"address": said, "fields": {}})
+    return texts
 
 
 def _detached(record: SyncRecord, known: Known) -> SyncDraft:

@@ -3,6 +3,7 @@
 An answer, and what becomes of its row:
 
     SENT               add, update: a member, with what was told; remove: out
+    LEFT, of a remove  out, where it was only perhaps added
     LEFT               left: never put back
     SKIPPED            skipped, until something changes, or a day
     REJECTED           add: rejected, until something changes; update: as acknowledged before, until something changes
@@ -36,7 +37,7 @@ from segmentry.engine.telling import TRIES, Circle, wait_after
 TROUBLES = 5
 """Batches in a row that come to nothing, after which the rest is left for later: the destination is down."""
 
-CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0}
+CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "maybe": False}
 """The columns of a row with nothing open."""
 
 
@@ -67,6 +68,8 @@ class SyncSender:
     messages: list[str] = field(default_factory=list)
     halted: str | None = None
     failed: bool = False
+    _asked: set[str] = field(default_factory=set)
+    """The batches of which something was asked, so that it may have been done."""
     _troubles: int = 0
     _failures: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -118,10 +121,12 @@ class SyncSender:
 
     def _tell(self, parcel: SyncParcel) -> Sequence[Answer] | None:
         """One parcel, in a thread of the pool; None where it was withheld or came to nothing."""
+        asked = self._asked
 
         def before() -> None:
             if not self._may_go(parcel):
                 raise WithheldError
+            asked.add(parcel.id)
 
         if self._ends():
             return None
@@ -212,7 +217,8 @@ class SyncSender:
                 error = future.exception()
                 crash = crash or error
                 answers = None if error is not None else future.result()
-                found = [withheld(row) for row in parcel.rows] if answers is None else self._endings(parcel, answers, now)
+                asked = parcel.id in self._asked
+                found = [withheld(row, asked=asked) for row in parcel.rows] if answers is None else self._endings(parcel, answers, now)
                 sync_outbox.record(connection, self.lease.number, parcel.rows[0].sync, parcel.id, found, now)
                 self._count(answers or ())
             self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name)
@@ -263,6 +269,8 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         case Verdict.SENT:
             told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told})
+        case Verdict.LEFT if row.action == Action.REMOVE and row.state == OUT:  # nobody who was never there can have left
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "reason": None})
         case Verdict.LEFT:
             hashes = tuple(dict.fromkeys(one for one in (row.address_hash, row.wanted_hash) if one is not None))
             kept = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}
@@ -275,9 +283,9 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     return _later(row, answer, due)
 
 
-def withheld(row: OpenRow) -> SyncEnding:
-    """A row that was claimed, and not asked for: as it was, in its batch."""
-    return SyncEnding(row.contact, {"attempts": row.attempts})
+def withheld(row: OpenRow, *, asked: bool) -> SyncEnding:
+    """A row that was claimed and got no answer: as it was, in its batch. `asked`: some request for the batch was made."""
+    return SyncEnding(row.contact, {"attempts": row.attempts, "maybe": row.maybe or asked})
 
 
 def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:

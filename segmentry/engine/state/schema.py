@@ -311,6 +311,7 @@ SYNCED = Table(
     Column("batch", String),
     Column("lease", Integer),
     Column("stop", String),
+    Column("maybe", Boolean, nullable=False),
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
@@ -322,7 +323,7 @@ SYNCED = Table(
 
 The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted` the fingerprint and `wanted_hash` the address hash that an
 answer acknowledges, `payload` JSON with address and fields, removed with its end. `revision` rises with every write, so that a run whose
-reading is out of date changes nothing. `batch`, `lease` and `stop` are as in deliveries."""
+reading is out of date changes nothing. `batch`, `lease` and `stop` are as in deliveries. `maybe`: what was asked last may have been done, and no answer said so."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

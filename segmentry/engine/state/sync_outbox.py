@@ -44,6 +44,7 @@ class OpenRow:
     opened: str
     attempts: int
     batch: str | None
+    maybe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,13 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
 
 
 def close_stopped(connection: Connection, destination: str) -> int:
-    """Ends open rows that a later run stopped while they were under way; how many."""
+    """Ends open rows that a later run stopped while they were under way; how many.
+
+    Who may have been removed is in the segment again, and is added by the next run.
+    """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
-    values: dict[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "revision": _S.revision + 1}
+    state = case((and_(_S.action == "remove", _S.maybe), OUT), else_=_S.state)
+    values: dict[str, Any] = {**dict.fromkeys(OPEN), "state": state, "attempts": 0, "revision": _S.revision + 1}
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
 
@@ -201,7 +206,7 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
     if known is None:
         connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps({}), made=stamp(now)))
     for part in _parts([row.contact for row in parcel.rows]):
-        values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "revision": _S.revision + 1}
+        values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "maybe": True, "revision": _S.revision + 1}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
     return parcel
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, null, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, null, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.frames import insert_frame, read_frame
@@ -30,7 +30,8 @@ SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
 _TEXT, _COUNT = pl.String(), pl.Int64()
-ROWS = pl.Schema({column.name: _COUNT if column.name in ("sync", "revision", "attempts", "lease") else _TEXT for column in SYNCED.columns})
+_KINDS = {"sync": _COUNT, "revision": _COUNT, "attempts": _COUNT, "lease": _COUNT, "maybe": pl.Boolean()}
+ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNCED.columns})
 """The rows of a sync as a frame; times are text, as the catalog has them."""
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "batch", "stop")
@@ -104,8 +105,9 @@ def syncs(connection: Connection, *, exports: bool = False) -> list[SyncRecord]:
 
 
 def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
-    """Every row of a sync, as `ROWS`, without the payloads: what is told is made anew."""
-    columns = [null().label(name) if name == "payload" else _S[name] for name in ROWS]
+    """Every row of a sync, as `ROWS`. Payloads only of what may have been done: what else is told is made anew."""
+    payload = case((_S.maybe, _S.payload), else_=null())
+    columns = [payload.label(name) if name == "payload" else _S[name] for name in ROWS]
     return read_frame(connection, select(*columns).where(_S.sync == sync).order_by(_S.contact), ROWS)
 
 

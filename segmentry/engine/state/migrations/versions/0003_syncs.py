@@ -67,6 +67,7 @@ def _synced() -> None:
         sa.Column("batch", sa.String),
         sa.Column("lease", sa.Integer),
         sa.Column("stop", sa.String),
+        sa.Column("maybe", sa.Boolean, nullable=False),
     )
     op.create_index("ix_synced_due", "synced", ["sync", "action", "due", "contact"])
     op.create_index("ix_synced_hash", "synced", ["sync", "address_hash"])
