@@ -128,8 +128,7 @@ class Walk:
 
     def look(self, as_of: datetime) -> None:
         """What can be asked."""
-        say("The segments, and whoever was enrolled")
-        self.run("segments")
+        say("Whoever was enrolled")
         self.run("enrollments", "--limit", "5")
         say("Who came and went, and why")
         changes = self.folder / "changes.parquet"

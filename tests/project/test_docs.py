@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,15 @@ from segmentry import Workspace
 from segmentry.cli import cli
 from segmentry.cli_sync import sync
 from segmentry.engine.config_activation import SyncConfig
+from segmentry.engine.connectors.destination import Verdict
+from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch, SyncDestination, Target
 from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
 from segmentry.rules.functions import FUNCTIONS
 from segmentry.rules.parse import parse_text
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.types import DATE, TEXT, TIMESTAMP, exact
+from tests.connectors.conftest import context, nothing
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -110,6 +116,8 @@ def test_every_dependency_has_its_reason() -> None:
         assert f"`{name}`" in contributing, name
 
 
+CONNECTORS = (ROOT / "docs" / "connectors.md").read_text(encoding="utf-8")
+NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SYNCS = (ROOT / "docs" / "syncs.md").read_text(encoding="utf-8")
 
 
@@ -143,3 +151,34 @@ def test_what_people_say_of_syncs_is_told(name: str) -> None:
 @pytest.mark.parametrize("name", [field.alias or name for name, field in SyncConfig.model_fields.items()])
 def test_every_key_of_a_sync_is_told(name: str) -> None:
     assert f"| `{name}` |" in SYNCS
+
+
+def test_the_connector_that_is_shown_keeps_a_list_in_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, further, *_ = re.findall(r"^```python\n(.*?)^```", CONNECTORS, re.MULTILINE | re.DOTALL)
+    top, _, rest = package.partition("from __future__ import annotations\n")
+    (tmp_path / "segmentry_spool.py").write_text(top + "from __future__ import annotations\n" + rest + further)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("segmentry_spool")
+    try:
+        lists = module.Lists.open("spool", module.ListSettings(type="spool", path="spool", token="t"), context(tmp_path))
+        check_lists(lists)
+    finally:
+        del sys.modules["segmentry_spool"]
+
+
+def check_lists(lists: SyncDestination) -> None:
+    """A list by its whole way: who comes, changes, goes, was taken out there; and a removal whose answer was lost."""
+    vip = Target("list", "vip")
+
+    def told(action: Action, *contacts: str, notes: Notes | None = None) -> list[Verdict]:
+        changes = tuple(Change(f"{action}-{one}", one, None, None, {"tier": action}, {}) for one in contacts)
+        return [answer.verdict for answer in lists.sync(SyncBatch("b", "vip", vip, action, NOW, changes), nothing, notes or Notes())]
+
+    assert told(Action.ADD, "1", "2") == [Verdict.SENT, Verdict.SENT]
+    assert told(Action.UPDATE, "1", "3") == [Verdict.SENT, Verdict.LEFT]
+    assert {one.contact for page in lists.members(vip) for one in page} == {"1", "2"}
+    assert (lists.look(vip).members, [place.id for place in lists.places()]) == (2, ["vip"])
+    lost = Notes()
+    assert told(Action.REMOVE, "1", "3", notes=lost) == [Verdict.SENT, Verdict.LEFT]
+    assert told(Action.REMOVE, "1", notes=lost) == [Verdict.SENT]
+    assert told(Action.REMOVE, "1") == [Verdict.LEFT]
