@@ -385,6 +385,8 @@ class ServicesDriver(Driver):
         super().somebody_is_forgotten()
         for key in self.model.erased - before:
             self._nobody_knows_of(key)
+            for kept in self.known.syncs.values():
+                kept.baseline.discard(key)
 
     # ------------------------------------------------------------ the state
 

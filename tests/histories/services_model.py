@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from segmentry.sandbox.klaviyo_state import Consent
 from tests.histories.model import Model
-from tests.histories.services import FRIENDS, MAILCHIMP, SERVICES, Services, friend
+from tests.histories.services import EVENTS, FRIENDS, KLAVIYO, MAILCHIMP, SERVICES, Services, friend
 from tests.histories.world import Key, Row, Sync, World
 
 Place = tuple[str, str]
@@ -258,7 +258,7 @@ class SyncModel:
         return group.muddled or bool(named & hands)
 
     def _may_lack(self, key: tuple[str, str, str], address: str, group: Group, model: Model) -> bool:
-        if self._is_free(key, group) or self.syncs[key].begun_anew:
+        if self._is_free(key, group) or self.syncs[key].begun_anew or self._was_told_late(key, group, model):
             return True
         it, services = model.accepted, self.services
         assert it is not None
@@ -275,7 +275,15 @@ class SyncModel:
         if sync.mode == "add" and group.addresses & kept.ever:
             return True
         unaddressed = any(key[0] in it.members and one in it.members[key[0]] and it.world.rows[one].address is None for one in group.people)
-        return self._is_free(key, group) or unaddressed
+        return self._is_free(key, group) or unaddressed or self._was_told_late(key, group, model)
+
+    def _was_told_late(self, key: tuple[str, str, str], group: Group, model: Model) -> bool:
+        """Whether Klaviyo may have been told of an enrollment by an address that the person had then, and has no more.
+
+        The event says both who it is and the address of then, and so the profile gets that address back.
+        """
+        rows = [row for row in model.rows.values() if row.address in group.addresses and row.sequence in EVENTS]
+        return key[1] == KLAVIYO and len(group.addresses) > 1 and any(row.outcome == "sent" for row in rows)
 
     def _check_fields(
         self,

@@ -35,9 +35,9 @@ def live(root: Path, seed: int, steps: int) -> None:
             raise
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_short_histories(tmp_path: Path, seed: int, number: int) -> None:
-    live(tmp_path / "shop", seed + number, 5)
+    live(tmp_path / "shop", seed + number, 4)
 
 
 @pytest.mark.full
