@@ -288,7 +288,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(closes)
         .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, SHARED, ABSENT]))
         .then(nothing)
-        .when((state == MEMBER) | ((state == OUT) & maybe & (why != AWAY)))
+        .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, SUPPRESSED, SHARED, ABSENT]))
             .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))

@@ -181,7 +181,9 @@ def _leaving(standing: Standing, rows: pl.DataFrame, secret: str) -> dict[str, s
     for contact, acknowledged, kept in rows.select(CONTACT, "address_hash", "payload").iter_rows():
         address = addresses.get(contact)
         same = address is not None and address_hash(secret, address) == acknowledged
-        said = json.loads(kept)["address"] if kept is not None and acknowledged is None else address if same else None
+        said = address if same or acknowledged is None else None
+        if kept is not None and acknowledged is None:  # what was told when it was perhaps added
+            said = json.loads(kept)["address"]
         texts[contact] = dumps({"address": said, "fields": {}})
     return texts
 

@@ -263,14 +263,15 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
     consents = "+" if json.loads(row.payload).get("consents") else ""
     refused = {**CLOSED, **remote, **status, "reason": answer.reason, "refused": None if wanted is None else wanted + consents}
+    refused["maybe"] = row.maybe  # of an earlier attempt
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})
         case Verdict.SENT:
             told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told})
-        case Verdict.LEFT if row.action == Action.REMOVE and row.state == OUT:  # nobody who was never there can have left
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "reason": None})
+        case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None})
         case Verdict.LEFT:
             hashes = tuple(dict.fromkeys(one for one in (row.address_hash, row.wanted_hash) if one is not None))
             kept = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}

@@ -20,8 +20,8 @@ from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE, OPEN, OUT, note_left
 
-ORDER = ("add", "update", "remove")
-"""Who comes is told before who changes, and who goes last."""
+ORDER = ("update", "add", "remove")
+"""Who changes is told first, so that an address is free for whoever has it now; who goes last."""
 
 SEVERAL = 5_000
 _S = SYNCED.c
