@@ -131,11 +131,15 @@ class ServicesDriver(Driver):
 
     def somebody_acts_by_hand(self) -> None:
         """Somebody who is in a list or tag, or somebody of the account."""
-        places = [(place, people) for place, people in self.services.everywhere().items() if people]
-        (service, target), people = self.draws.choice(places)
-        address = self.draws.choice(sorted(people.values()))
-        if address.endswith(".friends.example"):
+        people = sorted(
+            (place, address)
+            for place, found in self.services.everywhere().items()
+            for address in found.values()
+            if not address.endswith(".friends.example")
+        )
+        if not people:
             return
+        (service, target), address = self.draws.choice(people)
         doings = {
             KLAVIYO: ("unsubscribe", "take off", "take off", "delete", "put in", "refuse", "subscribe"),
             MAILCHIMP: ("unsubscribe", "clean", "archive", "forget", "take off", "take off", "put in", "refuse", "subscribe", "change"),
@@ -194,7 +198,8 @@ class ServicesDriver(Driver):
                 self.known.by_hand[place].discard(address)
 
     def _is_off(self, place: tuple[str, str], address: str) -> None:
-        self.known.off.setdefault(place, set()).add(address)
+        if address in self.known.wanted_ever(place):  # of who was put in by hand and taken off by hand nobody could know
+            self.known.off.setdefault(place, set()).add(address)
         self.known.by_hand[place].discard(address)
 
     def _put_in(self, place: tuple[str, str], put: Callable[[str], object]) -> None:

@@ -200,8 +200,11 @@ class SyncModel:
 
     def friends(self, place: Place) -> set[str]:
         """Those who were put there by hand, and whom no sync ever wanted there."""
-        ever = set().union(*(kept.ever for key, kept in self.syncs.items() if key[1:] == place))
-        return self.by_hand.get(place, set()) - ever
+        return self.by_hand.get(place, set()) - self.wanted_ever(place)
+
+    def wanted_ever(self, place: Place) -> set[str]:
+        """The addresses that some sync once wanted there."""
+        return set().union(*(kept.ever for key, kept in self.syncs.items() if key[1:] == place))
 
     def _check_consents(self, was: Seen, now: Seen) -> None:
         assert set(now.consents) >= set(was.consents), "no profile is deleted"
