@@ -37,7 +37,7 @@ def live(root: Path, seed: int, steps: int) -> None:
 
 @pytest.mark.parametrize("number", range(2))
 def test_short_histories(tmp_path: Path, seed: int, number: int) -> None:
-    live(tmp_path / "shop", seed + number, 4)
+    live(tmp_path / "shop", seed + number, 3)
 
 
 @pytest.mark.full
