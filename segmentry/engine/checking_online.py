@@ -72,14 +72,17 @@ def _problems(workspace: LoadedWorkspace, asked: Inquiry) -> Iterator[Diagnostic
 def _warnings(asked: Inquiry) -> Iterator[Diagnostic]:
     """What should be known of what is in use. What is so of several (of the audience of all tags) is said once, with the others' places."""
     told: dict[str, list[Use]] = {}
+    starts: set[str] = set()
     for seen in asked.targets:
-        for text in seen.outlook.warnings if seen.outlook is not None else ():
-            told.setdefault(text, []).extend(seen.uses)
+        if seen.outlook is not None:
+            starts.update(seen.outlook.starts)
+            for text in seen.outlook.warnings:
+                told.setdefault(text, []).extend(seen.uses)
     mirrors: set[str] = set()
     for text, uses in told.items():
         first, *others = uses
         notes = [f"also for {use} ({use.target})" for use in others]
-        fresh = {str(use) for use in uses if use.mirror} - mirrors
+        fresh = {str(use) for use in uses if use.mirror and text in starts} - mirrors
         mirrors |= fresh
         message = f"{asked.name}, {first.target}: {text.rstrip('.')}"
         where = first.document.location(first.place)

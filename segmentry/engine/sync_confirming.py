@@ -69,7 +69,7 @@ class Proposal:
     def warnings(self) -> list[str]:
         """What somebody should know before the answer is yes."""
         found = [] if self.outlook is None else list(self.outlook.warnings)
-        if found:
+        if self.outlook is not None and self.outlook.starts:
             found.append(IN_MIRROR if self.mode == MIRROR else OUTSIDE)
         return [*found, *([self.unread] if self.unread else [])]
 

@@ -188,13 +188,20 @@ def test_what_is_so_of_several_is_said_once_with_the_others(started: Synced) -> 
     path = started.root / "segments" / "fr.yml"
     path.write_text("where: \"country = 'FR'\"\nsync:\n  - {destination: crm, list: others}\n")
     loaded = load(started.root)
-    found = ask_all(loaded, {}, lambda: NOW, {}, open=opens(sees=Outlook("x", 1, ("Double opt-in is on.",))))
+    found = ask_all(loaded, {}, lambda: NOW, {}, open=opens(sees=Outlook("x", 1, ("`Hello` is live.",), starts=("`Hello` is live.",))))
     [warning] = online_problems(loaded, found)
-    assert (warning.code, warning.message) == ("W323", "crm, list:others: Double opt-in is on")
+    assert (warning.code, warning.message) == ("W323", "crm, list:others: `Hello` is live")
     assert warning.location is not None
     assert (warning.location.file, warning.location.line, warning.location.column) == ("segments/fr.yml", 3, 30)
     assert warning.notes[0] == "also for segment uk (list:people)"
     assert "outside Segmentry's ledger" in warning.notes[1], "uk is a mirror"
+
+
+def test_what_starts_nothing_is_no_enrollment_outside_the_ledger(started: Synced) -> None:
+    loaded = load(started.root)
+    found = ask_all(loaded, {}, lambda: NOW, {}, open=opens(sees=Outlook("x", 1, ("Double opt-in is on.",))))
+    [warning] = online_problems(loaded, found)
+    assert (warning.message, warning.notes) == ("crm, list:people: Double opt-in is on", ())
 
 
 def test_a_list_that_is_not_there_is_an_error_where_it_is_named(started: Synced) -> None:

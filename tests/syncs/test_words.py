@@ -86,7 +86,15 @@ class Lively(MemoryDestination):
     """A destination where something is live."""
 
     def look(self, target: Any) -> Outlook:
-        return Outlook("People", 7, ("the live flow `Hello` starts for whoever is added to it",))
+        warnings = ("the live flow `Hello` starts for whoever is added to it",)
+        return Outlook("People", 7, warnings, starts=warnings)
+
+
+class Untagged(MemoryDestination):
+    """A destination with something to say, by which nothing starts."""
+
+    def look(self, target: Any) -> Outlook:
+        return Outlook("People", 0, ("There is no tag `vip` yet.",))
 
 
 class Unreadable(MemoryDestination):
@@ -191,6 +199,11 @@ def test_a_proposal_shows_what_is_there_and_that_a_mirror_enrolls_outside_the_le
     assert found.warnings[0].startswith("the live flow `Hello`")
     assert "is an enrollment outside Segmentry's ledger" in found.warnings[1]
     assert "`mirror`" in found.warnings[1]
+
+
+def test_what_starts_nothing_is_no_enrollment_outside_the_ledger(shop: Synced) -> None:
+    waiting(shop)
+    assert proposed(shop, open=by(Untagged)).warnings == ["There is no tag `vip` yet."]
 
 
 @pytest.mark.parametrize(("kind", "words"), [(Unreadable, "the key is refused"), (Another, "has account `other`")])

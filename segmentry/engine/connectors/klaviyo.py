@@ -123,7 +123,8 @@ class KlaviyoDestination(SyncDestination):
         double = attributes.get("opt_in_process") == "double_opt_in"
         opt_in = ["double opt-in is on: it asks people who subscribe there, and nobody who is added from here"] if double else []
         count = attributes.get("profile_count")
-        return Outlook(str(attributes.get("name") or target.name), count if isinstance(count, int) else None, (*flows, *opt_in))
+        title, size = str(attributes.get("name") or target.name), count if isinstance(count, int) else None
+        return Outlook(title, size, (*flows, *opt_in), starts=tuple(flows))
 
     def places(self) -> Sequence[Place]:
         try:

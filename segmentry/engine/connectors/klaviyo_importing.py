@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.connectors.klaviyo_bodies import import_one, profile
 from segmentry.engine.connectors.klaviyo_client import LIST, LIST_ADD, PROFILE_IMPORT, LaterError, RefusedError
-from segmentry.engine.connectors.klaviyo_jobs import PROFILE_BYTES, import_many, size_of
-from segmentry.engine.connectors.klaviyo_people import Going, judge, people_of
+from segmentry.engine.connectors.klaviyo_jobs import PROFILE_BYTES, await_jobs, import_many, size_of
+from segmentry.engine.connectors.klaviyo_people import Going, judge, on_list_all_the_same, people_of
 from segmentry.engine.connectors.klaviyo_work import Work, id_of, rejected
 from segmentry.engine.connectors.syncing import Action, Change
 
@@ -29,10 +29,12 @@ def upsert(work: Work) -> None:
     batch = work.batch
     if batch.action is Action.ADD:
         work.client.ask(LIST, work.turn, id=work.list_id)  # a job would take any list's id, and put its profiles nowhere
+    await_jobs(work)  # whom they put on the list is on it only then
     people = people_of(work.client, work.turn, batch.changes)
+    inside = on_list_all_the_same(work.client, work.turn, people, work.list_id) if batch.action is Action.ADD else ()
     going: dict[str, Going] = {}
     for change in batch.changes:
-        found = judge(change, people, batch.action, work.list_id)
+        found = judge(change, people, batch.action, work.list_id, inside)
         if isinstance(found, Answer):
             work.say(change, found)
         elif size_of(found) > PROFILE_BYTES:

@@ -44,6 +44,12 @@ def size_of(going: Going) -> int:
     return len(encoded(profile(going.identifiers, going.change.fields)))
 
 
+def await_jobs(work: Work) -> None:
+    """Polls the jobs that an earlier attempt submitted to their end. Raises as `import_many`."""
+    for kept in _kept_jobs(work).values():
+        _poll(work, kept["id"])
+
+
 def import_many(work: Work, going: Mapping[str, Going]) -> None:
     """Imports those that are going, by one job or more. Raises LaterError where a job takes too long; it goes on another time."""
     waiting: list[Sequence[Change]] = list(_chunks(work.batch.changes))

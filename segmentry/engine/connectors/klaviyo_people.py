@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,8 +128,11 @@ class Going:
     profile: Profile | None
 
 
-def judge(change: Change, people: People, action: Action, list_id: str) -> Going | Answer:
-    """Whether a profile may be added, or updated: how, or why not. Removing is not judged here."""
+def judge(change: Change, people: People, action: Action, list_id: str, inside: Collection[str] = ()) -> Going | Answer:
+    """Whether a profile may be added, or updated: how, or why not. Removing is not judged here.
+
+    `inside`: Klaviyo's ids of those who unsubscribed and are on the list all the same.
+    """
     if not change.address:
         return Answer(Verdict.REJECTED, NO_ADDRESS, again=True)
     own = people.by_id.get(change.remote_id or "") or people.by_contact.get(change.contact)
@@ -139,7 +142,7 @@ def judge(change: Change, people: People, action: Action, list_id: str) -> Going
     if own is not None and own.email not in (None, change.address) and own.unreachable:
         return Answer(Verdict.LEFT, FORMER, own.id, status=own.status)
     if action is Action.ADD:
-        refused = _never_put_back(change, [one for one in (own, holder) if one is not None], list_id)
+        refused = _left([one for one in (own, holder) if one is not None], list_id, inside)
         if refused is not None:
             return refused
     elif own is None and holder is None:
@@ -152,15 +155,22 @@ def judge(change: Change, people: People, action: Action, list_id: str) -> Going
     return Going(change, {**({"id": target.id} if target else {}), "email": change.address, "external_id": change.contact}, target)
 
 
-def _never_put_back(change: Change, found: Sequence[Profile], list_id: str) -> Answer | None:
-    """Who unsubscribed since we knew them, or from this very list, does not come back to it.
+def on_list_all_the_same(client: Client, turn: Turn, people: People, list_id: str) -> frozenset[str]:
+    """Klaviyo's ids of those who unsubscribed while they were on the list, and are on it still. Raises as `Client.ask`."""
+    known = [*people.by_id.values(), *people.by_contact.values(), *people.by_address.values()]
+    members = listed(client, turn, list_id, (one.email for one in known if one.unreachable))
+    return frozenset(member.id for member in members.values())
 
-    Whom we add for the first time may be unsubscribed already: being on a list changes no consent, and nothing is sent to them.
+
+def _left(found: Sequence[Profile], list_id: str, inside: Collection[str]) -> Answer | None:
+    """Who unsubscribed is put on no list, and who unsubscribed from this one alone not on this one; who is on it stays.
+
+    Also whom this sync never told of: they may have been on the list by another's doing, and nobody could tell.
     """
     for profile in found:
         if list_id in profile.off:
             return Answer(Verdict.LEFT, OFF_THIS_LIST, profile.id, status=profile.status)
-        if change.remote_id is not None and profile.unreachable:
+        if profile.unreachable and profile.id not in inside:
             return Answer(Verdict.LEFT, UNSUBSCRIBED, profile.id, status=profile.status)
     return None
 

@@ -160,7 +160,8 @@ class MailchimpDestination(SyncDestination):
     def _outlook(self, target: Target) -> Outlook:
         calls = self._calls(LOOKING)
         about = self._there(calls)
-        warnings = []
+        warnings: list[str] = []
+        starts: list[str] = []
         if about.get("double_optin") is True:
             warnings.append("The audience has double opt-in on: contacts that are put in as subscribed are not asked to confirm.")
         live = [
@@ -169,15 +170,16 @@ class MailchimpDestination(SyncDestination):
         if live:
             titles = [f"`{shown(_title(one))}`" for one in live[:SHOWN]]
             more = f" and {len(live) - SHOWN} more" if len(live) > SHOWN else ""
-            warnings.append(
+            starts = [
                 f"Live automations use the audience ({', '.join(titles)}{more}); a sync's tag starts none of them, a sequence's does."
-            )
+            ]
+            warnings += starts
         found = next((one for one in calls.tags() if one.get("name") == target.name), None)
         if found is None:
             warnings.append(f"There is no tag `{target.name}` yet; the first sync makes it.")
         size = 0 if found is None else found.get("member_count")
         title = f"{target.name} in {_title(about)}"
-        return Outlook(title, size if isinstance(size, int) else None, tuple(warnings), frozenset(calls.fields()))
+        return Outlook(title, size if isinstance(size, int) else None, tuple(warnings), frozenset(calls.fields()), tuple(starts))
 
     def _places(self) -> list[Place]:
         calls = self._calls(LOOKING)

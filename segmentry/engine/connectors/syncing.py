@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from segmentry.engine.connectors.destination import Answer, Destination
 
@@ -112,14 +112,16 @@ class Member:
 class Outlook:
     """A target before it is synced: what people call it there, how many are in it, and what they should know first.
 
-    `warnings`: that a live automation mails whoever comes in, that double opt-in is on. Each a sentence. `fields`: the names that
-    contacts' values can have there now; None where any name will do.
+    `warnings`: that a live automation mails whoever comes in, that double opt-in is on. Each a sentence. `starts`: those of them by
+    which something is set going for whoever comes in, or may be. `fields`: the names that contacts' values can have there now; None
+    where any name will do.
     """
 
     title: str
     members: int | None = None
     warnings: tuple[str, ...] = ()
     fields: frozenset[str] | None = None
+    starts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,12 @@ class SyncDestination(Destination):
     where one is kept already, it is polled and not submitted again.
 
     Before a member is removed, its membership is read where that can be asked: who is not there any more is answered LEFT. Nobody is
-    ever subscribed, unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT, not put back.
+    ever subscribed, unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT and not put in,
+    also the first time. Who is in the target all the same may be answered SENT: they stay.
     """
+
+    readable: ClassVar[bool] = True
+    """Whether it can say who is there: where not, `members` always raises DestinationStopped."""
 
     @abstractmethod
     def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:

@@ -118,13 +118,15 @@ class WebhookDestination(SyncDestination):
         changes = tuple((change.id, change.data) for change in batch.changes)
         return self._tell(_Message(batch.id, KINDS[batch.action], batch.at, changes), before)
 
+    readable = False
+
     def members(self, target: Target) -> Iterator[Sequence[Member]]:  # noqa: ARG002 - as every destination
         raise DestinationStopped(UNREADABLE)
 
     def look(self, target: Target) -> Outlook:  # noqa: ARG002 - as every destination
         """What is known of the receiver without asking it: where it is. The rest of its address may be a secret."""
         warnings = (f"{UNREADABLE}, nor what it sets going for who comes in",)
-        return Outlook(f"the receiver at `{urlsplit(self._settings.url).hostname}`", None, warnings)
+        return Outlook(f"the receiver at `{urlsplit(self._settings.url).hostname}`", None, warnings, starts=warnings)
 
     def places(self) -> Sequence[Place]:
         """None: whoever is told has nothing in it that could be named."""

@@ -50,7 +50,8 @@ CASES: dict[str, tuple[dict[str, Any], list[Profile], Action, dict[str, str] | t
     "known by the address": ({}, [person(A, ADDRESS)], Action.ADD, {"id": A, "email": ADDRESS, "external_id": "c_1"}),
     "known by the key": ({}, [person(A, "old@x.y", "c_1")], Action.ADD, {"id": A, "email": ADDRESS, "external_id": "c_1"}),
     "known by the key, without an address": ({}, [person(A, None, "c_1")], Action.ADD, {"id": A, "email": ADDRESS, "external_id": "c_1"}),
-    "unsubscribed before we knew them": ({}, [person(A, ADDRESS, **OUT)], Action.ADD, {"id": A, "email": ADDRESS, "external_id": "c_1"}),
+    "unsubscribed before we knew them": ({}, [person(A, ADDRESS, **OUT)], Action.ADD, (Verdict.LEFT, UNSUBSCRIBED)),
+    "bounced before we knew them": ({}, [person(A, ADDRESS, suppressed="hard_bounce")], Action.ADD, (Verdict.LEFT, UNSUBSCRIBED)),
     "unsubscribed since we know them": ({"remote_id": A}, [person(A, ADDRESS, **OUT)], Action.ADD, (Verdict.LEFT, UNSUBSCRIBED)),
     "bounced since we know them": (
         {"remote_id": A},

@@ -76,13 +76,23 @@ def test_whoever_is_on_the_list_by_hand_stays_and_is_known(account: Account) -> 
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_who_is_unsubscribed_already_may_be_on_a_list_and_stays_unsubscribed(account: Account, count: int) -> None:
+def test_who_unsubscribed_before_we_knew_them_is_not_put_on_a_list(account: Account, count: int) -> None:
     account.sandbox.add_by_hand(LIST, "p1@example.com")
     account.unsubscribe(1)
     account.sandbox.remove_from_list(LIST, "p1@example.com")
     answers = account.add(*changes(count))
+    assert (answers[0].verdict, answers[0].reason, answers[0].status) == (Verdict.LEFT, UNSUBSCRIBED, "unsubscribed")
+    assert verdicts(answers[1:]) == [Verdict.SENT] * (count - 1)
+    assert "p1@example.com" not in account.members
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_who_unsubscribed_and_is_on_the_list_all_the_same_stays_unsubscribed(account: Account, count: int) -> None:
+    account.put_by_hand("p1@example.com")
+    account.unsubscribe(1)
+    answers = account.add(*changes(count))
     assert (answers[0].verdict, answers[0].status) == (Verdict.SENT, "unsubscribed")
-    assert "p1@example.com" in account.members
+    assert verdicts(answers) == [Verdict.SENT] * count
 
 
 @pytest.mark.parametrize("count", [1, MANY])

@@ -230,6 +230,7 @@ def test_a_look_says_the_size_and_what_to_know(shop: Shop) -> None:
     assert (seen.title, seen.members) == (f"{TAG} in Shop", 4)
     assert len(seen.warnings) == 1
     assert "Welcome back" in seen.warnings[0]
+    assert seen.starts == seen.warnings
 
 
 def test_a_look_at_a_tag_that_is_yet_to_be_made_makes_none(shop: Shop) -> None:
@@ -237,6 +238,7 @@ def test_a_look_at_a_tag_that_is_yet_to_be_made_makes_none(shop: Shop) -> None:
     seen = shop.shop.look(Target("tag", TAG))
     assert (seen.title, seen.members) == (f"{TAG} in Newsletter", 0)
     assert ["double opt-in" in seen.warnings[0], f"no tag `{TAG}` yet" in seen.warnings[-1]] == [True, True]
+    assert not any("double opt-in" in warning or "no tag" in warning for warning in seen.starts)
     assert shop.service.audiences[SECOND].tags == {}
 
 
