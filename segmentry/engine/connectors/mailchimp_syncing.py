@@ -7,7 +7,7 @@ hundred thousand; but a sync enrolls nobody, and what was mailed can't be called
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,8 @@ Say = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 MOVING = "moving"
 """In notes: the ids of changes whose address may have been changed there already."""
+THERE = "there"
+"""The same of changes whose contacts were in the tag before any was taken off it: who is not any more may have been taken off by us."""
 
 LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
@@ -119,11 +121,14 @@ class Work:
             else:
                 people.setdefault(hash, []).append(number)
         inside = {} if tag is None else self.known.tags.having(self.calls, tag, people)
+        removed_before = set(self.notes.kept.get(THERE, ()))
         for hash, numbers in people.items():
             if hash not in inside:
-                self._answer(numbers, LEFT_TAG)
+                ours = any(self._change(number).id in removed_before for number in numbers)
+                self._answer(numbers, Answer(Verdict.SENT, remote_id=hash) if ours else LEFT_TAG)
         if tag is None or not inside:
             return
+        self.notes.keep(**{THERE: sorted(removed_before.union(self._change(one).id for hash in inside for one in people[hash]))})
         addresses = {hash: self._change(people[hash][0]).address for hash in inside}
         for hash, answer in self.known.tags.take_off(self.calls, tag, self.batch.target.name, addresses).items():
             self._answer(people[hash], replace(answer, remote_id=hash, status=inside[hash]))
@@ -199,12 +204,20 @@ class Work:
     # ------------------------------------------------------------ other addresses
 
     def _move_all(self) -> None:
-        for number in self._open():
-            if self._change(number).moved and self._former(number):
-                try:
-                    self._move(number)
-                except RefusedError as refused:  # it is about this one alone
-                    self.answers[number] = _meaning(refused.problem, Action.UPDATE)
+        for number in self._freeing_first([one for one in self._open() if self._change(one).moved and self._former(one)]):
+            try:
+                self._move(number)
+            except RefusedError as refused:  # it is about this one alone
+                self.answers[number] = _meaning(refused.problem, Action.UPDATE)
+
+    def _freeing_first(self, moving: Sequence[int]) -> Iterator[int]:
+        """Those who move, in an order in which an address is free for whoever has it now; where some change places, one begins."""
+        waiting = list(moving)
+        while waiting:
+            formers = {self._former(number) for number in waiting}
+            going = [number for number in waiting if self._hash(number) not in formers] or waiting[:1]
+            yield from going
+            waiting = [number for number in waiting if number not in going]
 
     def _move(self, number: int) -> None:
         """Another address of somebody who is there under a former one.
@@ -259,7 +272,8 @@ class Work:
             self.calls.tag_quietly(there.hash, name)
         except RefusedError as refused:
             return _meaning(refused.problem, Action.ADD)
-        self.calls.take_off(tag, before.hash)
+        if before.hash not in self._groups():  # else somebody else has the former address by now, and the tag with it
+            self.calls.take_off(tag, before.hash)
         return None
 
     def _was_moving(self, number: int) -> bool:

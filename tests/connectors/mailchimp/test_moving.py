@@ -152,3 +152,28 @@ def test_trouble_while_the_new_one_is_tagged_leaves_the_former_in(moving: Shop) 
     assert move(moving, notes=notes).verdict is Verdict.LATER
     assert FORMER in moving.tagged()
     assert move(moving, notes=notes).verdict is Verdict.SENT
+
+
+# ---------------------------------------------------------------- addresses that go from one to another
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_address_goes_to_another_once_its_owner_has_a_new_one(moving: Shop, action: Action, there: bool, ordered: bool) -> None:
+    moving.add(NEW)
+    if there:
+        moving.has("next@example.com")
+    said = [change(NEW, remote_id=hash_of(FORMER), moved=True), change("next@example.com", remote_id=hash_of(NEW), moved=True)]
+    answers = moving.sync(action, *(said if ordered else reversed(said)))
+    assert verdicts(answers) == [Verdict.SENT] * 2
+    assert moving.tagged() == {NEW, "next@example.com", "hand@example.com"}
+    moving.inside = {hash_of(NEW), hash_of("next@example.com")}
+
+
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
+def test_two_who_change_addresses_with_each_other_both_stay(moving: Shop, action: Action) -> None:
+    moving.add(NEW)
+    answers = moving.sync(action, *(change(new, remote_id=hash_of(old), moved=True) for new, old in ((NEW, FORMER), (FORMER, NEW))))
+    assert verdicts(answers) == [Verdict.SENT] * 2
+    assert moving.tagged() == {FORMER, NEW, "hand@example.com"}

@@ -487,6 +487,17 @@ def test_a_removal_that_was_not_answered_is_asked_again(shop: Shop) -> None:
     assert set(verdicts(shop.remove(*some(3)))) == {Verdict.SENT}
 
 
+@pytest.mark.parametrize("number", [3, 120])
+def test_who_was_taken_off_without_an_answer_did_not_leave(shop: Shop, number: int) -> None:
+    kept: dict[str, object] = {}
+    removals = [change(one, remote_id=hash_of(one)) for one in some(number)]
+    shop.add(*some(number))
+    shop.meets(TAGGED, *["close-applied"] * TROUBLED)
+    assert set(verdicts(shop.sync(Action.REMOVE, *removals, notes=Notes(store=kept.update)))) == {Verdict.LATER}
+    shop.open()
+    assert set(verdicts(shop.sync(Action.REMOVE, *removals, notes=Notes(kept)))) == {Verdict.SENT}
+
+
 def test_removals_that_are_silently_ignored_are_made_one_by_one(shop: Shop) -> None:
     shop.add(*some(6))
     shop.meets(TAGGED, "ignored")
