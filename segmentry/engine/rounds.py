@@ -167,11 +167,13 @@ class Rounds:
         if self.schedule.on_change and (self._looked is None or now - self._looked >= LOOK or now < self._looked):
             self._looked = now
             self._sighting = seen(self._sighting, self.world.look(self.workspace, now), now)
+        if self.last is not None and self.last > now:  # by a clock that was wrong: taken for one that begins now, and not again and again
+            self.last = now
         if not self._is_due(now):
             return
         if not self.at_once:  # somebody else may have made one meanwhile
             began = self.world.last_began()
-            self.last = max((one for one in (self.last, began) if one is not None), default=None)
+            self.last = max((one for one in (self.last, began) if one is not None and one <= now), default=None)
         if self._is_due(now):
             trigger = Trigger.START if self.at_once else next_run(self.schedule, self.last, self._sighting, self.done, now)[1]
             self.at_once = False

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from segmentry.engine.connectors.wire import ANSWER_BYTES, UnclearError, Wire
+from segmentry.engine.connectors.wire import ANSWER_BYTES, UnclearError, Wire, is_address
 from segmentry.sandbox.serving import Answer, Call, Reply, Sandbox
 from tests.connectors.conftest import utc_now
 
@@ -68,3 +68,8 @@ def test_what_is_not_whole_is_unclear(echo: Echo, kind: str) -> None:
     echo.cruelty.script([kind])
     with pytest.raises(UnclearError):
         ask(echo, "GET")
+
+
+@pytest.mark.parametrize("url", ["https://xn--a.example/x", "https://h:abc/x", "https://h/\x00", "ftp://h/x"])
+def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
+    assert not is_address(url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_run_made_by_somebody_else_counts(world: World) -> None:
     world.elsewhere = clock("12:10:00")
     world.until(rounds, "13:20:00")
     assert world.times("run") == ["13:10:00"]
+
+
+@pytest.mark.parametrize("schedule", ["{every: 1 hour}", '{cron: "30 * * * *"}'])
+def test_a_run_that_is_still_to_come_by_a_clock_that_was_wrong_keeps_none_from_being_made(world: World, schedule: str) -> None:
+    world.write(schedule)
+    world.elsewhere = clock("12:30:00") + timedelta(days=30)
+    world.now = clock("12:30:00")
+    world.until(world.rounds(last=world.elsewhere), "14:40:00")
+    assert world.times("run") == ["13:30:00", "14:30:00"]
+
+
+def test_where_the_clock_is_set_back_runs_go_on(world: World) -> None:
+    rounds = world.rounds()
+    world.until(rounds, "12:30:00")
+    world.now = clock("07:30:00")
+    world.until(rounds, "09:40:00")
+    assert world.times("run") == ["12:00:00", "08:30:00", "09:30:00"]
 
 
 def test_now_makes_a_run_at_the_start(world: World) -> None:

@@ -85,7 +85,7 @@ def is_address(url: str) -> bool:
     """Whether a request could be made to it."""
     try:
         return httpx.URL(url).scheme in ("https", "http")
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):  # the latter for a name that says it is written in other letters, and is not
         return False
 
 
@@ -110,7 +110,7 @@ class Wire:
         steps = {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}
         try:
             request = httpx.Request(method, url, headers=dict(headers), content=body, extensions={"timeout": steps})
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             raise NotReachedError("this is not a web address") from None
         _leash.until = time.monotonic() + timeout
         try:
