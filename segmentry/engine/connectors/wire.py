@@ -84,7 +84,8 @@ def _public_trust() -> ssl.SSLContext:
 def is_address(url: str) -> bool:
     """Whether a request could be made to it."""
     try:
-        return httpx.URL(url).scheme in ("https", "http")
+        found = httpx.URL(url)
+        return found.scheme in ("https", "http") and bool(found.host)
     except (httpx.InvalidURL, UnicodeError):  # the latter for a name that says it is written in other letters, and is not
         return False
 
