@@ -21,6 +21,9 @@ FILTER_LENGTH = 6000
 
 ASKED = {"page[size]": str(PAGE), "fields[profile]": "email,external_id,subscriptions", "additional-fields[profile]": "subscriptions"}
 
+HARMLESS = {"id": "01KPN0B0DY0000000000000000", "external_id": "nobody", "email": "nobody@example.com"}
+"""A value of each kind that can be asked for, whatever is the matter with others."""
+
 UNSUBSCRIBED = "the person unsubscribed there, or is suppressed"
 FORMER = "the person unsubscribed there under the former address, or is suppressed"
 OFF_THIS_LIST = "the person unsubscribed from this list"
@@ -104,18 +107,30 @@ def listed(client: Client, turn: Turn, list_id: str, addresses: Iterable[str | N
 
 
 def _found(client: Client, turn: Turn, endpoint: Endpoint, id: str, name: str, parts: list[list[str]]) -> Iterator[Profile]:
-    """Asks part by part. What Klaviyo can't even be asked for, it does not have; the values beside it are asked for without it."""
+    """Asks part by part. What Klaviyo can't even be asked for, it does not have; the values beside it are asked for without it.
+
+    But where it answers no such question at all, nobody is missing: the refusal is raised.
+    """
+
+    def asked(part: list[str]) -> list[Profile]:
+        query = {**ASKED, "filter": f"any({name},[{','.join(part)}])"}
+        return [profile_of(item) for page in client.pages(endpoint, turn, id=id, query=query) for item in page]
+
+    answers = False
     while parts:
         part = parts.pop(0)
-        query = {**ASKED, "filter": f"any({name},[{','.join(part)}])"}
         try:
-            found = [profile_of(item) for page in client.pages(endpoint, turn, id=id, query=query) for item in page]
+            found = asked(part)
         except RefusedError as refused:
             if refused.status != 400:
                 raise
             half = len(part) // 2
+            if not half and not answers:
+                asked([json.dumps(HARMLESS[name])])
+                answers = True
             parts[:0] = [part[:half], part[half:]] if half else []
             continue
+        answers = True
         yield from found
 
 

@@ -194,6 +194,14 @@ def test_a_question_that_is_refused_condemns_nobody(account: Account) -> None:
     assert (answer.verdict, answer.again) == (Verdict.REJECTED, True)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_where_every_question_is_refused_nobody_is_taken_for_gone(account: Account, count: int) -> None:
+    known = account.added(count)
+    account.meets(*["400"] * 20)
+    answers = account.update(*known)
+    assert {(one.verdict, one.again) for one in answers} == {(Verdict.REJECTED, True)}
+
+
 def test_an_address_that_is_none_is_rejected_for_good_and_the_others_are_not(account: Account) -> None:
     account.sandbox.make_invalid("p2@example.com")
     answers = account.add(*changes(3))
