@@ -4,6 +4,7 @@
 400, 404 and other refusals      RefusedError: what it means is known to who asked
 401, 403 with a word of why      DestinationStopped: no row could fare better
 429, 403 without a word          too much at once: fewer at once, and again after a while
+404 without a word               not of the service: as 5xx
 5xx, no answer, an unclear one   again, if a second time does no harm
 """
 
@@ -199,6 +200,8 @@ class Line:
             return _Setback(
                 f"the service has trouble ({status})", maybe=status in (500, 502, 504) or status > 504, after=self._asked(reply)
             )
+        if status == 404 and not isinstance(content, Mapping):  # the service says with words who is not there
+            return _Setback("something before the service has nothing there (404)")
         problem = Problem.of(status, content)
         _LOG.info("Mailchimp refuses a request (%d %s), instance %s", status, shown(problem.title), problem.instance)
         raise RefusedError(problem)

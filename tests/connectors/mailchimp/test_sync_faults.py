@@ -11,6 +11,7 @@ from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.engine.connectors.mailchimp_line import THROTTLED, TROUBLED
 from segmentry.engine.connectors.mailchimp_people import HOPELESS, hash_of
 from segmentry.engine.connectors.syncing import Action, Notes
+from segmentry.engine.connectors.wire import Reply
 from tests.connectors.mailchimp.conftest import (
     ABOUT,
     BATCHES,
@@ -547,3 +548,9 @@ def test_killed_before_any_request_and_done_again_comes_to_the_same(shop: Shop, 
     shop.open()
     assert set(verdicts(shop.sync(Action.ADD, *changes, notes=Notes(kept=stored)))) == {Verdict.SENT}
     assert shop.asked(BATCHES) == 1
+
+
+def test_a_404_without_a_word_says_of_nobody_that_they_are_gone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.add("ada@example.com")
+    monkeypatch.setattr(shop.shop._line._wire, "ask", lambda *_, **__: Reply(404, {}, b"<h1>Not found</h1>"))
+    assert only(shop.update("ada@example.com")).verdict is Verdict.LATER
