@@ -131,7 +131,8 @@ def reconcile(
 
     Of all syncs, or those of SEGMENT, to DESTINATION. Nobody there is touched: whoever is not there any more has left and is never put
     back, whoever was put in by hand is let be, and who should be there and is counts as a member. What then differs is sent by
-    `segmentry sync`. Ends with 1 where something can't be read, and with 4 where most members are gone, which --yes takes.
+    `segmentry sync`. Ends with 1 where something can't be read, and with 4 where most members are gone, which --yes takes. A webhook
+    never says who is there: that is told, and ends with 1 only if that sync is named.
     """
     from segmentry.engine.sync_reading_back import report
 
@@ -144,7 +145,8 @@ def reconcile(
             settings.talk.warn(f"{one.name}: {one.note}")
     if any(one.held for one in found):
         settings.exit_code = HELD
-    if any(one.unread for one in found):
+    named = destination is not None or (segment is not None and len(found) == 1)
+    if any(one.unread and (one.readable or named) for one in found):
         settings.exit_code = 1
     if not found:
         settings.talk.say("no sync goes on: `segmentry sync list` shows what they wait for")

@@ -100,6 +100,7 @@ class Activation:
     delivers: bool
     facts: Mapping[str, Any] = field(default_factory=dict)
     syncs: Sequence[SyncDraft] = ()
+    unagreed: Sequence[str] = ()
 
     def draft(self, staging: Staging, more: ActivationDraft) -> ActivationDraft:
         """What the commit makes so, together with `more`; the ledger's file is staged."""
@@ -129,6 +130,7 @@ class Activation:
             opened=[*more.opened, *opened],
             facts={**more.facts, **self.facts},
             syncs=self.syncs,
+            unagreed=self.unagreed,
         )
 
     def outcomes(self) -> dict[str, dict[str, int]]:
@@ -235,6 +237,7 @@ class _Activating:
             sends,
             {"delivers": sends, "recovered": None},
             self._syncs(switched=switched) if sends else (),
+            settling.unagreed(self.workspace, standing, background, people),
         )
 
     def _syncs(self, *, switched: bool) -> list[SyncDraft]:

@@ -15,7 +15,6 @@ import polars as pl
 from segmentry.engine.activation import Activation, Standing, activate, delivers
 from segmentry.engine.aliases import Aliases
 from segmentry.engine.background import NOTHING, RECOVERED, Renamed, background, former_names
-from segmentry.engine.config import parse_length
 from segmentry.engine.diagnosis import Evidence
 from segmentry.engine.former import FormerRun
 from segmentry.engine.guards import Freshness, HoldKind, Trip, source_trip, told
@@ -27,6 +26,7 @@ from segmentry.engine.people import Snapshot as PeopleSnapshot
 from segmentry.engine.positions import Placement
 from segmentry.engine.prepared import Prepared, columns_used
 from segmentry.engine.reading_rows import rows_of_snapshot
+from segmentry.engine.scheduling import schedule_of
 from segmentry.engine.state import State, ledger
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Routes, fact
 from segmentry.engine.state.files import Staging
@@ -281,8 +281,9 @@ class Consequences:
         answered, guards = self.answered, self.workspace.config.guards
         age = None
         if delivers(self.workspace) and not recovered:
-            every = self.workspace.config.schedule.every
-            age = Freshness(answered.as_of, self._snapshot_time(), former.record.as_of, None if every is None else parse_length(every))
+            schedule = schedule_of(self.workspace.config)
+            interval = None if schedule is None else schedule.interval(former.record.as_of)
+            age = Freshness(answered.as_of, self._snapshot_time(), former.record.as_of, interval)
         before = int(former.order.present.sum())
         rows = int(answered.placement.alignment.present.sum())
         return source_trip(guards.snapshot, guards.gap, rows, before, age)

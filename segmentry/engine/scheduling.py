@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from segmentry.engine.config import WorkspaceConfig, parse_length
 from segmentry.engine.cron import Cron
+from segmentry.engine.guards import GAP_INTERVALS
 from segmentry.rules.zones import LAST_INSTANT
 
 SETTLES = timedelta(seconds=10)
@@ -48,6 +49,13 @@ class Schedule:
             return instant.astimezone(UTC) + (self.every or timedelta.max)
         except OverflowError:
             return LAST_INSTANT
+
+    def interval(self, instant: datetime) -> timedelta:
+        """How long it is from one of its times to the next, after an instant; for `cron` the mean of those that a `gap` may be long."""
+        last = instant
+        for _ in range(GAP_INTERVALS):
+            last = self.after(last)
+        return (last - instant) / GAP_INTERVALS
 
     def due(self, last: datetime | None, now: datetime) -> datetime:
         """When the next run is due, if the last one began at `last`; in the past where one was missed.

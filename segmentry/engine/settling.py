@@ -52,6 +52,22 @@ def concerned(standing: Standing, background: Background) -> pl.Series:
     return locate(standing.keys, keys.cast(standing.keys.dtype, strict=False).drop_nulls())
 
 
+def unagreed(workspace: LoadedWorkspace, standing: Standing, background: Background, people: People) -> list[str]:
+    """The open rows that tell that a contact has agreed, of those who don't any more."""
+    rows = background.open_rows.filter(pl.col("consents"))
+    if not rows.height:
+        return []
+    rows = rows.with_columns(_keys(standing, background, rows["person"]))
+    known = rows.join(people.frame.select(CONTACT, POSITION), left_on="key", right_on=CONTACT, how="left", maintain_order="left")
+    found = []
+    for identity, sequence, position in known.select("id", "sequence", POSITION).iter_rows():
+        policy = workspace.config.sequences.get(sequence)
+        agreed = None if policy is None else standing.consents.get(policy.destination)
+        if agreed is None or position is None or not agreed[position]:
+            found.append(identity)
+    return found
+
+
 def settle(
     workspace: LoadedWorkspace,
     standing: Standing,

@@ -43,6 +43,9 @@ SKIPS = timedelta(hours=24)
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
 """Why a contact should not be there."""
 
+CONSENTED = "+"
+"""Behind the fingerprint of what is told of somebody who has agreed to be told."""
+
 CLOSE, LET_GO = "close", "let go"
 """What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more."""
 
@@ -101,8 +104,10 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
     other = pl.when(pl.col("wish")).then(pl.col("action") == REMOVE).otherwise(pl.col("action") != REMOVE)
-    ended = joined.filter(pl.col("lease").is_not_null(), other)
-    stops = dict(ended.select(CONTACT, pl.col("why_not").fill_null("it is in the segment again")).iter_rows())
+    agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
+    ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
+    here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
+    stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
     return Step(changed, removed, stops, [*rekeyed, *handed], _newly_left(joined), _figures(joined, wanted, unaddressed))
 
 
@@ -157,7 +162,8 @@ def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl
         suffix="_then",
     )
     same = pl.col(FINGERPRINT) == pl.col(f"{FINGERPRINT}_then")
-    known = pl.when(same).then(pl.col("address_hash")).when(pl.col(FINGERPRINT) == pl.col("wanted")).then(pl.col("wanted_hash"))
+    then = pl.col(FINGERPRINT) == pl.col("wanted").str.strip_suffix(CONSENTED)
+    known = pl.when(same).then(pl.col("address_hash")).when(then).then(pl.col("wanted_hash"))
     found = found.with_columns(known.alias(HASH))
     fresh = found.filter(pl.col(HASH).is_null(), pl.col(ADDRESS).is_not_null())
     if fresh.height:
@@ -242,13 +248,13 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
     state, action, why = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("why_not")
     new = pl.col("state").is_null()
     under_way = pl.col("lease").is_not_null()
-    consent = pl.when(CONSENTS).then(pl.lit("+")).otherwise(pl.lit(""))
+    consent = pl.when(CONSENTS).then(pl.lit(CONSENTED)).otherwise(pl.lit(""))
     tells = pl.col("new") + consent
     refused = (pl.col("refused") == tells).fill_null(value=False)
     recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
     maybe = pl.col("maybe").fill_null(value=False)
     different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe
-    open_so = (pl.col("wanted") == pl.col("new")).fill_null(value=False)
+    open_so = (pl.col("wanted") == tells).fill_null(value=False)
     nothing = pl.lit(None, pl.String())
 
     def opens(kind: str) -> pl.Expr:
@@ -283,7 +289,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
     claimed = pl.col("address_hash").is_in(pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()).fill_null(value=False)
     should_not = (
         pl.when(new)
-        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).otherwise(nothing))
+        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(nothing))
         .when(state == AWAY)
         .then(closes)
         .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, SHARED, ABSENT]))
@@ -314,7 +320,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     later = (pl.col("next") == REMOVE) & (pl.col("why_not") == ABSENT)
     opened = _as_rows(due).with_columns(
         due["next"].alias("action"),
-        due["new"].alias("wanted"),
+        due["tells"].alias("wanted"),
         due["new_hash"].alias("wanted_hash"),
         pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
         due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),

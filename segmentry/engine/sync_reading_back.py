@@ -80,6 +80,8 @@ class ReadBack:
     remove: int | None = None
     unread: str | None = None
     held: str | None = None
+    readable: bool = True
+    """Whether the destination can say who is there at all."""
 
     @property
     def name(self) -> str:
@@ -203,7 +205,7 @@ class _Work:
         try:
             seen = comparison.read(pages(destination, sync.config.destination, target_of(sync.config)))
         except DestinationError as error:
-            return ReadBack(*sync.key, unread=str(error))
+            return ReadBack(*sync.key, unread=str(error), readable=destination.readable)
         held = None if self.accept_losses else _too_many(seen, comparison.members)
         if mend and held is None:
             self._mend(sync, record, seen)

@@ -32,6 +32,7 @@ from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.sync_outbox import OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
+from segmentry.engine.sync_decisions import CONSENTED
 from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
@@ -258,10 +259,10 @@ _COUNTED: Mapping[Verdict, str] = {
 
 def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     """What an answer makes of a row; `due` is when it is tried again, if it is."""
-    wanted, attempts = row.wanted, row.attempts + 1
+    wanted, attempts = None if row.wanted is None else row.wanted.removesuffix(CONSENTED), row.attempts + 1
     status = {} if answer.status is None else {"remote_status": answer.status}
     remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
-    consents = "+" if json.loads(row.payload).get("consents") else ""
+    consents = CONSENTED if json.loads(row.payload).get("consents") else ""
     refused = {**CLOSED, **remote, **status, "reason": answer.reason, "refused": None if wanted is None else wanted + consents}
     refused["maybe"] = row.maybe  # of an earlier attempt
     match answer.verdict:

@@ -234,12 +234,18 @@ def test_older_than_compares_with_the_date_in_the_path(shop: Enrolling, as_of: s
 
 
 @pytest.mark.parametrize(
-    ("every", "as_of", "held"),
-    [(None, "2026-01-04T00:01", True), ("48 hours", "2026-01-07", False), ("48 hours", "2026-01-07T00:01", True)],
+    ("schedule", "as_of", "held"),
+    [
+        (None, "2026-01-04T00:01", True),
+        ("every: 48 hours", "2026-01-07", False),
+        ("every: 48 hours", "2026-01-07T00:01", True),
+        ("cron: 0 0 * * THU", "2026-01-22", False),
+        ("cron: 0 0 * * THU", "2026-01-22T00:01", True),
+    ],
 )
-def test_gap_since_the_accepted_run(vip: Enrolling, every: str | None, as_of: str, held: bool) -> None:
-    if every is not None:
-        vip.further = {"schedule": f"{{every: {every}}}"}
+def test_gap_since_the_accepted_run(vip: Enrolling, schedule: str | None, as_of: str, held: bool) -> None:
+    if schedule is not None:
+        vip.further = {"schedule": f"{{{schedule}}}"}
     vip.run(as_of)
     assert bool(vip.holds()) is held
     if held:

@@ -26,6 +26,18 @@ def clock(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
+    ("schedule", "last", "days"),
+    [
+        (Schedule(every=timedelta(days=2)), "2026-03-06T06:00", 2),
+        (Schedule(cron=Cron("0 6 * * MON", "UTC")), "2026-03-02T06:00", 7),
+        (Schedule(cron=Cron("0 6 * * 1-5", "UTC")), "2026-03-06T06:00", 5 / 3),  # Friday: to Wednesday three runs may be missing
+    ],
+)
+def test_how_long_it_is_from_one_time_to_the_next(schedule: Schedule, last: str, days: float) -> None:
+    assert schedule.interval(datetime.fromisoformat(last).replace(tzinfo=UTC)) == timedelta(days=days)
+
+
+@pytest.mark.parametrize(
     ("schedule", "last", "now", "due"),
     [
         (HOURLY, None, "12:20", "12:20"),

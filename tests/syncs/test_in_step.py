@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import pytest
+from sqlalchemy import select
 
 from segmentry.engine.connectors.destination import Answer, Verdict
+from segmentry.engine.connectors.memory import Known
+from segmentry.engine.connectors.syncing import Change
+from segmentry.engine.state.schema import SYNCED
 from tests.activation.conftest import LOOSE
 from tests.syncs.conftest import LIST, Synced
 
@@ -61,6 +66,50 @@ def test_existing_skip_lets_be_whoever_has_no_address_or_is_suppressed_at_the_st
     shop.people(frame.with_columns(email=pl.format("{}@x.example", "id"), country_of_birth=pl.lit("Y")))
     shop.hour("2026-01-03")
     assert shop.members == set()
+
+
+def test_existing_skip_lets_be_whoever_shares_an_address_at_the_start(shop: Synced) -> None:
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "email": ["x@x.example"] * 2})
+    shop.sync("existing: skip")
+    shop.hour("2026-01-02")
+    shop.people({"id": ["a", "b"], "country": [FR, UK], "email": ["x@x.example"] * 2})
+    shop.hour("2026-01-03")
+    assert shop.members == set()
+
+
+def test_who_left_a_list_is_not_put_back_by_another_segment(shop: Synced) -> None:
+    shop.sync("existing: send")
+    rich = "where: tier = 1\nsync: {destination: crm, list: people, existing: send}\n"
+    (shop.root / "segments" / "rich.yml").write_text(rich)
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "tier": [0, 0]})
+    shop.hour("2026-01-02")
+    shop.memory.take_out(LIST, "a")
+    shop.memory.sync_script.append(lambda change: Answer(Verdict.LEFT if change.contact == "a" else Verdict.SENT))
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "tier": [2, 0]})
+    shop.sync("existing: send, fields: {level: tier}")
+    shop.hour("2026-01-03")
+    shop.memory.synced.clear()
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "tier": [1, 1]})
+    shop.hour("2026-01-04")
+    assert [[change.contact for change in batch.changes] for batch in shop.memory.synced if batch.action == "add"] == [["b"]]
+
+
+def test_who_was_perhaps_added_when_a_run_stopped_it_is_found_by_what_was_told(shop: Synced) -> None:
+    start(shop)
+
+    def lost(change: Change) -> Answer:
+        shop.memory.people(LIST)["c"] = Known("c", change.address, "c", inside=True, ours=True)
+        shop.people(people(a=UK, b=UK))
+        shop.run("2026-01-03T01:00")
+        return Answer(Verdict.LATER, "lost", maybe=True)
+
+    shop.memory.sync_script.append(lost)
+    shop.people(people(a=UK, b=UK, c=UK))
+    shop.hour("2026-01-03")
+    shop.hour("2026-01-04")
+    with shop.state.catalog.reading() as connection:
+        (told,) = connection.execute(select(SYNCED.c.payload).where(SYNCED.c.contact == "c")).scalars()
+    assert json.loads(told)["address"] == "cc@example.com"
 
 
 def test_entered_is_added_and_left_the_segment_is_removed_in_mirror(shop: Synced) -> None:

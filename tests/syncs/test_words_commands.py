@@ -126,6 +126,19 @@ def test_reconcile_and_readd(now: Synced) -> None:
     assert "none of them had left" in run(now, "readd", "b").stderr
 
 
+def test_reconcile_says_what_cant_be_read_and_ends_with_1_only_where_it_is_named(now: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    now.destinations = "{crm: {type: memory, needs_address: true}, hook: {type: webhook, url: 'https://a.example/', secrets: ['${S}']}}"
+    fr = "where: country = 'FR'\nsync: {destination: hook, existing: send}\n"
+    (now.root / "segments" / "fr.yml").write_text(fr)
+    now.sync("existing: send")
+    now.run(wall_clock())
+    assert "fr to hook: destination `hook` can't be read" in run(now, "reconcile").stderr
+    run(now, "reconcile", "uk")
+    run(now, "reconcile", "fr", code=1)
+    run(now, "reconcile", "fr", "hook", code=1)
+
+
 def test_detach_asks_and_takes_out(now: Synced, monkeypatch: pytest.MonkeyPatch) -> None:
     told(now)
     run(now, "detach", "uk", "crm", "--yes", code=1)

@@ -91,6 +91,8 @@ class ActivationDraft:
     routes: Routes | None = None
     """Where what waits from before has to go; None: as before."""
     syncs: Sequence[SyncDraft] = ()
+    unagreed: Sequence[str] = ()
+    """Open rows of contacts who don't agree any more to be told."""
 
 
 def apply(
@@ -110,6 +112,8 @@ def apply(
     insert_frame(connection, ENROLLMENTS, draft.enrollments)
     insert_frame(connection, DELIVERIES, draft.deliveries)
     settle(connection, draft.settled, now)
+    for identity in draft.unagreed:
+        _disagree(connection, identity)
     for identity, reason in draft.stops.items():
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == identity).values(stop=reason))
     if draft.routes is not None:
@@ -160,6 +164,15 @@ def settle(connection: Connection, settled: Sequence[Settlement], now: datetime)
     ]
     if ended:
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == bindparam("key")).values(ended=bindparam("ended")), ended)
+
+
+def _disagree(connection: Connection, identity: str) -> None:
+    """Takes it out of an open row that the contact has agreed."""
+    row = DELIVERIES.c.id == identity
+    payload = connection.execute(select(DELIVERIES.c.payload).where(row)).scalar()
+    if payload is not None:
+        told = {name: value for name, value in json.loads(payload).items() if name != "consents"}
+        connection.execute(update(DELIVERIES).where(row).values(payload=dumps(told)))
 
 
 def end_holds(connection: Connection, ended: Mapping[int, str], now: datetime, run: int | None = None) -> None:

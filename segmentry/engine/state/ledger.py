@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal, select
 
 from segmentry.engine.state import reading
 from segmentry.engine.state.files import PENDING, sync_folder
@@ -232,11 +232,17 @@ def rows(
 
 
 def open_rows(connection: Connection) -> pl.DataFrame:
-    """The rows that a run may still end, and those that wait for a person: `id`, `sequence`, `segment`, `person`, `outcome`, `as_of`."""
+    """The rows that a run may still end, and those that wait for a person: `id`, `sequence`, `segment`, `person`, `outcome`, `as_of`.
+
+    `consents`: whether the destination is told that the contact has agreed.
+    """
     table = ENROLLMENTS.c
-    wanted = select(table.id, table.sequence, table.segment, table.person, table.outcome, table.as_of)
+    told = func.coalesce(DELIVERIES.c.payload.contains('"consents":true'), literal(value=False))
+    wanted = select(table.id, table.sequence, table.segment, table.person, table.outcome, table.as_of, told)
+    wanted = wanted.outerjoin(DELIVERIES, DELIVERIES.c.id == table.id)
     rows = [tuple(row) for row in connection.execute(wanted.where(table.outcome.in_(OPEN)).order_by(table.as_of, table.id))]
-    frame = pl.DataFrame(rows, schema=dict.fromkeys(("id", "sequence", "segment", "person", "outcome", "as_of"), pl.String()), orient="row")
+    texts = dict.fromkeys(("id", "sequence", "segment", "person", "outcome", "as_of"), pl.String())
+    frame = pl.DataFrame(rows, schema={**texts, "consents": pl.Boolean()}, orient="row")
     return frame.with_columns(_instant("as_of"))
 
 

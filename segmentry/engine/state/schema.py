@@ -321,9 +321,11 @@ SYNCED = Table(
 `state`: `member` (this sync added it), `out`, `baseline` (was in at the start, and is let be), `left` (went there, and is never put back),
 `rejected` or `skipped` (by the destination, for the attributes `refused`). `fingerprint`: of the attributes that were acknowledged.
 
-The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted` the fingerprint and `wanted_hash` the address hash that an
-answer acknowledges, `payload` JSON with address and fields, removed with its end. `revision` rises with every write, so that a run whose
-reading is out of date changes nothing. `batch`, `lease` and `stop` are as in deliveries. `maybe`: what was asked last may have been done, and no answer said so."""
+The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted` the fingerprint (and a `+` where the contact has agreed to
+be told) and `wanted_hash` the address hash that an answer acknowledges, `payload` JSON with address and fields, removed with its end.
+`revision` rises with every write, so that a run whose reading is out of date changes nothing. `batch`, `lease` and `stop` are as in
+deliveries.
+`maybe`: what was asked last may have been done, and no answer said so."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

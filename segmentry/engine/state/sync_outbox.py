@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, OPEN, OUT, note_left
+from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -159,7 +159,8 @@ def close_stopped(connection: Connection, destination: str) -> int:
     """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     state = case((and_(_S.action == "remove", _S.maybe), OUT), else_=_S.state)
-    values: dict[str, Any] = {**dict.fromkeys(OPEN), "state": state, "attempts": 0, "revision": _S.revision + 1}
+    told = case((and_(_S.maybe, _S.state != MEMBER), _S.payload), else_=null())  # by it, who was perhaps added is found
+    values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "state": state, "attempts": 0, "revision": _S.revision + 1}
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, delete, func, select, update
 
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE
+from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE, same_target
 
 SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
@@ -92,7 +92,7 @@ def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str]
             found += connection.execute(update(SYNCED).where(left).values(said)).rowcount
     gone = 0
     for part in _parts(hashes):
-        gone += connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), LEFT.c.sync == sync)).rowcount
+        gone += connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), LEFT.c.sync.in_(same_target(sync)))).rowcount
     return max(found, gone)
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, null, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.frames import insert_frame, read_frame
@@ -112,9 +112,16 @@ def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
 
 
 def left_hashes(connection: Connection, sync: int) -> pl.Series:
-    """The address hashes of those who left the sync's target there."""
-    found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync == sync)).scalars()
+    """The address hashes of those who left the sync's target there, by whichever sync to it that is known."""
+    found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync.in_(same_target(sync))).distinct()).scalars()
     return pl.Series("address_hash", list(found), _TEXT)
+
+
+def same_target(sync: int) -> Select[Any]:
+    """The ids of all syncs with a sync's target, its own among them: of other segments, or of names that are gone."""
+    one = SYNCS.alias()
+    same = and_(one.c.id == sync, one.c.destination == SYNCS.c.destination, one.c.target == SYNCS.c.target)
+    return select(SYNCS.c.id).join(one, same)
 
 
 def open_counts(connection: Connection) -> dict[int, dict[str, int]]:

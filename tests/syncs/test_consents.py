@@ -1,0 +1,58 @@
+"""Consent that is withdrawn before anything was told: what waits does not say any more that the contact has agreed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import select, update
+
+from segmentry.engine.state import sync_outbox
+from segmentry.engine.state.schema import DELIVERIES, SYNCED
+from tests.syncs.conftest import Synced
+
+
+@pytest.fixture
+def agreed(shop: Synced) -> Synced:
+    """Somebody has agreed, and is to be told of, as a member and as enrolled."""
+    shop.destinations = '{crm: {type: mailchimp, key: "${KEY}", audience: a1, new_contacts: subscribed, consent: "spend > 1"}}'
+    shop.sequences = '{welcome: {destination: crm, tag: "t"}}'
+    (shop.root / "segments").mkdir()
+    where = "where: country = 'UK'\nenroll: welcome\nsync: {destination: crm, tag: v, existing: send}\n"
+    (shop.root / "segments" / "uk.yml").write_text(where)
+    recompute(shop, "2026-01-02", "FR", 2)
+    recompute(shop, "2026-01-03", "UK", 2)
+    assert told(shop) == {"synced": True, "deliveries": True}
+    return shop
+
+
+def recompute(shop: Synced, at: str, country: str, spend: int) -> None:
+    shop.people({"id": ["a"], "country": [country], "spend": [spend]})
+    shop.run(at)
+
+
+def told(shop: Synced) -> dict[str, bool]:
+    """By table whether the one open row says that the contact has agreed."""
+    with shop.state.catalog.reading() as connection:
+        texts = {table.name: connection.execute(select(table.c.payload)).scalar_one() for table in (SYNCED, DELIVERIES)}
+    return {name: "consents" in json.loads(text) for name, text in texts.items()}
+
+
+def test_what_waits_says_no_more_that_somebody_has_agreed(agreed: Synced) -> None:
+    recompute(agreed, "2026-01-04", "UK", 0)
+    assert told(agreed) == {"synced": False, "deliveries": False}
+    assert agreed.ledger() == [("a", 1, "pending")]
+    recompute(agreed, "2026-01-05", "UK", 2)
+    assert told(agreed)["synced"] is True
+
+
+def test_what_is_under_way_is_stopped(agreed: Synced) -> None:
+    with agreed.state.catalog.writing() as connection:
+        connection.execute(update(SYNCED).values(lease=7, batch="b"))
+    recompute(agreed, "2026-01-04", "UK", 0)
+    with agreed.state.catalog.writing() as connection:
+        assert connection.execute(select(SYNCED.c.stop)).scalar() == "the consent is withdrawn"
+        sync_outbox.abandoned(connection, "crm")
+    recompute(agreed, "2026-01-05", "UK", 0)
+    assert told(agreed)["synced"] is False
+    assert agreed.rows() == {"a": ("out", "add")}
