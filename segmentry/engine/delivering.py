@@ -33,12 +33,13 @@ from segmentry.engine.connectors.syncing import SyncDestination, Target
 from segmentry.engine.exporting import Exporter, Work, work_of
 from segmentry.engine.report import Progress, unseen
 from segmentry.engine.sending import Sender, Settings
-from segmentry.engine.state import outbox, reading, sync_outbox
+from segmentry.engine.state import outbox, reading, sync_outbox, synced
 from segmentry.engine.state.holds import pauses
 from segmentry.engine.state.lease import Lease, hold
 from segmentry.engine.state.state import wall_clock
 from segmentry.engine.sync_plans import syncs_of
 from segmentry.engine.sync_sending import Syncing, SyncSender
+from segmentry.engine.sync_words import sync_name
 from segmentry.engine.telling import Circle
 from segmentry.errors import DestinationError, LeaseHeld, NotFound, SegmentryError
 from segmentry.rules.suggest import did_you_mean
@@ -253,7 +254,7 @@ class _Delivering:
             due, _ = outbox.waiting(connection, name, now)
             strays = outbox.strays(connection, name, expires)
             idle = due == 0 and not outbox.is_under_way(connection, name)
-            syncs = self._syncs(connection, name)
+            syncs = self._syncs(connection, name, messages)
         if closed is not None:
             messages.append(closed)
         messages += [f"{count:,} of `{sequence}` {self._stray(sequence)}" for sequence, count in strays.items()]
@@ -315,12 +316,16 @@ class _Delivering:
             exporter.run(works)
         return exporter.failed
 
-    def _syncs(self, connection: Connection, name: str) -> dict[int, tuple[str, Target]]:
-        """The destination's syncs with something open, of those that the files say."""
+    def _syncs(self, connection: Connection, name: str, messages: list[str]) -> dict[int, tuple[str, Target]]:
+        """The destination's syncs with something open, of those that the files say; a run comes first where they say another `mode`."""
         said = {sync.key: (sync.segment, Target.of(sync.config.words)) for sync in syncs_of(self.workspace)}
         if sum(sync_outbox.waiting(connection, name, self.clock())) == 0 and not sync_outbox.is_under_way(connection, name):
             return {}
-        return {number: said[key] for number, key in sync_outbox.syncs_to(connection, name).items() if key in said}
+        modes = {sync.key: sync.config.mode for sync in syncs_of(self.workspace)}
+        edited = {one.id for one in synced.syncs(connection) if modes.get(one.key, one.mode) != one.mode}
+        found = {number: key for number, key in sync_outbox.syncs_to(connection, name).items() if key in said}
+        messages += [f"{sync_name(*key)}: its `mode` was edited; recompute first" for number, key in found.items() if number in edited]
+        return {number: said[key] for number, key in found.items() if number not in edited}
 
     def _stray(self, sequence: str) -> str:
         """Why rows of a sequence don't go to the destination that they were for."""

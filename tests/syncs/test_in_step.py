@@ -119,6 +119,17 @@ def test_entered_is_added_and_left_the_segment_is_removed_in_mirror(shop: Synced
     assert shop.members == {"a", "c"}
 
 
+def test_who_is_not_to_be_removed_any_more_is_not_also_before_the_next_run(shop: Synced) -> None:
+    start(shop)
+    shop.people(people(a=UK, b=FR, c=UK))
+    shop.hour("2026-01-03", tell=False)
+    shop.sync("existing: send, mode: add")
+    assert "its `mode` was edited" in shop.tell().destinations["crm"].messages[0]
+    assert shop.members == {"a", "b"}
+    shop.hour("2026-01-03T01:00")
+    assert shop.members == {"a", "b", "c"}
+
+
 def test_add_never_removes(shop: Synced) -> None:
     start(shop, "existing: send")
     shop.people(people(a=UK, b=FR, c=UK))
