@@ -101,6 +101,8 @@ class Activation:
     facts: Mapping[str, Any] = field(default_factory=dict)
     syncs: Sequence[SyncDraft] = ()
     unagreed: Sequence[str] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
+    """The payloads that rows which go on have now, by id."""
 
     def draft(self, staging: Staging, more: ActivationDraft) -> ActivationDraft:
         """What the commit makes so, together with `more`; the ledger's file is staged."""
@@ -130,6 +132,7 @@ class Activation:
             opened=[*more.opened, *opened],
             facts={**more.facts, **self.facts},
             syncs=self.syncs,
+            told=self.told,
             unagreed=self.unagreed,
         )
 
@@ -238,6 +241,7 @@ class _Activating:
             {"delivers": sends, "recovered": None},
             self._syncs(switched=switched) if sends else (),
             settling.unagreed(self.workspace, standing, background, people),
+            settled.told,
         )
 
     def _syncs(self, *, switched: bool) -> list[SyncDraft]:

@@ -7,14 +7,14 @@ against the current accepted run. A row under way can't be called back; it gets 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from segmentry.engine.enrolling import DELIVERABLE, Outcome
-from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION, SUPPRESSED, People, locate
+from segmentry.engine.people import ADDRESS, CONTACT, FIELD, HASH, POSITION, SUPPRESSED, People, locate
 from segmentry.engine.state.activated import Settlement
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Settled:
     stops: dict[str, str]
     arrived: pl.Series
     _sequences: dict[str, str]
+    told: dict[str, str] = field(default_factory=dict)
+    """The payloads that rows have now: by an address that is another meanwhile, a destination would take a person back to it."""
 
     def holding(self, held: set[str]) -> Settled:
         """The same, with rows that would become due held where their sequence is."""
@@ -94,7 +96,8 @@ def settle(
     stops = dict(ends.filter(under_way).select("id", "why").iter_rows())
     waiting = known.filter((pl.col("outcome") == str(Outcome.WAITING)) & ~pl.col("id").is_in(ends["id"].implode()))
     arrived, came = _arrivals(workspace, standing, background, people, waiting, new)
-    return Settled([*ended, *arrived], stops, came["sequence"], dict(came.select("id", "sequence").iter_rows()))
+    told = _told(workspace, standing, people, known.filter(~pl.col("id").is_in(ends["id"].implode())))
+    return Settled([*ended, *arrived], stops, came["sequence"], dict(came.select("id", "sequence").iter_rows()), told)
 
 
 def _keys(standing: Standing, background: Background, persons: pl.Series) -> pl.Series:
@@ -143,6 +146,19 @@ def _members(standing: Standing, known: pl.DataFrame) -> list[bool]:
             inside = standing.member(str(segment)).gather(part[POSITION])
             for row, member in zip(part["row"].to_list(), inside.to_list(), strict=True):
                 found[row] = member
+    return found
+
+
+def _told(workspace: LoadedWorkspace, standing: Standing, people: People, known: pl.DataFrame) -> dict[str, str]:
+    """What a destination is to be told of rows that go on, as the snapshot has it now; of who has no address any more, as before."""
+    waits = [str(outcome) for outcome in (Outcome.PENDING, Outcome.HELD)]
+    going = known.filter(pl.col("outcome").is_in(waits), pl.col(ADDRESS).is_not_null())
+    found: dict[str, str] = {}
+    for (sequence,), part in going.group_by("sequence", maintain_order=True):
+        policy = workspace.config.sequences.get(str(sequence))
+        if policy is not None and all(FIELD + column in people.frame.columns for column in policy.fields.values()):
+            payloads = people.payloads(part["key"].alias(CONTACT), policy.fields, standing.consents.get(policy.destination))
+            found |= dict(zip(part["id"].to_list(), payloads, strict=True))
     return found
 
 

@@ -12,7 +12,8 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 skipped        nothing while refused and for a day, else add
     should not  out            nothing; an open add ends; one that may have been done is as a member
                 member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot
-                               add: nothing; an open update ends; one that may have been done goes on first, as it may have moved the address
+                               add: nothing; an open update ends
+                               an update that may have been done goes on first, as it may have moved the address
                 baseline       let go if it left the segment
                 rejected,      let go
                 skipped
@@ -362,9 +363,12 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def closed(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with nothing open any more."""
+    """The rows with nothing open any more. Of who was perhaps added, what was told stays: by its address the contact is found."""
+    told = pl.when(pl.col("maybe") & (pl.col("state") != MEMBER)).then("payload")
     return rows.select(ROWS.names()).with_columns(
-        *(pl.lit(None, pl.String()).alias(name) for name in OPEN), pl.lit(0, pl.Int64()).alias("attempts")
+        *(pl.lit(None, pl.String()).alias(name) for name in OPEN if name != "payload"),
+        told.alias("payload"),
+        pl.lit(0, pl.Int64()).alias("attempts"),
     )
 
 

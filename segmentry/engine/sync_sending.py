@@ -264,7 +264,8 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
     consents = CONSENTED if json.loads(row.payload).get("consents") else ""
     refused = {**CLOSED, **remote, **status, "reason": answer.reason, "refused": None if wanted is None else wanted + consents}
-    refused["maybe"] = row.maybe  # of an earlier attempt
+    if row.maybe:  # an earlier attempt may have added it: it is found by what was told
+        refused |= {"maybe": True, "payload": row.payload}
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})

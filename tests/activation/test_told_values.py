@@ -7,7 +7,9 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
+from sqlalchemy import update
 
+from segmentry.engine.state.schema import DELIVERIES
 from tests.activation.conftest import Enrolling
 
 FAR = 99_999_999
@@ -62,3 +64,20 @@ def test_a_column_whose_name_looks_like_a_pattern_is_that_column(shop: Enrolling
     shop.run("2026-01-02")
     (delivery,) = shop.outbox().values()
     assert '"fields":{"it":7}' in delivery.payload
+
+
+@pytest.mark.parametrize(("attempts", "told"), [(0, ("new@x.example", 2)), (1, ("old@x.example", 1))])
+def test_what_waits_is_told_as_it_is_now_unless_it_was_asked_for_already(shop: Enrolling, attempts: int, told: tuple[str, int]) -> None:
+    shop.sequences = "{welcome: {destination: crm, fields: {v: v}}}"
+    shop.segment("uk", "c = 'UK'", enroll="welcome")
+    shop.people({"id": ["a"], "c": ["FR"], "v": [1], "email": ["old@x.example"]})
+    shop.run("2026-01-02")
+    shop.people({"id": ["a"], "c": ["UK"], "v": [1], "email": ["old@x.example"]})
+    shop.run("2026-01-03")
+    with shop.state.catalog.writing() as connection:
+        connection.execute(update(DELIVERIES).values(attempts=attempts))
+    shop.people({"id": ["a"], "c": ["UK"], "v": [2], "email": ["new@x.example"]})
+    shop.run("2026-01-04")
+    (row,) = shop.outbox().values()
+    said = json.loads(row.payload)
+    assert (said["address"], said["fields"]["v"]) == told

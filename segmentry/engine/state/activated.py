@@ -91,6 +91,8 @@ class ActivationDraft:
     routes: Routes | None = None
     """Where what waits from before has to go; None: as before."""
     syncs: Sequence[SyncDraft] = ()
+    told: Mapping[str, str] = field(default_factory=dict)
+    """Payloads by id, for rows of which nobody was told yet."""
     unagreed: Sequence[str] = ()
     """Open rows of contacts who don't agree any more to be told."""
 
@@ -114,6 +116,7 @@ def apply(
     settle(connection, draft.settled, now)
     for identity in draft.unagreed:
         _disagree(connection, identity)
+    _tell_anew(connection, draft.told)
     for identity, reason in draft.stops.items():
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == identity).values(stop=reason))
     if draft.routes is not None:
@@ -173,6 +176,16 @@ def _disagree(connection: Connection, identity: str) -> None:
     if payload is not None:
         told = {name: value for name, value in json.loads(payload).items() if name != "consents"}
         connection.execute(update(DELIVERIES).where(row).values(payload=dumps(told)))
+
+
+def _tell_anew(connection: Connection, payloads: Mapping[str, str]) -> None:
+    """Gives rows of which nobody was told yet what is so now; what was asked once is asked again with the same words."""
+    table = DELIVERIES.c
+    untold = (table.id == bindparam("key")) & (table.attempts == 0) & table.lease.is_(None) & table.ended.is_(None)
+    changed = untold & (table.payload != bindparam("told"))
+    rows = [{"key": id, "told": payload} for id, payload in payloads.items()]
+    if rows:
+        connection.execute(update(DELIVERIES).where(changed).values(payload=bindparam("told")), rows)
 
 
 def end_holds(connection: Connection, ended: Mapping[int, str], now: datetime, run: int | None = None) -> None:

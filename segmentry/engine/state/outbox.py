@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import EVERYTHING, pauses
 from segmentry.engine.state.lease import Lease
-from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, LEASE, PAUSES
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, LEASE, PAUSES, SYNCED
 from segmentry.errors import StateError
 
 PENDING, SENDING, UNKNOWN = "pending", "sending", "unknown"
@@ -250,8 +250,10 @@ def record(connection: Connection, lease: int, destination: str, endings: Sequen
 
 
 def clear_payloads(connection: Connection, before: datetime) -> int:
-    """Removes addresses and fields of rows that ended before an instant; of how many."""
+    """Removes addresses and fields of rows that ended before an instant, those of syncs too; of how many."""
     old = and_(_D.ended < stamp(before), _D.payload.is_not(None))
+    synced = and_(SYNCED.c.action.is_(None), SYNCED.c.payload.is_not(None), SYNCED.c.changed < stamp(before))
+    connection.execute(update(SYNCED).where(synced).values(payload=None))
     return connection.execute(update(DELIVERIES).where(old).values(payload=None)).rowcount
 
 

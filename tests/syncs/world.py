@@ -1,0 +1,263 @@
+"""A world for random syncs: contacts who come, go and change, a destination that forgets nothing, and an hour that brings them in step.
+
+No rule is computed here: who is in the segment is drawn. So an hour costs milliseconds, and thousands of histories can be tried.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from segmentry.engine.activation import Standing
+from segmentry.engine.background import known_syncs
+from segmentry.engine.connectors.destination import Answer, Traits, Verdict
+from segmentry.engine.connectors.memory import Known, Memory, MemoryDestination
+from segmentry.engine.connectors.settings import MemorySettings
+from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch, Target
+from segmentry.engine.loading import LoadedWorkspace, load
+from segmentry.engine.people import Snapshot
+from segmentry.engine.standing_run import NOBODY
+from segmentry.engine.state import State, sync_outbox, synced
+from segmentry.engine.state.lease import hold
+from segmentry.engine.sync_plans import plan_syncs
+from segmentry.engine.sync_sending import Syncing, SyncSender
+from segmentry.engine.telling import Circle
+from tests.state.conftest import ID
+
+LIST = "list:people"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CONFIG = f"""version: 1
+id: {ID}
+contacts: {{path: contacts.parquet, key: id, email: email}}
+destinations: {{crm: {{type: memory, batch: 3, needs_address: true}}}}
+environments: {{default: {{deliver: true}}}}
+"""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Person:
+    """A contact as the snapshot has it, if it is there."""
+
+    key: str
+    address: str | None
+    tier: int = 0
+    inside: bool = True
+    suppressed: bool = False
+    there: bool = True
+
+    @property
+    def normalised(self) -> str | None:
+        return (self.address or "").strip().lower() or None
+
+
+class Forgiving(MemoryDestination):
+    """A destination that does whatever it is asked: whoever was taken off by hand would be put back, and it is noted as a wrong.
+
+    It knows people by their addresses, as services do, and is killed, loses answers and rejects as it is told to.
+    """
+
+    def __init__(self, kept: Memory, meets: Callable[[str], object]) -> None:
+        super().__init__(MemorySettings(type="memory", batch=3, needs_address=True), kept)
+        self.meets = meets
+
+    def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:
+        before()
+        self._fate("before")
+        self.memory.synced.append(batch)
+        notes.keep(job=batch.id)
+        people = self.memory.people(str(batch.target))
+        answers = [self._made(people, batch.action, change) for change in batch.changes]
+        self._fate("after")
+        lost = self.meets("answer")
+        return [lost] * len(answers) if isinstance(lost, Answer) else answers
+
+    def _fate(self, moment: str) -> None:
+        found = self.meets(moment)
+        if isinstance(found, BaseException):
+            raise found
+
+    def _made(self, people: dict[str, Known], action: Action, change: Change) -> Answer:
+        if self.meets(f"change {change.contact}") == "rejected" and action is not Action.REMOVE:
+            return Answer(Verdict.REJECTED, "refused")
+        if change.remote_id is not None and change.remote_id in people:
+            one = people[change.remote_id]
+        elif change.address is None:
+            return Answer(Verdict.SENT)
+        else:
+            one = next((other for other in people.values() if other.address == change.address), None) or Known(
+                f"r{len(people)}", change.address, change.contact
+            )
+            people[one.remote_id] = one
+        if action is Action.REMOVE:
+            return self._removed(one)
+        if action is Action.UPDATE and change.moved and not one.inside:
+            return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
+        taken = next((other for other in people.values() if other is not one and other.address == change.address), None)
+        if taken is not None:  # somebody else has the new address: membership moves there
+            if one.inside and one.ours and action is Action.UPDATE:
+                one.inside = False
+                taken.ours = taken.ours or not taken.inside
+                taken.inside = taken.inside or taken.left is None
+            one = taken
+        if action is Action.ADD:
+            if one.left is not None:
+                self.memory.wrongs.append(f"{change.contact} ({one.address}) was put back: {one.left}")
+            one.ours = one.ours or not one.inside
+            one.inside = True
+        one.address, one.fields = change.address, dict(change.fields)
+        return Answer(Verdict.SENT, remote_id=one.remote_id)
+
+    def _removed(self, one: Known) -> Answer:
+        if not one.inside:
+            return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
+        if not one.ours:
+            self.memory.wrongs.append(f"{one.address} was removed, and was put in by hand")
+        one.inside = False
+        return Answer(Verdict.SENT, remote_id=one.remote_id)
+
+
+@dataclass
+class World:
+    """One workspace with one sync. `hour()` is a run and a delivery; `people` says who there is."""
+
+    root: Path
+    draw: random.Random
+    mode: str = "mirror"
+    existing: str = "send"
+    people: dict[str, Person] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    now: datetime = START
+    script: dict[str, list[object]] = field(default_factory=dict)
+    rejects: set[str] = field(default_factory=set)
+    merged: dict[str, str] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        (self.root / "segments").mkdir(parents=True)
+        (self.root / "segmentry.yml").write_text(CONFIG)
+        self.state = State.open(self.root / "state", ID, create=True)
+
+    def workspace(self) -> LoadedWorkspace:
+        entry = f"sync: {{destination: crm, list: people, mode: {self.mode}, existing: {self.existing}, fields: {{tier: tier}}}}"
+        (self.root / "segments" / "uk.yml").write_text(f'where: "true"\n{entry}\n')
+        return load(self.root).require()
+
+    def standing(self) -> Standing:
+        there = [one for _, one in sorted(self.people.items())]
+        frame = pl.DataFrame(
+            {"id": [one.key for one in there], "email": [one.address for one in there], "tier": [one.tier for one in there]},
+            schema={"id": pl.String(), "email": pl.String(), "tier": pl.Int64()},
+        )
+        present = pl.Series([one.there for one in there], dtype=pl.Boolean())
+
+        def rows(keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+            return frame.filter(pl.col("id").is_in(keys.implode()) & present).select(list(dict.fromkeys(["id", *columns])))
+
+        inside = pl.Series([one.inside for one in there], dtype=pl.Boolean())
+        return Standing(
+            run=1,
+            as_of=self.now,
+            now=self.now,
+            kind="text",
+            keys=frame["id"],
+            present=present,
+            member=lambda _: inside,
+            segments=frozenset({"uk"}),
+            suppressed=pl.Series([one.suppressed for one in there], dtype=pl.Boolean()),
+            entered=NOBODY,
+            snapshot=Snapshot("id", "email", rows),
+        )
+
+    def compute(self) -> None:
+        """What a run makes of the sync."""
+        with self.state.catalog.reading() as connection:
+            secret = self.state.secret(connection)
+            drafts = plan_syncs(self.workspace(), self.standing(), known_syncs(connection, secret, self.merged))
+        with self.state.catalog.writing() as connection:
+            synced.apply_syncs(connection, drafts, self.now)
+
+    def tell(self) -> SyncSender | None:
+        """What a delivery makes of it; None if it was killed."""
+        destination = Forgiving(self.memory, self._meets)
+        with hold(self.state.catalog, ID, "default", purpose="delivery:crm", clock=self.state.clock) as lease:
+            with self.state.catalog.reading() as connection:
+                ids = sync_outbox.syncs_to(connection, "crm")
+            settings = Syncing(
+                "crm",
+                ID,
+                Circle(ID, "default", "text"),
+                dict.fromkeys(ids, ("uk", Target("list", "people"))),
+                Traits(batch=3, parallel=1, needs_address=True),
+                lambda: self.now,
+                lambda _: None,
+                lambda: 0.5,
+                threading.Event(),
+            )
+            sender = SyncSender(self.state.catalog, lease, destination, settings, Counter(), [])
+            try:
+                sender.run()
+            except Killed:
+                return None
+        return sender
+
+    def _meets(self, moment: str) -> object:
+        if moment.startswith("change "):
+            return "rejected" if moment.removeprefix("change ") in self.rejects else None
+        waiting = self.script.get(moment)
+        return waiting.pop(0) if waiting else None
+
+    def rest(self) -> None:
+        """Nothing goes wrong any more, for so long that everything that waits has gone."""
+        self.script.clear()
+        for _ in range(3):
+            self.now += timedelta(hours=30)
+            self.compute()
+            self.tell()
+
+    # ------------------------------------------------------------ what should be
+
+    @property
+    def inside(self) -> set[str]:
+        """The addresses in the list."""
+        return {str(one.address) for one in self.memory.people(LIST).values() if one.inside}
+
+    @property
+    def ours(self) -> set[str]:
+        """Those of them whom the sync added."""
+        return {str(one.address) for one in self.memory.people(LIST).values() if one.inside and one.ours}
+
+    @property
+    def away(self) -> set[str]:
+        """The addresses of who was taken off by hand."""
+        return {str(one.address) for one in self.memory.people(LIST).values() if one.left is not None}
+
+    def desired(self) -> set[str]:
+        """The addresses that the list should have."""
+        return {
+            one.normalised for one in self.people.values() if one.there and one.inside and not one.suppressed and one.normalised is not None
+        }
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        with self.state.catalog.reading() as connection:
+            (record,) = synced.syncs(connection)
+            frame = synced.rows_of(connection, record.id)
+        return {row["contact"]: row for row in frame.to_dicts()}
+
+    def acknowledged(self) -> set[str]:
+        """The remote ids of members."""
+        with self.state.catalog.reading() as connection:
+            records = synced.syncs(connection)
+            frames = [synced.rows_of(connection, record.id) for record in records]
+        return {remote for frame in frames for remote in frame.filter(state="member")["remote_id"].drop_nulls().to_list()}
