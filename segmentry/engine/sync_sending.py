@@ -25,7 +25,7 @@ from typing import Any
 
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Traits, Verdict
 from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch, SyncDestination, Target
-from segmentry.engine.sending import FAILURES, LARGEST, PATIENCE, WithheldError
+from segmentry.engine.sending import CLAIM, FAILURES, LARGEST, PATIENCE, RECORD_SECONDS, WithheldError
 from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause
@@ -37,6 +37,9 @@ from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
 """Batches in a row that come to nothing, after which the rest is left for later: the destination is down."""
+
+PARCELS = 200
+"""Batches claimed at once, at most: one by one, a transaction each would take longer than the requests."""
 
 CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "maybe": False}
 """The columns of a row with nothing open."""
@@ -82,17 +85,11 @@ class SyncSender:
         try:
             self._take_over()
             with ThreadPoolExecutor(settings.traits.parallel, thread_name_prefix=f"segmentry-{settings.name}-sync") as pool:
-                under_way: dict[Future[Sequence[Answer] | None], SyncParcel] = {}
-                while True:
-                    while len(under_way) < settings.traits.parallel and not self._ends():
-                        parcel = self._claim()
-                        if parcel is None:
-                            break
-                        under_way[pool.submit(self._tell, parcel)] = parcel
-                    if not under_way:
+                while not self._ends():
+                    parcels = self._claim()
+                    if not parcels:
                         break
-                    done, _ = wait(under_way, return_when="FIRST_COMPLETED")
-                    self._record([(under_way.pop(future), future) for future in done])
+                    self._send(pool, parcels)
         finally:
             self._watch.close()
         self._explain()
@@ -107,16 +104,36 @@ class SyncSender:
         if left:
             self.messages.append(f"{left:,} changes were under way when an earlier sender ended: it goes on with the same requests")
 
-    def _claim(self) -> SyncParcel | None:
-        settings = self.settings
+    def _send(self, pool: ThreadPoolExecutor, parcels: Sequence[SyncParcel]) -> None:
+        """Tells of some parcels, and records what came of them as it comes. What no destination raises is raised once that is done."""
+        under_way = {pool.submit(self._tell, parcel): parcel for parcel in parcels}
+        crash: BaseException | None = None
+        while under_way:
+            done, _ = wait(under_way, timeout=RECORD_SECONDS)
+            if done:
+                crash = self._record([(under_way.pop(future), future) for future in done]) or crash
+        if crash is not None:
+            raise crash
+
+    def _claim(self) -> list[SyncParcel]:
+        """The next parcels, all of one action: who changes is told before anybody comes. Small ones are claimed many at once."""
+        settings, limit = self.settings, min(self.settings.traits.batch, LARGEST)
+        parcels: list[SyncParcel] = []
         with self.catalog.writing() as connection:
             self.lease.check(connection)
             reason = outbox.closed(connection, settings.name)
             if reason is not None:
                 self._halt(reason)
-                return None
-            limit = min(settings.traits.batch, LARGEST)
-            return sync_outbox.claim(connection, self.lease.number, list(settings.syncs), limit, settings.namespace, settings.clock())
+                return []
+            now, number, syncs = settings.clock(), self.lease.number, list(settings.syncs)
+            actions: Sequence[str] = sync_outbox.ORDER
+            for _ in range(max(settings.traits.parallel, min(CLAIM // limit, PARCELS))):
+                parcel = sync_outbox.claim(connection, number, syncs, limit, settings.namespace, now, actions)
+                if parcel is None:
+                    break
+                parcels.append(parcel)
+                actions = (parcel.rows[0].action,)
+        return parcels
 
     # ------------------------------------------------------------ telling
 
@@ -209,8 +226,8 @@ class SyncSender:
 
     # ------------------------------------------------------------ recording
 
-    def _record(self, done: Sequence[tuple[SyncParcel, Future[Sequence[Answer] | None]]]) -> None:
-        """Writes down what came of some parcels, in one transaction; then raises what no destination raises."""
+    def _record(self, done: Sequence[tuple[SyncParcel, Future[Sequence[Answer] | None]]]) -> BaseException | None:
+        """Writes down what came of some parcels, in one transaction. Gives what no destination raises, if something did."""
         now = self.settings.clock()
         crash: BaseException | None = None
         with self.catalog.writing() as connection:
@@ -225,8 +242,7 @@ class SyncSender:
             self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name)
             if self.counts["synced"] and self.halted is None:
                 outbox.note_stop(connection, self.settings.name, None, now)
-        if crash is not None:
-            raise crash
+        return crash
 
     def _endings(self, parcel: SyncParcel, answers: Sequence[Answer], now: datetime) -> list[SyncEnding]:
         asked = max((answer.after or 0.0 for answer in answers if answer.verdict is Verdict.LATER), default=0.0)

@@ -113,13 +113,21 @@ def abandoned(connection: Connection, destination: str) -> int:
     return found
 
 
-def claim(connection: Connection, lease: int, syncs: Sequence[int], limit: int, namespace: str, now: datetime) -> SyncParcel | None:
+def claim(
+    connection: Connection,
+    lease: int,
+    syncs: Sequence[int],
+    limit: int,
+    namespace: str,
+    now: datetime,
+    actions: Sequence[str] = ORDER,
+) -> SyncParcel | None:
     """The next rows that go together, marked as under way; None if nothing is due.
 
     A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
     kept of it (a job that knows the others too); else its rows go in another one.
     """
-    for action in ORDER:
+    for action in actions:
         for sync in syncs:
             ready = and_(_ready(sync, now), _S.action == action)
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
