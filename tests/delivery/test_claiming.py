@@ -23,7 +23,7 @@ def test_what_is_due_is_sent_and_ended(outbox: Outbox) -> None:
     outbox.put("a", "b")
     found = outbox.deliver()
     assert outbox.outcomes() == {"a": "sent", "b": "sent"}
-    assert found.summary().rows() == [("mem", 2, 0, 0, 0, 0, 0, 0, 0)]
+    assert found.summary().rows() == [("mem", 2, 0, 0, 0, 0, 0, 0, 0, 0)]
     assert not found.failed
     row = outbox.row("a")
     assert (row.attempts, row.ended, row.lease, row.batch) == (1, stamp(START), None, row_id("a"))

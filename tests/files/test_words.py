@@ -54,7 +54,7 @@ sync:
   - {destination: klaviyo, list: Y6nRLr}
   - {destination: lake, what: [changes, members], fields: {town: location}}
   - {destination: crm, mode: mirror, existing: send}
-  - {destination: trial}
+  - {destination: trial, list: people}
 """
     another = "where: location = 'US'\nsync:\n  - {destination: klaviyo, list: Y6nRLr}\n  - {destination: crm, mode: mirror}\n"
     assert told(workspace(tmp_path, TEXT + SEQUENCES, vip=syncs, another=another)) == []
@@ -64,7 +64,7 @@ sync:
     ("mine", "theirs", "fight"),
     [("add", "add", False), ("add", "mirror", True), ("mirror", "add", True), ("mirror", "mirror", True)],
 )
-@pytest.mark.parametrize("place", ['mailchimp, tag: "seg:vip"', "klaviyo, list: Y6nRLr", "crm", "trial"])
+@pytest.mark.parametrize("place", ['mailchimp, tag: "seg:vip"', "klaviyo, list: Y6nRLr", "crm", "trial, list: people"])
 def test_two_segments_share_a_target_only_where_neither_removes(tmp_path, mine, theirs, fight, place):
     first, second = (f"where: location = 'UK'\nsync: {{destination: {place}, mode: {mode}}}\n" for mode in (mine, theirs))
     found = told(workspace(tmp_path, TEXT, first=first, second=second))
