@@ -182,8 +182,12 @@ class ServicesDriver(Driver):
         elif doing == "change":
             new = f"moved.{address}"
             if self.services.status(new) is None:
+                # nobody can tell whose the new address is: its tags are from now on the person's own affair
+                places = [one for one in self.services.targets() if one[0] == MAILCHIMP and address in self.services.inside(*one).values()]
                 self._leaves(MAILCHIMP, address)
                 people.change_address(address, new)
+                for one in places:
+                    self.known.by_hand.setdefault(one, set()).add(new)
                 self.known.touched[MAILCHIMP].add(new)
         else:
             self._leaves(MAILCHIMP, address)
