@@ -15,10 +15,10 @@ import pytest
 from tests.histories.services import FEW, FEWS
 from tests.histories.services_driver import ServicesDriver
 
-HISTORIES, UNSETTLED = """The model does not know yet whose addition was not acknowledged when a hand acted, which no sync can know either.
+UNSETTLED = """The model does not know yet whose addition was not acknowledged when a hand acted, which no sync can know either.
 So long histories disagree now and then, and each disagreement is to be traced: SEGMENTRY_SERVICE_HISTORIES=1 runs them."""
 
-PARTS = 240, 60
+HISTORIES, PARTS = 240, 60
 
 
 def live(root: Path, seed: int, steps: int) -> None:
