@@ -225,7 +225,9 @@ def cause(former: World | None, world: World, as_of: datetime, identity: str, ke
         return "rule"
     if key not in handed_on(frozenset(former.rows), world) or key not in world.rows:
         return "source"
-    then = {name: keys if world.lists.get(name) == keys else keys & former.rows.keys() for name, keys in former.lists.items()}
+    read = {name for one in former.segments.values() for name in (one.list, one.include, one.exclude)}
+    known = {name: keys for name, keys in former.lists.items() if name in read}  # a list that no segment named was not looked at
+    then = {name: keys if world.lists.get(name) == keys else keys & former.rows.keys() for name, keys in known.items()}
     relisted = {name: _with_lists(one, former.segments.get(name)) for name, one in world.segments.items()}
     if Ask(world.rows, as_of, relisted, {**world.lists, **then}).member(identity, key) == was:
         return "list"
