@@ -13,7 +13,7 @@ from segmentry.engine.activation_checks import aliases_of, check_suppress, field
 from segmentry.engine.audit import audit
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
-from segmentry.engine.moment import Asked, Moment, circle_in_file
+from segmentry.engine.moment import Asked, Moment, Remember, circle_in_file
 from segmentry.engine.preview import CONDITIONS, audit_conditions
 from segmentry.engine.render import table_html
 from segmentry.engine.rows import rows
@@ -98,8 +98,8 @@ class Check:
         return f"<pre>{str(self).replace('&', '&amp;').replace('<', '&lt;')}</pre>{audited}"
 
 
-def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = None) -> Check:
-    """Check files, sources and rules as a run at `as_of` would.
+def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = None, remember: Remember | None = None) -> Check:
+    """Check files, sources and rules as a run at `as_of` would; `remember` opens what earlier runs know.
 
     Raises, with every problem at once, WorkspaceError, SourceError or RuleError, whichever comes first of what is wrong.
     """
@@ -107,7 +107,7 @@ def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = No
     warnings = [problem for problem in loaded.diagnostics if problem.severity is Severity.WARNING]
     kinds: list[type[DiagnosedError]] = [WorkspaceError] if problems else []
     try:
-        moment = Moment.at(loaded, as_of)
+        moment = Moment.at(loaded, as_of, remember)
     except SourceError as error:
         raise (WorkspaceError if problems else SourceError)([*problems, *error.diagnostics]) from None
     checked, wrong, found = _rules(loaded, moment)

@@ -91,4 +91,5 @@ CODES: dict[str, str] = {
     "X102": "a regular expression with no translation of the same meaning",
     "X103": "exact arithmetic beyond what the dialect computes exactly",
     "X104": "a static list too long to be written into a statement",
+    "X105": "a question about what was, which only the accepted runs can answer",
 }

@@ -150,7 +150,7 @@ def _event_frame(table: object, name: str | None, event: str | None) -> EventFra
 
 def _checked(rules: Mapping[str, Rule], sources: FrameSnapshot) -> dict[str, Condition]:
     """What the rules mean. RuleError with every problem of all of them."""
-    schema = schema_of(sources.snapshot, rules.keys(), frames=sources.frames)
+    schema = schema_of(sources.snapshot, rules.keys(), frames=sources.frames, history=False)
     conditions: dict[str, Condition] = {}
     problems: list[Diagnostic] = []
     for name, rule in rules.items():

@@ -6,7 +6,7 @@ The seam for another engine is `backends/`: this module only asks a backend to m
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,10 @@ from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation,
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
+from segmentry.rules.nodes import Remembered
+
+Recall = Callable[[Remembered, Alignment], pl.Series]
+"""What earlier runs say of each position."""
 
 POSITIONS = sql.internal("positions")
 ROW = sql.internal("row")
@@ -74,7 +78,7 @@ class Evaluation:
     """Evaluates plans over one snapshot. A context manager; its connection closes with it.
 
     `memory` is a size such as `4GiB`, `temp` a folder to spill into, `frames` the Arrow-speaking frames that relations
-    without files name. `only` restricts everything to contacts with these keys.
+    without files name. `only` restricts everything to contacts with these keys. `recall` is asked what earlier runs say.
     """
 
     def __init__(
@@ -87,10 +91,12 @@ class Evaluation:
         temp: Path | None = None,
         frames: Mapping[str, object] | None = None,
         only: pl.Series | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.clock = clock
         self.counters = Counters()
+        self._recall = recall
         self._database = DuckDB(_paths(snapshot), frames=frames, memory=memory, threads=threads, temp=temp)
         self._columns: frozenset[str] | None = None
         self._keys: pl.Series | None = None
@@ -252,7 +258,7 @@ class Evaluation:
         return leaves if leaves[POSITION].is_sorted() else leaves.sort(POSITION)
 
     def _listed(self, plan: Plan, lists: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
-        """The bitmaps of the conditions that are static lists."""
+        """The bitmaps of the conditions that no query computes: static lists, and what earlier runs say."""
         found = {}
         for column, name in plan.listed.items():
             keys = self.alignment.keys
@@ -260,6 +266,10 @@ class Evaluation:
             bitmap = keys.is_in(wanted.implode()).fill_null(False)
             self.counters.unknown_keys[name] = lists[name].drop_nulls().n_unique() - int((bitmap & self.alignment.present).sum())
             found[column] = bitmap
+        for column, asked in plan.remembered.items():
+            assert self._recall is not None  # where no runs are kept, the checker refuses to ask them
+            with self._timed("history"):
+                found[column] = self._recall(asked, self.alignment)
         return found
 
     # ---------------------------------------------------------------- digests

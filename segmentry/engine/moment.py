@@ -6,7 +6,8 @@ segments that the question refers to are looked at, so that a draft can be tried
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,10 +16,11 @@ import polars as pl
 
 from segmentry.engine import algebra
 from segmentry.engine.definitions import SegmentDefinition, composed
-from segmentry.engine.evaluation import Evaluation
+from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.plan import Plan, make_plan
+from segmentry.engine.rows import rows
 from segmentry.engine.schemas import schema_of
 from segmentry.engine.snapshot import ContactSource, Snapshot
 from segmentry.engine.sources import pin, verify_unchanged
@@ -36,6 +38,13 @@ from segmentry.rules.suggest import did_you_mean
 
 Written = str | Mapping[str, object]
 """A rule as its author has it: text, or builder form."""
+
+
+Among = Callable[[pl.Series], pl.Series]
+"""Of some keys those that are in the snapshot."""
+
+Remember = Callable[[LoadedWorkspace, Snapshot, Among], AbstractContextManager[Recall]]
+"""Opens what a workspace's accepted runs say, for questions about a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +81,14 @@ class Moment:
     loaded: LoadedWorkspace
     snapshot: Snapshot
     clock: Clock
+    remember: Remember | None = None
 
     @classmethod
-    def at(cls, loaded: LoadedWorkspace, as_of: datetime) -> Moment:
-        """The workspace at `as_of` (aware). Raises SourceError with every problem of the sources."""
+    def at(cls, loaded: LoadedWorkspace, as_of: datetime, remember: Remember | None = None) -> Moment:
+        """The workspace at `as_of` (aware); `remember` opens what its runs know. Raises SourceError with every problem of the sources."""
         config = loaded.config
-        return cls(loaded, pin(config, as_of, loaded.root, loaded.document), Clock(as_of, config.timezone, config.week_start))
+        clock = Clock(as_of, config.timezone, config.week_start)
+        return cls(loaded, pin(config, as_of, loaded.root, loaded.document), clock, remember)
 
     @cached_property
     def schema(self) -> Schema:
@@ -162,12 +173,9 @@ class Moment:
         """
         plan = self.plan(conditions, values)
         lists = self.lists(plan.listed.values())
-        engine = self.loaded.config.engine
         restricted = None if only is None else _alone(only)
         try:
-            with Evaluation(
-                self.snapshot, memory=engine.memory, threads=engine.threads, temp=self.loaded.temp, clock=self.clock, only=restricted
-            ) as session:
+            with self.recalling(plan) as recall, self.evaluation(restricted, recall) as session:
                 session.prepare(plan)
                 keys = session.keys()
                 leaves = session.leaves(plan, lists, missing=missing) if len(keys) else None
@@ -176,8 +184,30 @@ class Moment:
             raise
         if leaves is None:
             raise NotFound(f"there is no contact {only} in the snapshot")
-        bitmaps = {column: leaves[column] for column in (*plan.leaf_columns, *plan.listed)}
+        bitmaps = {column: leaves[column] for column in (*plan.leaf_columns, *plan.given)}
         return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves)
+
+    def evaluation(self, only: pl.Series | None = None, recall: Recall | None = None) -> Evaluation:
+        """An evaluation over the snapshot, as the workspace wants it; see `Evaluation`."""
+        engine, temp = self.loaded.config.engine, self.loaded.temp
+        return Evaluation(
+            self.snapshot, memory=engine.memory, threads=engine.threads, temp=temp, clock=self.clock, only=only, recall=recall
+        )
+
+    @contextmanager
+    def recalling(self, plan: Plan) -> Iterator[Recall | None]:
+        """What answers a plan's questions about earlier runs, as long as it lasts; None where it has none."""
+        if not plan.remembered or self.remember is None:
+            yield None
+            return
+        with self.remember(self.loaded, self.snapshot, self._among) as recall:
+            yield recall
+
+    def _among(self, keys: pl.Series) -> pl.Series:
+        """Of some keys those that the snapshot has."""
+        name = self.contacts.key
+        column = rows(self.contacts.relation).select(name).collect()[name].cast(keys.dtype, strict=False)
+        return keys.filter(keys.is_in(column.implode()))
 
     def lists(self, paths: Iterable[str]) -> dict[str, pl.Series]:
         """The keys of static lists, by their paths as written. Raises SourceError."""

@@ -48,8 +48,8 @@ class Plan:
     """What a run computes, and how.
 
     `steps` and `segments` are the algebra: `segments` maps a name to the step that is its membership. `listed` maps a
-    leaf's column to its static list. `leaf_columns` are the columns of `leaves_query`, `value_columns` those of the
-    extra values that were asked for.
+    leaf's column to its static list, `remembered` to what is asked of earlier runs. `leaf_columns` are the columns of
+    `leaves_query`, `value_columns` those of the extra values that were asked for.
     """
 
     snapshot: Snapshot
@@ -61,6 +61,7 @@ class Plan:
     leaf_columns: tuple[str, ...]
     value_columns: tuple[str, ...]
     listed: Mapping[str, str]
+    remembered: Mapping[str, nodes.Remembered]
     steps: tuple[algebra.Step, ...]
     segments: Mapping[str, int]
     conditions: Mapping[str, Condition]
@@ -68,6 +69,11 @@ class Plan:
     _canon: Canon = field(repr=False, default_factory=Canon)
     _leaf_of: Mapping[int, str] = field(repr=False, default_factory=dict)
     _value_of: Mapping[int, str] = field(repr=False, default_factory=dict)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The columns of leaves that no query computes: lists, and what earlier runs say."""
+        return (*self.listed, *self.remembered)
 
     def leaf(self, condition: Condition) -> str:
         """The column of a leaf condition; KeyError if the plan has none such."""
@@ -115,13 +121,14 @@ class _Planner:
         self.steps: list[algebra.Step] = []
         self.leaves: dict[str, Condition] = {}
         self.listed: dict[str, str] = {}
+        self.remembered: dict[str, nodes.Remembered] = {}
         self.leaf_of: dict[int, str] = {}
         self._step_of_node: dict[int, int] = {}
         self._step_of: dict[algebra.Step, int] = {}
 
     def plan(self, conditions: Mapping[str, Condition], values: Sequence[Value]) -> Plan:
         segments = self._algebra(conditions)
-        computed = {column: node for column, node in self.leaves.items() if column not in self.listed}
+        computed = {column: node for column, node in self.leaves.items() if column not in self.listed and column not in self.remembered}
         roots = [*computed.values(), *values]
         for root in roots:
             self.canon.number(root)
@@ -143,6 +150,7 @@ class _Planner:
             tuple(computed),
             tuple(value_of.values()),
             self.listed,
+            self.remembered,
             tuple(self.steps),
             {name: segments[name] for name in conditions},
             dict(self.leaves),
@@ -198,6 +206,8 @@ class _Planner:
         self.leaf_of[number] = column
         if isinstance(node, nodes.Listed):
             self.listed[column] = node.list
+        if isinstance(node, nodes.Remembered):
+            self.remembered[column] = node
         return algebra.Leaf(column)
 
     def _add(self, step: algebra.Step) -> int:

@@ -10,6 +10,7 @@ from segmentry.engine.definitions import Definitions, SegmentDefinition
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.state import SegmentRecord
 from segmentry.errors import RuleError
+from segmentry.rules.functions import REFERRING
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
@@ -60,8 +61,8 @@ def _renamed_definition(definition: SegmentDefinition, renames: Mapping[str, str
 
 
 def _renamed_syntax(syntax: Syntax, renames: Mapping[str, str]) -> Syntax:
-    """The rule with the names in `member(...)` replaced, wherever they stand."""
-    if isinstance(syntax, Call) and syntax.name == "member":
+    """The rule with the names of segments replaced, wherever they stand."""
+    if isinstance(syntax, Call) and syntax.name in REFERRING:
         texts = (replace(arg, value=renames.get(arg.value, arg.value)) if isinstance(arg, Text) else arg for arg in syntax.args)
         return replace(syntax, args=tuple(texts))
     parts: dict[str, object] = {}

@@ -23,7 +23,7 @@ from segmentry.engine.comparing import Answers, first_question
 from segmentry.engine.consequences import FAILURE, Answered, Consequences, beside
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.digests import Kept
-from segmentry.engine.evaluation import Counters, Evaluation
+from segmentry.engine.evaluation import Counters, Evaluation, Recall
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
@@ -31,6 +31,7 @@ from segmentry.engine.own_names import require_own_names
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, first_placement, place, relocated, with_merges
 from segmentry.engine.prepared import Prepared, columns_used, prepare
+from segmentry.engine.remembering import Past
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
 from segmentry.engine.snapshot import Snapshot
@@ -203,6 +204,7 @@ class _Run:
     staging: Staging = field(init=False)
     number: int = field(init=False)
     historical: bool = field(init=False)
+    recall: Recall | None = None
 
     def __post_init__(self) -> None:
         self.staging = self.place.staging()
@@ -230,6 +232,7 @@ class _Run:
             prepared = prepare(self.workspace, self.settings.as_of)
             pinned.append(prepared.snapshot)
             warnings = prepared.warnings + self._schema_changes(prepared)
+        self.recall = Past(self.former, prepared.aliases).bitmap
         with self._evaluation(prepared.snapshot, prepared.clock) as evaluation:
             computed = self._computed(prepared, evaluation)
         verify_unchanged(prepared.snapshot)
@@ -245,7 +248,7 @@ class _Run:
     def _evaluation(self, snapshot: Snapshot, clock: Clock) -> Evaluation:
         engine = self.workspace.config.engine
         temp = self.workspace.temp or self.staging.folder / "spill"
-        return Evaluation(snapshot, clock=clock, memory=engine.memory, threads=engine.threads, temp=temp)
+        return Evaluation(snapshot, clock=clock, memory=engine.memory, threads=engine.threads, temp=temp, recall=self.recall)
 
     def _schema_changes(self, prepared: Prepared) -> tuple[Diagnostic, ...]:
         """What changed in the sources' columns since the accepted run; raises SourceError where a rule written for them reads one."""

@@ -25,12 +25,17 @@ NAMES = 10_000
 
 
 def schema_of(
-    snapshot: Snapshot, segments: Collection[str] = (), *, frames: Mapping[str, object] | None = None, look: bool = True
+    snapshot: Snapshot,
+    segments: Collection[str] = (),
+    *,
+    frames: Mapping[str, object] | None = None,
+    look: bool = True,
+    history: bool = True,
 ) -> Schema:
     """The schema that rules over this snapshot are checked against.
 
     `segments` are the names that `member` may name. `look` asks event tables with a name column which names they have;
-    `frames` are the Arrow-speaking frames of relations that have no files.
+    `frames` are the Arrow-speaking frames of relations that have no files. `history`: whether there can be accepted runs.
     """
     contacts = snapshot.contacts
     key = contacts.relation.columns[contacts.key]
@@ -42,6 +47,7 @@ def schema_of(
         key_type=key.type or TEXT,
         unusable={column.name: column.stored for column in contacts.relation.columns.values() if column.type is None},
         regex_error=regex_error,
+        history=history,
     )
 
 

@@ -8,6 +8,7 @@ from segmentry.engine import algebra
 from segmentry.engine.lowering import sql
 from segmentry.engine.plan import Plan
 from segmentry.engine.snapshot import Snapshot
+from segmentry.rules.nodes import Memory, Remembered
 
 TITLES = {
     "contacts": "the contacts' columns that rules read, in memory for the run",
@@ -40,6 +41,25 @@ def _lines(plan: Plan, report: Mapping[str, object] | None) -> Iterator[str]:
         yield f"-- it ran {report['queries']} queries and read {report['rows_read']:,} rows, {report['bytes_read']:,} bytes"
 
 
+REMEMBERED = {
+    Memory.ENTERED: "entered {}",
+    Memory.EXITED: "exited {}",
+    Memory.IN: "was in {}",
+    Memory.OUT: "was not in {}",
+    Memory.STAYED: "was in {} all along",
+}
+"""What earlier runs are asked of a segment, in words."""
+
+
+def _remembered(asked: Remembered) -> str:
+    window = asked.window
+    bounds = [(word, instant) for word, instant in (("from", window.first), ("until", window.final)) if instant is not None]
+    if asked.memory is Memory.STAYED:
+        bounds = [("since", instant) for _, instant in bounds]
+    when = "".join(f" {word} {instant:%Y-%m-%dT%H:%M:%SZ}" for word, instant in bounds)
+    return REMEMBERED[asked.memory].format(asked.segment) + when
+
+
 def _title(name: str, snapshot: Snapshot) -> str:
     if name in TITLES:
         relation = snapshot.contacts.relation
@@ -70,6 +90,8 @@ def _said(plan: Plan, number: int, shared: Mapping[int, str], *, top: bool = Fal
     if isinstance(step, algebra.Everybody):
         return "everybody" if step.value else "nobody"
     if isinstance(step, algebra.Leaf):
+        if step.column in plan.remembered:
+            return _remembered(plan.remembered[step.column])
         return f"listed in {plan.listed[step.column]}" if step.column in plan.listed else step.column
     items = [_said(plan, item, shared) for item in step.items]
     if step.operation == "not":

@@ -22,6 +22,7 @@ from segmentry.engine.state.synced import SyncDraft, SyncRecord, apply_syncs
 from segmentry.engine.sync_plans import Sync, plan_sync, syncs_of
 from segmentry.engine.sync_words import sync_name
 from segmentry.errors import ClockError, DecisionError, NotFound
+from segmentry.rules.functions import REFERRING
 from segmentry.rules.syntax import Call, Syntax, Text
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _resting(workspace: LoadedWorkspace, names: Sequence[str] | set[str]) -> set
 
 def _named(syntax: Syntax) -> set[str]:
     """The segments that a rule names."""
-    if isinstance(syntax, Call) and syntax.name == "member":
+    if isinstance(syntax, Call) and syntax.name in REFERRING:
         return {arg.value for arg in syntax.args if isinstance(arg, Text)}
     return {name for part in _parts(syntax) for name in _named(part)}
 

@@ -63,6 +63,7 @@ def render_whole(
     Raises DialectError, with every condition that can't be said in the dialect with the same meaning.
     """
     _check_lists(lists or {})
+    _check_memory(conditions)
     ops, head = IN_ANY_CONNECTION, [f"as of {clock.as_of:%Y-%m-%dT%H:%M:%S.%fZ}, in {clock.zone}"]
     if dialect == "spark":
         sources = SparkSources(snapshot, tables or {})
@@ -91,6 +92,16 @@ def _check_lists(lists: Mapping[str, pl.Series]) -> None:
     ]
     if problems:
         raise DialectError(problems)
+
+
+def _check_memory(conditions: Mapping[str, Condition]) -> None:
+    problems = [
+        Diagnostic("X105", f"no engine knows who was in `{node.segment}` before, which `{name}` asks", place=node.place)
+        for name, condition in conditions.items()
+        for node in dict.fromkeys(node for node in nodes.walk(condition) if isinstance(node, nodes.Remembered))
+    ]
+    if problems:
+        raise DialectError({(problem.message, problem.place): problem for problem in problems}.values())
 
 
 # ---------------------------------------------------------------- what can't be said

@@ -20,7 +20,7 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
-from segmentry.engine.workspace_folder import When, clock_now, instant_of, seconds_of
+from segmentry.engine.workspace_folder import When, clock_now, instant_of, remembered, seconds_of
 from segmentry.engine.workspace_telling import WorkspaceTelling
 from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import NoState, NotFound, WorkspaceError
@@ -76,7 +76,7 @@ class Workspace(WorkspaceTelling):
         `online` also asks every destination, once the rest is in order; without it none is opened. Raises with every problem at once.
         """
         loaded = self.load()
-        found = checking.check(loaded, clock_now(), audited=audit)
+        found = checking.check(loaded, clock_now(), audited=audit, remember=remembered)
         if not online:
             return found
         from segmentry.engine.checking_online import ask_all, online_problems

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from segmentry.engine.instants import instant
 from segmentry.engine.loading import LoadedWorkspace, load
-from segmentry.engine.moment import Moment
+from segmentry.engine.moment import Among, Moment
 from segmentry.errors import ClockError
 
 if TYPE_CHECKING:
-    from segmentry.engine.snapshot import ContactSource
+    from segmentry.engine.evaluation import Recall
+    from segmentry.engine.snapshot import ContactSource, Snapshot
     from segmentry.engine.state import State
 
 When = datetime | str | None
@@ -34,7 +35,7 @@ class WorkspaceFolder:
 
     def moment(self, as_of: When = None) -> Moment:
         """The workspace's files and sources at one instant, for questions."""
-        return Moment.at(self.load(), clock_now() if as_of is None else instant_of(as_of))
+        return Moment.at(self.load(), clock_now() if as_of is None else instant_of(as_of), remembered)
 
     @contextmanager
     def _state(self, loaded: LoadedWorkspace | None = None) -> Iterator[State]:
@@ -49,6 +50,15 @@ class WorkspaceFolder:
 
     def _newest_contacts(self) -> ContactSource:
         return self.moment().contacts
+
+
+@contextmanager
+def remembered(loaded: LoadedWorkspace, snapshot: Snapshot, among: Among) -> Iterator[Recall]:
+    """What the accepted runs say, for rules that ask. The state is opened by questions that have such rules only."""
+    from segmentry.engine.remembering import past_of
+
+    with past_of(loaded, snapshot, among) as past:
+        yield past.bitmap
 
 
 def clock_now() -> datetime:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from segmentry.errors import RuleError
 from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
 from segmentry.rules.builder_schema import builder_schema
-from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, TIME_KEYS, Measure
+from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS, Measure
 from segmentry.rules.builder_writer import to_builder
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.operators import Meaning, Shape
@@ -139,13 +139,34 @@ class _Reader:
         return Not(joined, place=place) if match == "none" else joined
 
     def _segment(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
+        before = len(self.problems)
         segment = self._string(entry["segment"], (*path, "segment"))
-        member = self._flag(entry, "member", path)
-        if segment is None or member is None:
+        asked = [key for key in SEGMENT_KEYS if key in entry]
+        if len(asked) > 1:
+            self.problem("R123", f"`{asked[0]}` and `{asked[1]}` can't stand in one entry", (*path, asked[1]), "write two entries")
+        name = asked[0] if asked else "member"
+        wanted = self._flag(entry, name, path)
+        named = self._segment_times(entry, name, path)
+        if segment is None or wanted is None or len(self.problems) > before:
             return None
         here = Place(path=(*path, "segment"))
-        call = Call("member", (Text(segment, place=here),), place=here)
-        return call if member else Not(call, place=here)
+        call = Call(name, (Text(segment, place=here),), named, place=here)
+        return call if wanted else Not(call, place=here)
+
+    def _segment_times(self, entry: Mapping[object, object], name: str, path: Path) -> tuple[Named, ...]:
+        """`for` of a membership; `last`, `since`, `until` of who came or left."""
+        takes = ("for",) if name == "member" else TIME_KEYS
+        named: list[Named] = []
+        for key in ("for", *TIME_KEYS):
+            here = (*path, key)
+            if key not in entry:
+                continue
+            if key not in takes:
+                hint = "beside `member` stands `for`" if name == "member" else "`last`, `since` and `until` bound it in time"
+                self.problem("R123", f"`{name}` has no `{key}`", here, hint)
+            elif (value := self._scalar(entry[key], here)) is not None:
+                named.append(Named(key, value, place=Place(path=here)))
+        return tuple(named)
 
     def _rule(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
         text = self._string(entry["rule"], (*path, "rule"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, TIME_KEYS
+from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS
 from segmentry.rules.operators import Shape
 
 Json = dict[str, object]
@@ -27,6 +27,9 @@ _DESCRIPTIONS = {
     "at_least": "active_periods: events that make a period active",
     "segment": "the name of another segment",
     "member": "false: contacts outside that segment",
+    "entered": "contacts who came into that segment; false: all others",
+    "exited": "contacts who left that segment; false: all others",
+    "for": "in that segment without a gap for at least so long: 90 days",
     "rule": "a rule in text form",
 }
 
@@ -42,7 +45,7 @@ def builder_schema() -> dict[str, object]:
             "group": _entry("rules", {"match": _one_of(MATCHES), "rules": _list_of(_ref("entry"), least=1)}),
             "field": {**_entry("field", {"field": _NAME, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
             "event": {**_entry("event", _event_keys()), "allOf": _EVENT_RULES},
-            "segment": _entry("segment", {"segment": _NAME, "member": _FLAG}),
+            "segment": {**_entry("segment", _segment_keys()), "allOf": _SEGMENT_RULES},
             "rule": _entry("rule", {"rule": _NAME}),
             "comparison": {
                 "type": "object",
@@ -102,12 +105,20 @@ def _event_keys() -> Json:
     }
 
 
+def _segment_keys() -> Json:
+    return {"segment": _NAME, **dict.fromkeys(SEGMENT_KEYS, _FLAG), "for": _NAME, **{key: _ref("scalar") for key in TIME_KEYS}}
+
+
 def _operators(*shapes: Shape) -> list[str]:
     return [words for words, meaning in OPERATOR_WORDS.items() if meaning.operator.shape in shapes]
 
 
 def _if(key: str, values: list[str], then: Json) -> Json:
     return {"if": {"properties": {key: {"enum": values}}, "required": [key]}, "then": then}
+
+
+def _beside(key: str, refused: list[str]) -> Json:
+    return {"if": {"required": [key]}, "then": {"properties": dict.fromkeys(refused, False)}}
 
 
 _NAME: Json = {"type": "string", "minLength": 1}
@@ -128,4 +139,9 @@ _EVENT_RULES = [
     {"if": {"required": ["value"]}, "then": {"required": ["measure"]}},
     {"if": {"required": ["measure"]}, "then": {"properties": {"did": False, "count": False}}},
     {"if": {"required": ["count"]}, "then": {"properties": {"did": False, "operator": False, "value": False}}},
+]
+_SEGMENT_RULES: list[Json] = [
+    *(_beside(key, [other for other in SEGMENT_KEYS if other != key]) for key in SEGMENT_KEYS),
+    *(_beside(key, ["for"]) for key in SEGMENT_KEYS[1:]),
+    {"if": {"anyOf": [{"required": [key]} for key in TIME_KEYS]}, "then": {"anyOf": [{"required": [key]} for key in SEGMENT_KEYS[1:]]}},
 ]

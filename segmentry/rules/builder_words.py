@@ -14,6 +14,10 @@ EVENT_KEYS = ("period", "of", "at_least")
 """What only some measures take by name."""
 
 
+SEGMENT_KEYS = ("member", "entered", "exited")
+"""What may be asked of a segment; each is a function's name, true or false."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """An event function as the builder form has it: whether it needs a `property`, and the keys of its own."""
@@ -40,7 +44,7 @@ MEASURES: dict[str, Measure] = {
 ENTRIES: dict[str, tuple[str, ...]] = {
     "field": ("field", "operator", "value"),
     "event": ("event", "where", *TIME_KEYS, "did", "count", "measure", "property", *EVENT_KEYS, "operator", "value"),
-    "segment": ("segment", "member"),
+    "segment": ("segment", *SEGMENT_KEYS, "for", *TIME_KEYS),
     "rules": ("match", "rules"),
     "rule": ("rule",),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from segmentry.rules.builder_words import MEASURES, TIME_KEYS
+from segmentry.rules.builder_words import MEASURES, SEGMENT_KEYS, TIME_KEYS
 from segmentry.rules.operators import BY_NAME, COMPARISONS
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
@@ -82,15 +82,27 @@ def _words(name: str, value: Syntax | None, negated: bool) -> str:
 
 
 def _call(call: Call, *, negated: bool) -> Entry | None:
-    """`did` and `member`, which are conditions by themselves."""
+    """`did`, `member`, `entered` and `exited`, which are conditions by themselves."""
     if call.name == "did":
         event = _event(call)
         return event if event is None or not negated else {**event, "did": False}
-    if call.name == "member" and not call.named and len(call.args) == 1:
-        (segment,) = call.args
-        if isinstance(segment, Text) and segment.value:
-            return {"segment": segment.value, "member": False} if negated else {"segment": segment.value}
-    return None
+    return _segment(call, negated=negated) if call.name in SEGMENT_KEYS else None
+
+
+def _segment(call: Call, *, negated: bool) -> Entry | None:
+    """What is asked of a segment; `member` is what an entry asks that does not say."""
+    segment = call.args[0] if len(call.args) == 1 else None
+    if not isinstance(segment, Text) or not segment.value:
+        return None
+    entry: Entry = {"segment": segment.value}
+    if negated or call.name != "member":
+        entry[call.name] = not negated
+    for named in call.named:
+        value = _scalar(named.value)
+        if named.name in entry or named.name not in (("for",) if call.name == "member" else TIME_KEYS) or value is None:
+            return None
+        entry[named.name] = value
+    return entry
 
 
 def _event(call: Call) -> Entry | None:

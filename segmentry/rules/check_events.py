@@ -44,7 +44,7 @@ class EventFunctions(Values):
             hint = "conditions here are about one event at a time"
             return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
         fine = self.only_keywords(call, function)
-        bounds = self._bounds(call)
+        bounds = self.bounds(call)
         if not call.args:
             return self.error("R502", f"`{call.name}` needs an event", call.place, f"it is {function.signature}")
         named = self._named_event(call)
@@ -143,7 +143,7 @@ class EventFunctions(Values):
 
     # ------------------------------------------------------------ which time
 
-    def _bounds(self, call: s.Call) -> Bounds | None:
+    def bounds(self, call: s.Call) -> Bounds | None:
         """`last =>`, `since =>`, `until =>`."""
         fine = True
         last: n.Duration | None = None

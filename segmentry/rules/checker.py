@@ -180,17 +180,43 @@ class Conditions(Comparisons):
         return False
 
     def member(self, call: s.Call) -> n.Condition | None:
-        """`member('vip')`."""
+        """`member('vip')`, `member('vip', for => '90 days')`."""
+        segment = self._segment(call)
+        if not call.named:
+            return None if segment is None else n.Member(segment, place=call.place)
+        duration = self.duration(call.named[0].value, "for => '90 days'")
+        if not self._has_history(call) or segment is None or duration is None:
+            return None
+        return n.Stayed(segment, duration, place=call.place)
+
+    def moved(self, call: s.Call) -> n.Condition | None:
+        """`entered('vip', last => '7 days')`, `exited(...)`."""
+        segment, bounds = self._segment(call), self.bounds(call)
+        if not self._has_history(call) or segment is None or bounds is None:
+            return None
+        return n.Moved(segment, call.name, bounds.last, bounds.since, bounds.until, place=call.place)
+
+    def _has_history(self, call: s.Call) -> bool:
+        """Whether there are runs that can be asked; reported if not."""
+        if self.schema.history:
+            return True
+        asked = f"{call.name}(..., for => ...)" if call.name == "member" else call.name
+        hint = "it needs a workspace, whose accepted runs are kept; member('name') asks about now"
+        self.error("R602", f"`{asked}` asks what was, and here no runs are kept", call.place, hint)
+        return False
+
+    def _segment(self, call: s.Call) -> str | None:
+        """The segment that a call names, if there is one of that name."""
         if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
             return None
         node = call.args[0]
         if not isinstance(node, s.Text):
             name = node.parts[-1] if isinstance(node, s.Name) else "vip"
-            return self.error("R509", "a segment's name is written as a text literal", node.place, f"write member({in_quotes(name)})")
+            return self.error("R509", "a segment's name is written as a text literal", node.place, f"write {call.name}({in_quotes(name)})")
         if node.value not in self.schema.segments:
             similar = nearest(node.value, self.schema.segments)
             return self.error("R600", f"there is no segment `{node.value}`", node.place, f"did you mean `{similar}`?" if similar else None)
-        return n.Member(node.value, place=call.place)
+        return node.value
 
     def sample(self, call: s.Call) -> n.Condition | None:
         """`sample('10%', salt => 'exp-7')`: the threshold is the exact share of 16^15, rounded up."""
@@ -231,6 +257,8 @@ CALLS: dict[str, Callable[[Conditions, s.Call], n.Condition | None]] = {
     "contains_all": Conditions.contains,
     "at_least": Conditions.at_least,
     "member": Conditions.member,
+    "entered": Conditions.moved,
+    "exited": Conditions.moved,
     "sample": Conditions.sample,
 }
 """Functions that are conditions; `did` is one of the event functions."""

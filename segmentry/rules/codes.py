@@ -89,6 +89,7 @@ FUNCTIONS = {
 REFERENCES = {
     "R600": "no such segment",
     "R601": "segments that refer to each other in a circle",
+    "R602": "a question about what was, where no runs are kept",
 }
 
 WARNINGS = {

@@ -155,11 +155,15 @@ _ROWS = (
     Function("active_periods", Group.EVENT, "active_periods(event, ..., period => 'week', of => 4, at_least => 1)", "0",
              "in how many of the last calendar periods there are so many", time=TimeClass.OPAQUE, available=False),
     # ------------------------------------------------------------ segments and populations
-    Function("member", Group.SEGMENT, "member('vip')", "never", "in that segment, as this run computes it", is_condition=True),
-    Function("entered", Group.SEGMENT, "entered('vip', last => '7 days')", "never", "came into that segment",
-             is_condition=True, time=TimeClass.WINDOW, available=False),
-    Function("exited", Group.SEGMENT, "exited('vip', last => '7 days')", "never", "left that segment",
-             is_condition=True, time=TimeClass.WINDOW, available=False),
+    Function("member", Group.SEGMENT, "member('vip', for => '90 days')", "never",
+             "in that segment, as this run computes it; with `for`, and without a gap for at least so long",
+             keywords=("for",), is_condition=True, time=TimeClass.WINDOW),
+    Function("entered", Group.SEGMENT, "entered('vip', last =>, since =>, until =>)", "never",
+             "came into that segment, by accepted runs or in this one; a first computation brings nobody in",
+             keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
+    Function("exited", Group.SEGMENT, "exited('vip', last =>, since =>, until =>)", "never",
+             "left that segment, by accepted runs or in this one",
+             keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
     Function("sample", Group.POPULATION, "sample('10%', salt => 'exp-7')",
              "never", "about that share of the contacts, the same ones on every engine",
              keywords=("salt",), is_condition=True),
@@ -176,6 +180,9 @@ FUNCTIONS: dict[str, Function] = {row.name: row for row in _ROWS}
 
 WITH_PROPERTY = frozenset({"distinct", "sum", "avg", "min", "max", "earliest", "latest"})
 """Event functions whose first argument is `event.property`; the others take an event."""
+
+REFERRING = frozenset({"member", "entered", "exited"})
+"""Functions whose first argument is the name of a segment."""
 
 INSTEAD = {
     "contains": "x contains 'y'",

@@ -87,6 +87,10 @@ class _Grounding:
                 return replace(node, value=self.value(node.value), options=self.values(node.options))
             case n.Did():
                 return replace(node, events=self.events(node.events))
+            case n.Moved():
+                return self.moved(node)
+            case n.Stayed():
+                return self.stayed(node)
         return node
 
     def compare(self, op: str, left: n.Value, right: n.Value, at: n.Node) -> n.Condition:
@@ -217,9 +221,15 @@ class _Grounding:
     def utc(self, moment: datetime) -> datetime:
         return local_to_utc(moment, self.clock.zone) if moment.tzinfo is None else moment.astimezone(UTC)
 
-    # ------------------------------------------------------------ events
+    # ------------------------------------------------------------ events, and what was
 
     def events(self, node: n.Events) -> n.Events:
+        """The events with their window, in place of what it was written as."""
+        window = self.window(node)
+        where = None if node.where is None else self.condition(node.where)
+        return replace(node, where=where, last=None, since=None, until=None, window=window)
+
+    def window(self, node: n.Events | n.Moved) -> n.Window:
         """`last`, `since` and `until` together as one window that ends at `as_of` or before."""
         firsts, finals = [], [self.clock.as_of]
         if node.last is not None:
@@ -228,9 +238,25 @@ class _Grounding:
             firsts.append(self._edge(node.since, day_start))
         if node.until is not None:
             finals.append(self._edge(node.until, _last_tick))
-        window = n.Window(max(firsts, default=None), min(finals))
-        where = None if node.where is None else self.condition(node.where)
-        return replace(node, where=where, last=None, since=None, until=None, window=window)
+        return n.Window(max(firsts, default=None), min(finals))
+
+    def moved(self, node: n.Moved) -> n.Condition:
+        """What accepted runs changed within the window; and, if that reaches `as_of`, what this one does."""
+        as_of, window = self.clock.as_of, self.window(node)
+        entered = node.change == n.Memory.ENTERED
+        then = n.Remembered(node.segment, n.Memory(node.change), as_of, window, place=node.place)
+        if window.final != as_of or (window.first is not None and window.first > as_of):
+            return then
+        member = n.Member(node.segment, place=node.place)
+        was = n.Remembered(node.segment, n.Memory.OUT if entered else n.Memory.IN, as_of, place=node.place)
+        now = n.And((member if entered else n.Not(member, place=node.place), was), place=node.place)
+        return n.Or((then, now), place=node.place)
+
+    def stayed(self, node: n.Stayed) -> n.Condition:
+        """In now, and by accepted runs since so long."""
+        window = n.Window(final=self.clock.ago(node.duration))
+        then = n.Remembered(node.segment, n.Memory.STAYED, self.clock.as_of, window, place=node.place)
+        return n.And((n.Member(node.segment, place=node.place), then), place=node.place)
 
     def _edge(self, bound: n.Value, of_day: Callable[[date, str], datetime]) -> datetime:
         grounded = self.value(bound)

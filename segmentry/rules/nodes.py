@@ -250,6 +250,54 @@ class Member(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class Moved(Condition):
+    """`entered` or `exited`: a change of that segment's membership within a time. Gone after grounding (`Remembered`)."""
+
+    segment: str
+    change: str
+    last: Duration | None = None
+    since: Value | None = None
+    until: Value | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stayed(Condition):
+    """`member(segment, for => ...)`: in it now, and without a gap for at least so long. Gone after grounding."""
+
+    segment: str
+    duration: Duration
+
+
+class Memory(StrEnum):
+    """What may be asked of the runs that were accepted before an instant."""
+
+    ENTERED = "entered"
+    """It came into the segment within the window; a first computation's members did not."""
+    EXITED = "exited"
+    """It left the segment within the window."""
+    IN = "in"
+    """It was in at the end."""
+    OUT = "out"
+    """It was not in at the end, though the segment had been computed."""
+    STAYED = "stayed"
+    """It was in at the end, and had been since the window's final instant or longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered(Condition):
+    """What the runs accepted before `as_of` say of that segment. Only in grounded trees; what this run itself changes stands beside it."""
+
+    segment: str
+    memory: Memory
+    as_of: datetime
+    window: Window = Window()
+
+
+REFERENCES = (Member, Moved, Stayed, Remembered)
+"""Conditions about another segment, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listed(Condition):
     """The contact's key is in a static list, named by its path as written in the segment file."""
 

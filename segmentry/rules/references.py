@@ -7,12 +7,12 @@ from graphlib import CycleError, TopologicalSorter
 
 from segmentry.errors import RuleError
 from segmentry.rules.diagnostics import Diagnostic
-from segmentry.rules.nodes import Condition, Member, walk
+from segmentry.rules.nodes import REFERENCES, Condition, walk
 
 
 def references(condition: Condition) -> frozenset[str]:
-    """The segments that a rule names itself."""
-    return frozenset(node.segment for node in walk(condition) if isinstance(node, Member))
+    """The segments that a rule names itself, be it about now or about what was."""
+    return frozenset(node.segment for node in walk(condition) if isinstance(node, REFERENCES))
 
 
 def all_references(conditions: Mapping[str, Condition]) -> dict[str, frozenset[str]]:
@@ -64,7 +64,7 @@ def _circles(direct: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
 def _told(circle: tuple[str, ...], conditions: Mapping[str, Condition]) -> Diagnostic:
     """The circle as a problem of its first segment, at the reference that leads on."""
     wanted = circle[1]
-    place = next(node.place for node in walk(conditions[circle[0]]) if isinstance(node, Member) and node.segment == wanted)
+    place = next(node.place for node in walk(conditions[circle[0]]) if isinstance(node, REFERENCES) and node.segment == wanted)
     path = " -> ".join(circle)
     message = f"`{circle[0]}` refers to itself" if len(circle) == 2 else "these segments refer to each other in a circle"
     return Diagnostic("R601", f"{message}: {path}", place=place, help="leave one of these references out")

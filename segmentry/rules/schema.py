@@ -44,3 +44,5 @@ class Schema:
     unusable: Mapping[str, str] = field(default_factory=dict)
     """Columns that exist but whose type no rule can use, and that type's name."""
     regex_error: Callable[[str], str | None] = no_regex_check
+    history: bool = True
+    """Whether there are accepted runs, or may be, that rules can ask about."""

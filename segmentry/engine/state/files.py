@@ -87,6 +87,12 @@ def read(root: Path, paths: Iterable[str], columns: list[str] | None = None) -> 
     return pl.concat([pl.read_parquet(root / path, columns=columns, glob=False, hive_partitioning=False) for path in paths], rechunk=True)
 
 
+def changes(root: Path, path: str, segment: str) -> pl.DataFrame:
+    """One segment's rows of a file of changes, which is sorted by segment: row groups of others are not read."""
+    found = pl.scan_parquet(root / path, glob=False, hive_partitioning=False).filter(pl.col("segment") == segment)
+    return found.collect()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes a folder's entries certain on disk; where folders can't be opened (Windows) the file system sees to it."""
     try:

@@ -101,8 +101,12 @@ def merged_with(known: Mapping[str, str], new: Mapping[str, str]) -> dict[str, s
 
 def survivors(connection: Connection) -> dict[str, str]:
     """Keys that were merged, and the key that each goes on under at last."""
-    became = aliases(connection)
-    return {old: _last(became, old) for old in became}
+    return at_last(aliases(connection))
+
+
+def at_last(merged: dict[str, str]) -> dict[str, str]:
+    """Merged keys, and the key that each goes on under when all steps are followed."""
+    return {old: _last(merged, old) for old in merged}
 
 
 def former_names(connection: Connection, kind: str) -> dict[str, str]:

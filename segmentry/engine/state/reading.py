@@ -64,6 +64,23 @@ def runs_that_changed(connection: Connection, segment: str) -> list[tuple[int, d
     return [(row.id, datetime.fromisoformat(row.as_of)) for row in rows]
 
 
+def runs_that_moved(
+    connection: Connection, names: Sequence[str], first: datetime | None, final: datetime | None
+) -> list[tuple[int, datetime, str, bool, str]]:
+    """The changes of a segment, by any of these names, in the accepted runs of a time (both ends in), oldest first.
+
+    Each is a run, its `as_of`, the name of then, whether it was the first computation, and the path of the run's changes.
+    """
+    wanted = (RUN_SEGMENTS.c.segment.in_(names)) & (RUN_SEGMENTS.c.entered + RUN_SEGMENTS.c.exited > 0)
+    joined = select(RUNS.c.id, RUNS.c.as_of, RUN_SEGMENTS.c.segment, RUN_SEGMENTS.c.first, FILES.c.path)
+    joined = joined.join(RUN_SEGMENTS, RUN_SEGMENTS.c.run == RUNS.c.id).join(FILES, FILES.c.id == RUNS.c.changes_file)
+    for bound, within in ((first, RUNS.c.as_of.__ge__), (final, RUNS.c.as_of.__le__)):
+        if bound is not None:
+            wanted &= within(bound.isoformat(timespec="microseconds"))
+    rows = connection.execute(joined.where(wanted, RUNS.c.status == str(Status.ACCEPTED)).order_by(RUNS.c.id))
+    return [(row.id, datetime.fromisoformat(row.as_of), row.segment, row.first, row.path) for row in rows]
+
+
 def segment_records(connection: Connection) -> dict[str, SegmentRecord]:
     """Every segment that was ever accepted."""
     rows = connection.execute(select(SEGMENTS).order_by(SEGMENTS.c.name))

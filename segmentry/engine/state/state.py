@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import polars as pl
 from sqlalchemy import Connection, insert, select
 
-from segmentry.engine.diff import changes_frame, first_entries
+from segmentry.engine.diff import ENTERED, changes_frame, first_entries
 from segmentry.engine.state import files, ledger, reading
 from segmentry.engine.state.activated import Settlement, end_holds, fact, set_fact, settle
 from segmentry.engine.state.catalog import Catalog, open_catalog
@@ -27,6 +27,19 @@ from segmentry.engine.state.view import view_sql
 from segmentry.errors import NotFound, StateError
 
 T = TypeVar("T")
+
+MOVED = pl.Schema(
+    {
+        "run": pl.Int64(),
+        "as_of": pl.Datetime("us", "UTC"),
+        "contact": pl.String(),
+        "entered": pl.Boolean(),
+        "first": pl.Boolean(),
+        "cause": pl.String(),
+        "via": pl.String(),
+    }
+)
+"""The columns of `State.moves`; `contact` has the key's type."""
 
 
 def wall_clock() -> datetime:
@@ -240,6 +253,25 @@ class State:
         accepted = self.accepted()
         schema = changes_frame([], pl.String()).schema if accepted is None else self.changes(accepted.id).schema
         return pl.DataFrame(schema={"run": pl.Int64(), "as_of": pl.Datetime("us", "UTC"), **schema})
+
+    def moves(self, names: Sequence[str], first: datetime | None = None, final: datetime | None = None) -> pl.DataFrame:
+        """Who came into a segment and left it in the accepted runs of a time (both ends in), by any of these names, oldest first.
+
+        `run`, `as_of` (UTC), `contact`, `entered` (else it left), `first` (by the segment's first computation), `cause`, `via`.
+        """
+
+        def read() -> pl.DataFrame:
+            with self.catalog.reading() as connection:
+                found = reading.runs_that_moved(connection, names, first, final)
+            frames = [pl.DataFrame(schema=MOVED)]
+            for run, as_of, name, is_first, path in found:
+                changes = self.changes(run, name) if is_first else files.changes(self.folder, path, name)
+                when = [pl.lit(run, pl.Int64).alias("run"), pl.lit(as_of).cast(pl.Datetime("us", "UTC")).alias("as_of")]
+                how = [(pl.col("change") == ENTERED).alias("entered"), pl.lit(is_first).alias("first")]
+                frames.append(changes.select(*when, "contact", *how, "cause", "via"))
+            return pl.concat(frames if len(frames) == 1 else frames[1:], how="vertical_relaxed").sort("run", "entered", maintain_order=True)
+
+        return _again_if_moved(read)
 
     def names(self, segment: str) -> list[str]:
         """A segment's name and those it had before."""
