@@ -106,7 +106,7 @@ def _event_keys() -> Json:
 
 
 def _segment_keys() -> Json:
-    return {"segment": _NAME, **dict.fromkeys(SEGMENT_KEYS, _FLAG), "for": _NAME, **{key: _ref("scalar") for key in TIME_KEYS}}
+    return {"segment": _NAME, **dict.fromkeys(SEGMENT_KEYS, _FLAG), **{key: _ref("scalar") for key in ("for", *TIME_KEYS)}}
 
 
 def _operators(*shapes: Shape) -> list[str]:

@@ -32,9 +32,15 @@ select r.household_id, r.campaign_id, d.campaign_type, midnight(r.redemption_dat
 from read_parquet(getvariable('source') || '/coupon_redemptions.parquet') r
 join read_parquet(getvariable('source') || '/campaign_descriptions.parquet') d on d.campaign_id = r.campaign_id;
 
+create table runs (moment timestamp);
+create table vip (household_id integer);
+create table vip_at (moment timestamp, household_id integer);
+
 create table survey as from read_parquet(getvariable('source') || '/demographics.parquet');
 
 -- part: at
+insert into vip_at select (select max(moment) from runs), household_id from vip;
+insert into runs values (getvariable('as_of')::timestamp);
 create or replace table seen as from lines where moment <= getvariable('as_of')::timestamp;
 create or replace table redeemed as from redemptions where moment <= getvariable('as_of')::timestamp;
 create or replace table known as from lines where moment < getvariable('snapshot')::timestamp;
@@ -172,3 +178,17 @@ union select household_id from people where household_id in (718, 1653)
 
 -- part: vip_to_treat
 from vip except from panel except from spring_test
+
+-- part: vip_slipped
+select r.household_id from vip_at r
+join (select moment, lead(moment) over (order by moment) as next from runs) o on o.moment = r.moment and o.next > days_ago(70)
+anti join (from vip_at union all select getvariable('as_of')::timestamp, household_id from vip) n
+on n.moment = o.next and n.household_id = r.household_id
+except from vip
+
+-- part: vip_steady
+select household_id from vip v where exists (
+    from vip_at r where r.household_id = v.household_id and r.moment <= months_ago(6) and (
+        select count(*) from vip_at x where x.household_id = v.household_id and x.moment >= r.moment
+    ) = (select count(*) - 1 from runs where moment >= r.moment)
+)

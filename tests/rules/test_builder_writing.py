@@ -124,6 +124,11 @@ def test_mangled_forms_end_in_a_tree_or_in_problems_with_paths(draws):
         ("not a = 1", None),
         ("not did(x) and member('vip') and not member('staff')",
          [{"event": "x", "did": False}, {"segment": "vip"}, {"segment": "staff", "member": False}]),
+        ("member('vip', for => '90 days') and not member('vip', for => '1 year') and not exited('vip', last => '7 days') and entered('vip')",
+         [{"segment": "vip", "for": "90 days"}, {"segment": "vip", "member": False, "for": "1 year"},
+          {"segment": "vip", "exited": False, "last": "7 days"}, {"segment": "vip", "entered": True}]),
+        ("entered('vip', since => ago('7 days')) and member('vip', since => '7 days')",
+         [{"rule": "entered('vip', since => ago('7 days'))"}, {"rule": "member('vip', since => '7 days')"}]),
         ("count(x, a = 1 and b = 2, last => '30 days') >= 2",
          [{"event": "x", "where": {"match": "all", "rules": [
              {"field": "a", "operator": "equals", "value": 1}, {"field": "b", "operator": "equals", "value": 2}]},

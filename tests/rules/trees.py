@@ -64,7 +64,9 @@ def value(draws: Random, depth: int) -> Syntax:
 
 
 def member(draws: Random, depth: int) -> Call:
-    return Call("member", (Text(draws.choice(TEXTS)),))
+    name = draws.choice(("member", "entered", "exited"))
+    keys = draws.sample(("last", "since", "until") if name != "member" else ("for",), k=draws.randint(0, 1))
+    return Call(name, (Text(draws.choice(TEXTS)),), tuple(Named(key, Text(draws.choice(TEXTS))) for key in keys))
 
 
 def comparison(draws: Random, depth: int) -> Syntax:

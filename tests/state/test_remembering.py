@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ import segmentry as sg
 from segmentry.errors import DialectError, RuleError
 from tests.state.conftest import Shop, day
 from tests.state.holding import holding
+
+RULES = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -113,7 +117,11 @@ def test_a_segment_under_a_new_name_keeps_what_was(shop: Shop) -> None:
     run = shop.run("2026-01-03")
     assert run.changes().rows() == []
     assert shop.state.members("came").to_list() == [2]
-    assert {name: members for name, members in after(shop, "2026-01-11").items() if name != "best"} == {"came": [], "went": [], "loyal": [1]}
+    assert {name: members for name, members in after(shop, "2026-01-11").items() if name != "best"} == {
+        "came": [],
+        "went": [],
+        "loyal": [1],
+    }
 
 
 def test_a_segment_that_was_gone_for_a_while_moves_when_it_is_back(shop: Shop) -> None:
@@ -219,3 +227,16 @@ def test_a_circle_through_what_was_is_one(shop: Shop) -> None:
         shop.run("2026-01-01")
     assert [problem.code for problem in refused.value.diagnostics] == ["R601"]
     assert "loyal -> vip -> loyal" in str(refused.value)
+
+
+def test_the_example_in_the_documentation_is_so(shop: Shop) -> None:
+    head = re.search(r"^\| as of \| spend of 1 .*$", RULES, re.MULTILINE)
+    assert head is not None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in RULES[head.start() :].split("\n\n")[0].splitlines()]
+    for name, rule in zip(("came", "went", "loyal"), rows[0][4:], strict=True):
+        shop.segment(name, rule.strip("`"))
+    for as_of, one, two, vip, *asked in rows[2:]:
+        found = step(shop, as_of, c1=int(one), c2=int(two))
+        members = [shop.state.members("vip").to_list(), *(found[name] for name in ("came", "went", "loyal"))]
+        assert [", ".join(map(str, keys)) for keys in members] == [vip, *asked], as_of
+    assert len(rows) > 5
