@@ -88,7 +88,8 @@ def known_syncs(connection: Connection, secret: str, merged: Mapping[str, str], 
         replace(one, segment=_now(one.segment, renamed.segments), destination=_now(one.destination, renamed.destinations))
         for one in synced.syncs(connection)
     ]
-    return Known(records, partial(synced.rows_of, connection), partial(synced.left_hashes, connection), secret, merged)
+    rows, left, called = (partial(synced.rows_of, connection), partial(synced.left_hashes, connection), partial(synced.called, connection))
+    return Known(records, rows, left, called, secret, merged)
 
 
 def _renamed_pauses(paused: Mapping[str, str | None], renamed: Renamed) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
 from segmentry.engine.people import CONTACT, POSITION
-from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.state.synced import ACTIVE, ADD, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
 from segmentry.engine.sync_people import payloads, wanted
 
@@ -30,11 +30,15 @@ NOT_SYNCED = '{"address":null,"fields":{}}'
 
 @dataclass(frozen=True)
 class Known:
-    """What the state says of syncs: those there are, by present names; each one's rows and the address hashes that left there."""
+    """What the state says of syncs: those there are, by present names; each one's rows and the address hashes that left there.
+
+    `called`: what some syncs' destination calls contacts, as `synced.called`.
+    """
 
     records: Sequence[SyncRecord]
     rows: Callable[[int], pl.DataFrame]
     left: Callable[[int], pl.Series]
+    called: Callable[[Sequence[int]], pl.DataFrame]
     secret: str
     merged: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,9 +118,31 @@ def plan_sync(
         baseline=baseline or (starts and answer == SKIP),
     )
     step = decide(rows, _wanted(standing, people, inside & suppressed, rows), case)
+    step = replace(step, written=_known_elsewhere(step.written, rows, sync, known))
     written = _told(workspace, standing, sync, step, people, consents, known.secret)
     return replace(
         draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
+    )
+
+
+def _known_elsewhere(written: pl.DataFrame, rows: pl.DataFrame, sync: Sync, known: Known) -> pl.DataFrame:
+    """Who comes in, as the destination knows them by other syncs: who left there under a former address is not to come under a new one.
+
+    What somebody else is called too says of nobody who they are.
+    """
+    strange = (pl.col("action") == ADD).fill_null(value=False) & pl.col("remote_id").is_null()
+    others = [one.id for one in known.records if one.destination == sync.config.destination and one.key != sync.key]
+    if not others or not written.filter(strange).height:
+        return written
+    called = known.called(others)
+    of_many = called.group_by("remote_id").agg(pl.col(CONTACT).n_unique().alias("contacts")).filter(pl.col("contacts") > 1)
+    own = rows.filter(pl.col("remote_id").is_not_null())
+    taken = pl.concat([of_many["remote_id"], own["remote_id"]])
+    called = called.filter(~pl.col("remote_id").is_in(taken.implode())).unique(CONTACT, keep="last", maintain_order=True)
+    found = written.select(CONTACT).join(called, on=CONTACT, how="left", maintain_order="left")
+    return written.with_columns(
+        pl.when(strange & found[name].is_not_null()).then(found[name]).otherwise(pl.col(name)).alias(name)
+        for name in ("remote_id", "address_hash")
     )
 
 

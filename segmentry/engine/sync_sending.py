@@ -287,7 +287,8 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})
         case Verdict.SENT:
             told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told})
+            former = row.remote_id if remote and _moved(row) else None
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former)
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None})
         case Verdict.LEFT:
@@ -322,6 +323,10 @@ def _change(row: OpenRow, segment: str, circle: Circle) -> Change:
         "as_of": datetime.fromisoformat(row.opened).isoformat().replace("+00:00", "Z"),
         "fields": payload["fields"],
     }
-    moved = row.remote_id is not None and None not in (row.address_hash, row.wanted_hash) and row.address_hash != row.wanted_hash
     consents = bool(payload.get("consents"))
-    return Change(row.change, row.contact, payload["address"], row.remote_id, payload["fields"], data, consents, moved)
+    return Change(row.change, row.contact, payload["address"], row.remote_id, payload["fields"], data, consents, _moved(row))
+
+
+def _moved(row: OpenRow) -> bool:
+    """Whether what is told of a contact has another address than was acknowledged."""
+    return row.remote_id is not None and None not in (row.address_hash, row.wanted_hash) and row.address_hash != row.wanted_hash

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from segmentry.engine.connectors.destination import Destination
 from segmentry.engine.connectors.klaviyo import KlaviyoDestination
@@ -32,11 +33,13 @@ from segmentry.engine.connectors.wire import Reply, Wire
 from segmentry.engine.delivering import deliver
 from segmentry.engine.loading import load
 from segmentry.engine.state import State, outbox, sync_outbox
+from segmentry.engine.state.schema import SYNCED, SYNCS
+from segmentry.engine.state.synced import MEMBER
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_state import List
 from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, STEP, MailchimpSandbox
 from segmentry.sandbox.mailchimp_state import AWAY, Audience, hash_of
-from tests.histories.files import utc
+from tests.histories.files import Folder, utc
 from tests.histories.receivers import Clock, Killed
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -182,6 +185,12 @@ class Services:
             found += [f"{one.method} {one.path}" for one in newest if one.method != "GET"]
         return found
 
+    def enrollments_since(self, counts: Mapping[str, int]) -> set[str]:
+        """The ids of the enrollments that Klaviyo was told of after a count, or asked to take."""
+        count = self.klaviyo.count - counts[KLAVIYO]
+        newest = self.klaviyo.requests[-count:] if count else []
+        return {one.said["data"]["attributes"]["unique_id"] for one in newest if one.method == "POST" and one.path == "/api/events"}
+
     # ------------------------------------------------------------ telling
 
     @property
@@ -205,6 +214,20 @@ class Services:
     def be_kind(self) -> None:
         self.klaviyo.cruelty.reset()
         self.mailchimp.cruelty.reset()
+
+
+def acknowledged(services: Services, folder: Folder) -> dict[tuple[str, str], set[str]]:
+    """Of whom the state says that they are in a list or tag, by their addresses there."""
+    with folder.state() as state, state.catalog.reading() as connection:
+        query = select(SYNCS.c.destination, SYNCS.c.target, SYNCED.c.remote_id).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
+        rows = connection.execute(query.where(SYNCED.c.state == MEMBER)).all()
+    found: dict[tuple[str, str], set[str]] = {}
+    for service, target in services.targets():
+        named = f"{target.partition(': ')[0]}:{services.title(target)}"
+        ids = {id for of, at, id in rows if (of, at) == (service, named)}
+        people = services.inside(service, target).items()
+        found[service, target] = {one for id, one in people if (id if service == KLAVIYO else hash_of(one)) in ids}
+    return found
 
 
 def opened(clock: Clock, name: str, settings: Mapping[str, Any], context: Context) -> Destination:

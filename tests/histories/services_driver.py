@@ -36,6 +36,7 @@ from tests.histories.services import (
     SEQUENCES,
     SERVICES,
     Services,
+    acknowledged,
     killed_apart,
     killed_at,
     moment,
@@ -57,6 +58,8 @@ class ServicesDriver(Driver):
     _noted: Accepted | None = None
     _at_backup: Seen | None = None
     _before: bool | None = None
+    _asked: set[str] = field(default_factory=set)
+    """Ids of enrollments that Klaviyo was told, or asked to take."""
 
     @classmethod
     def living(cls, root: Path, seed: int, stack: ExitStack) -> ServicesDriver:
@@ -153,58 +156,43 @@ class ServicesDriver(Driver):
         account, place = self.services.klaviyo, (KLAVIYO, target)
         if doing == "take off":
             account.remove_from_list(self.services.title(target), address)
-            self._is_off(place, address)
+            self.known.is_off(place, address)
         elif doing == "put in":
             self._put_in(place, lambda email: account.add_by_hand(self.services.title(target), email))
         elif doing == "refuse":
             self._refused(KLAVIYO, account.make_invalid)
         elif doing == "subscribe":
             account.subscribe(address)
-            for one in self.known.left.values():
-                one.discard(address)
+            self.known.comes_back(address)
         else:
-            self._leaves(KLAVIYO, address)
+            self.known.leaves(KLAVIYO, address, seen=doing == "unsubscribe")
             (account.unsubscribe if doing == "unsubscribe" else account.delete_profile)(address)
 
     def _at_mailchimp(self, doing: str, target: str, address: str) -> None:
         people, place = self.services.mailchimp.people, (MAILCHIMP, target)
         if doing == "take off":
             people.untag(address, self.services.title(target))
-            self._is_off(place, address)
+            self.known.is_off(place, address)
         elif doing == "put in":
             self._put_in(place, lambda email: (people.subscribe(email), people.tag(email, self.services.title(target))))
         elif doing == "refuse":
             self._refused(MAILCHIMP, people.doubt)
         elif doing == "subscribe":
             people.subscribe(address)
-            for one in self.known.left.values():
-                one.discard(address)
+            self.known.comes_back(address)
         elif doing == "change":
             new = f"moved.{address}"
             if self.services.status(new) is None:
                 # nobody can tell whose the new address is: its tags are from now on the person's own affair
                 places = [one for one in self.services.targets() if one[0] == MAILCHIMP and address in self.services.inside(*one).values()]
-                self._leaves(MAILCHIMP, address)
+                self.known.leaves(MAILCHIMP, address, seen=False)
                 people.change_address(address, new)
                 for one in places:
                     self.known.by_hand.setdefault(one, set()).add(new)
                 self.known.touched[MAILCHIMP].add(new)
         else:
-            self._leaves(MAILCHIMP, address)
+            self.known.leaves(MAILCHIMP, address, seen=True)
             getattr(people, doing)(address)
-
-    def _leaves(self, service: str, address: str) -> None:
-        """Somebody leaves the service: unsubscribes, is archived, is deleted."""
-        self.known.touched[service].add(address)
-        for place in self.services.targets():
-            if place[0] == service and address in self.services.inside(*place).values():
-                self.known.left.setdefault(place, set()).add(address)
-                self.known.by_hand[place].discard(address)
-
-    def _is_off(self, place: tuple[str, str], address: str) -> None:
-        if address in self.known.wanted_ever(place):  # of who was put in by hand and taken off by hand nobody could know
-            self.known.off.setdefault(place, set()).add(address)
-        self.known.by_hand[place].discard(address)
 
     def _put_in(self, place: tuple[str, str], put: Callable[[str], object]) -> None:
         """Somebody puts a contact of ours in, by hand."""
@@ -214,7 +202,8 @@ class ServicesDriver(Driver):
         if email is not None and email not in left:
             put(email)
             self.known.by_hand[place].add(email)
-            self.known.off.get(place, set()).discard(email)
+            for gone in (self.known.off, self.known.known_gone):
+                gone.get(place, set()).discard(email)
 
     def _refused(self, service: str, refuse: Callable[[str], object]) -> None:
         """From now on the service does not take an address for one."""
@@ -279,6 +268,7 @@ class ServicesDriver(Driver):
         """What a delivery did."""
         closed = [name for name in SERVICES if self.is_closed(name)]
         assert all(now.counts[name] == was.counts[name] for name in closed), f"{closed} were asked while nothing may go"
+        self.known.acknowledged = acknowledged(self.services, self.folder)
         self.known.check_delivery(was, now, self.model, self.world)
         self._check_enrolled(was, now)
         self._note_outcomes(self.folder.seen())
@@ -292,6 +282,7 @@ class ServicesDriver(Driver):
         """New events and mails are of enrollments, of people who may be mailed, one each."""
         account, world = self.services.klaviyo, self.services.mailchimp.world
         assert self.model.accepted is not None
+        asked, self._asked = self._asked, self._asked | self.services.enrollments_since(was.counts)
         for event in account.events:
             if event.id not in was.events:
                 row = self.model.rows[event.unique_id]
@@ -301,6 +292,10 @@ class ServicesDriver(Driver):
                 before = was.consents.get(event.profile)
                 assert before is None or before.can_receive, f"{profile.email} unsubscribed, and was told"
                 assert row.person not in self.model.accepted.suppressed
+                person = self.model.accepted.world.rows.get(row.contact)
+                if person is not None and person.address != row.address:
+                    assert row.id in asked, f"{row.address} was told, which {row.contact} had no more when it was first asked"
+                    self.known.told_late.add(row.id)
         for mail in world.sent[was.mails : now.mails]:
             assert mail.cause != "opt-in"
             assert mail.cause.startswith("step") or world.journeys[mail.journey].tag == "enroll:offer", "a sync started an automation"
@@ -363,6 +358,7 @@ class ServicesDriver(Driver):
             except (DecisionError, NotFound):
                 return
         assert self.services.writes_since(was.counts) == [], "reading back changes nothing"
+        self.known.acknowledged = acknowledged(self.services, self.folder)
         self.now = self.services.time.now
 
     def somebody_is_let_back(self) -> None:
@@ -417,6 +413,7 @@ class ServicesDriver(Driver):
         self.known.let_go |= {one for each in self.known.touched.values() for one in each}
         for kept in self.known.syncs.values():
             kept.begun_anew = True
+        self.known.acknowledged = acknowledged(self.services, self.folder)
 
     def requests(self) -> int:
         return sum(self.services.requests(name) for name in SERVICES)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from segmentry.sandbox.klaviyo_state import Consent
 from tests.histories.model import Model
-from tests.histories.services import EVENTS, FRIENDS, KLAVIYO, MAILCHIMP, SERVICES, Services, friend
+from tests.histories.services import FRIENDS, KLAVIYO, MAILCHIMP, SERVICES, Services, friend
 from tests.histories.world import Key, Row, Sync, World
 
 Place = tuple[str, str]
@@ -79,6 +79,12 @@ class SyncModel:
     """Addresses of those who unsubscribed, were archived, deleted, or are refused, by service."""
     left: dict[Place, set[str]] = field(default_factory=dict)
     """Addresses of those who unsubscribed, or the like, while they were in a list or tag."""
+    acknowledged: Mapping[Place, set[str]] = field(default_factory=dict)
+    """Addresses of whom it was heard, by the last delivery, that they are in: of nobody else can it be known that they went."""
+    known_gone: dict[Place, set[str]] = field(default_factory=dict)
+    """Addresses of those who were taken off or left while that was so: they are known, and stay out under any address."""
+    told_late: set[str] = field(default_factory=set)
+    """Ids of enrollments that were told by an address that the person had no more."""
     let_go: set[str] = field(default_factory=set)
     """Addresses of whom nobody can know any more that they left: they were forgotten, let back, or the state is an older one."""
 
@@ -87,6 +93,34 @@ class SyncModel:
             title = next((name for name, id in self.services.lists.items() if id == self.services.title(target)), None)
             name = self.services.title(target) if title is None else title.lower().replace(" ", "-")
             self.by_hand[service, target] = {friend(name, number) for number in range(FRIENDS)}
+
+    # ------------------------------------------------------------ hands
+
+    def leaves(self, service: str, address: str, *, seen: bool) -> None:
+        """Somebody leaves a service. `seen`: whoever looks there sees it, also without having known of the person."""
+        self.touched[service].add(address)
+        for place in self.services.targets():
+            if place[0] == service and address in self.services.inside(*place).values():
+                known = address in self.acknowledged.get(place, ())
+                if seen or known:
+                    self.left.setdefault(place, set()).add(address)
+                self._goes(place, address)
+
+    def is_off(self, place: Place, address: str) -> None:
+        """Somebody was taken off a list or tag."""
+        if address in self.acknowledged.get(place, ()):
+            self.off.setdefault(place, set()).add(address)
+        self._goes(place, address)
+
+    def comes_back(self, address: str) -> None:
+        """Somebody subscribes."""
+        for gone in (*self.left.values(), *self.known_gone.values()):
+            gone.discard(address)
+
+    def _goes(self, place: Place, address: str) -> None:
+        if address in self.acknowledged.get(place, ()):
+            self.known_gone.setdefault(place, set()).add(address)
+        self.by_hand[place].discard(address)
 
     # ------------------------------------------------------------ runs
 
@@ -189,7 +223,7 @@ class SyncModel:
         assert address not in self.left.get(place, ()), f"{address} left {place}, and was put back"
         group = groups[address]
         if not group.muddled and not group.addresses & self.let_go:
-            former = group.addresses & (self.off.get(place, set()) | self.left.get(place, set()))
+            former = group.addresses & self.known_gone.get(place, set())
             assert not former, f"{address} came to {place}, whose person left under {former}"
 
     def _check_gone(self, place: Place, address: str, wanted: Mapping[Key, str | None], groups: Mapping[str, Group]) -> None:
@@ -281,12 +315,11 @@ class SyncModel:
         return self._is_free(key, group) or unaddressed or self._was_told_late(key, group, model)
 
     def _was_told_late(self, key: tuple[str, str, str], group: Group, model: Model) -> bool:
-        """Whether Klaviyo may have been told of an enrollment by an address that the person had then, and has no more.
+        """Whether Klaviyo was told of an enrollment by an address that the person had when it was first asked, and has no more.
 
         The event says both who it is and the address of then, and so the profile gets that address back.
         """
-        rows = [row for row in model.rows.values() if row.address in group.addresses and row.sequence in EVENTS]
-        return key[1] == KLAVIYO and len(group.addresses) > 1 and any(row.outcome == "sent" for row in rows)
+        return key[1] == KLAVIYO and any(row.address in group.addresses and id in self.told_late for id, row in model.rows.items())
 
     def _check_fields(
         self,

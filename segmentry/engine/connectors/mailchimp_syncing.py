@@ -40,13 +40,17 @@ LOST = Answer(Verdict.LATER, "the service does not say what became of it", maybe
 
 @dataclass
 class Knowledge:
-    """What is known of an audience while a destination is open. `no_batches`: the results of one could not be had, so there are no more."""
+    """What is known of an audience while a destination is open. `no_batches`: the results of one could not be had, so there are no more.
+
+    `moved`: for hashes under which somebody was, those under which they are by our doing, or may be: other tags' syncs know them too.
+    """
 
     audience: Audience
     people: People
     fields: MergeFields
     tags: Tags
     no_batches: bool = False
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -228,8 +232,8 @@ class Work:
         former, hash = str(self._former(number)), str(self._hash(number))
         there, before = self.calls.someone(hash), self.calls.someone(former)
         if before is None:
-            # either an attempt changed it whose answer was lost, or who was there is gone
-            ended = away(there.status) if there is not None and self._was_moving(number) else LEFT_FORMER
+            # either an attempt changed it whose answer was lost, or another tag's sync did, or who was there is gone
+            ended = away(there.status) if there is not None and self._is_the_same(number, there) else LEFT_FORMER
         elif before.status in AWAY:
             ended = replace(LEFT_FORMER, reason=f"{AWAY[before.status]}, under the former address", status=before.status)
         elif there is None:
@@ -276,10 +280,18 @@ class Work:
             self.calls.take_off(tag, before.hash)
         return None
 
+    def _is_the_same(self, number: int, there: Someone) -> bool:
+        """Whether who is there under the new address is who was there under the former one: our syncs changed it, or the tag came along."""
+        if self._was_moving(number) or self.known.moved.get(str(self._former(number))) == there.hash:
+            return True
+        tag = self.known.tags.find(self.calls, self.batch.target.name) if self.batch.action is Action.UPDATE else None
+        return tag is not None and there.hash in self.known.tags.having(self.calls, tag, [there.hash])
+
     def _was_moving(self, number: int) -> bool:
         return self._change(number).id in self.notes.kept.get(MOVING, ())
 
     def _note_moving(self, number: int) -> None:
+        self.known.moved[str(self._former(number))] = str(self._hash(number))
         if not self._was_moving(number):
             self.notes.keep(**{MOVING: [*self.notes.kept.get(MOVING, ()), self._change(number).id]})
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, exists, func, insert, null, or_, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.outbox import Watch, stamp
@@ -58,11 +58,15 @@ class SyncParcel:
 
 @dataclass(frozen=True, slots=True)
 class SyncEnding:
-    """What becomes of a row under way: its columns from now on. `left`: address hashes that stay out of the target."""
+    """What becomes of a row under way: its columns from now on. `left`: address hashes that stay out of the target.
+
+    `former`: what the destination called the contact before, where its address was changed there.
+    """
 
     contact: str
     values: Mapping[str, Any]
     left: tuple[str, ...] = ()
+    former: str | None = None
 
 
 _COLUMNS = [_S[name] for name in OpenRow.__dataclass_fields__]
@@ -130,6 +134,8 @@ def claim(
     for action in actions:
         for sync in syncs:
             ready = and_(_ready(sync, now), _S.action == action)
+            if action == "add":
+                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_moving(sync)))
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
                 return _taken(connection, lease, parcel, now)
@@ -156,8 +162,31 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
     for one in endings:
         if one.left:
             note_left(connection, sync, one.left, str(one.values.get("reason") or ""), at)
+        if one.former is not None:
+            _readdress(connection, sync, one)
     if connection.execute(select(_S.contact).where(_S.batch == batch).limit(1)).first() is None:
         connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
+
+
+def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
+    """Of a contact whose address was changed at the destination, what its other syncs to it call the contact from now on."""
+    values = {name: ending.values[name] for name in ("remote_id", "address_hash")}
+    same = and_(_S.sync.in_(_others(sync)), _S.contact == ending.contact, _S.remote_id == ending.former)
+    # what was acknowledged there was so of the former address
+    connection.execute(update(SYNCED).where(same).values(**values, fingerprint=None, revision=_S.revision + 1))
+
+
+def _others(sync: int) -> Select[Any]:
+    """The ids of a sync's destination's other syncs."""
+    one = SYNCS.alias()
+    return select(SYNCS.c.id).join(one, and_(one.c.id == sync, one.c.destination == SYNCS.c.destination)).where(SYNCS.c.id != sync)
+
+
+def _is_moving(sync: int) -> ColumnElement[bool]:
+    """Whether a contact's address may have been changed by another sync, which knows only when it is answered."""
+    other = SYNCED.alias().c
+    begun = and_(other.action == "update", other.maybe, other.lease.is_(None))
+    return exists().where(other.sync.in_(_others(sync)), other.contact == _S.contact, begun)
 
 
 def close_stopped(connection: Connection, destination: str) -> int:

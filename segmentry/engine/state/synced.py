@@ -34,6 +34,8 @@ _KINDS = {"sync": _COUNT, "revision": _COUNT, "attempts": _COUNT, "lease": _COUN
 ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNCED.columns})
 """The rows of a sync as a frame; times are text, as the catalog has them."""
 
+CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash")})
+
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "batch", "stop")
 """The columns of an open row that are empty without one."""
 
@@ -115,6 +117,12 @@ def left_hashes(connection: Connection, sync: int) -> pl.Series:
     """The address hashes of those who left the sync's target there, by whichever sync to it that is known."""
     found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync.in_(same_target(sync))).distinct()).scalars()
     return pl.Series("address_hash", list(found), _TEXT)
+
+
+def called(connection: Connection, numbers: Sequence[int]) -> pl.DataFrame:
+    """What the destination of some syncs calls contacts, and under which address hash, as `CALLED`; what was heard last comes last."""
+    known = and_(_S.sync.in_(list(numbers)), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
+    return read_frame(connection, select(*(_S[name] for name in CALLED)).where(known).order_by(_S.changed), CALLED)
 
 
 def same_target(sync: int) -> Select[Any]:

@@ -1,0 +1,118 @@
+"""One person in two syncs of one service, who gets another address: by whichever sync that is told first, the other knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from segmentry.engine.connectors import mailchimp_syncing
+from segmentry.engine.connectors.settings import MailchimpSettings
+from segmentry.engine.state.schema import SYNCED, SYNCS
+from segmentry.engine.state.state import wall_clock
+from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
+from tests.syncs.conftest import Synced
+from tests.syncs.test_words_services import keyed
+
+FULL = pytest.mark.full
+OLD, NEW = "old@example.com", "new@example.com"
+
+
+@pytest.fixture
+def mailchimp(shop: Synced) -> Iterator[MailchimpSandbox]:
+    with MailchimpSandbox(clock=wall_clock) as sandbox:
+        settings = f'url: "{sandbox.url}", key: "${{CRM_KEY}}", audience: {AUDIENCE}, new_contacts: transactional'
+        shop.destinations = f"{{crm: {{type: mailchimp, {settings}}}}}"
+        yield sandbox
+        assert not sandbox.forbidden
+
+
+def segments(shop: Synced) -> None:
+    """One for those in the country, one for those who also have the tier."""
+    (shop.root / "segments").mkdir(exist_ok=True)
+    for name, rule in (("rich", "tier = 1"), ("uk", "country = 'UK'")):
+        entry = f'sync: {{destination: crm, tag: "seg:{name}", existing: send, mode: mirror}}'
+        (shop.root / "segments" / f"{name}.yml").write_text(f'where: "{rule}"\n{entry}\n')
+
+
+def hour(shop: Synced, mailchimp: MailchimpSandbox, day: int, email: str, *, tier: int = 1, **more: Any) -> None:
+    shop.people({"id": ["a"], "country": ["UK"], "email": [email], "tier": [tier]})
+    shop.hour(f"2026-01-{day:02}", tell=False)
+    shop.tell(open=keyed(mailchimp), **more)
+
+
+def states(shop: Synced) -> dict[str, str]:
+    with shop.state.catalog.reading() as connection:
+        query = select(SYNCS.c.segment, SYNCED.c.state).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
+        return {row.segment: row.state for row in connection.execute(query)}
+
+
+def tags(mailchimp: MailchimpSandbox) -> dict[str, set[str]]:
+    """The tags of everybody in the audience."""
+    audience = mailchimp.audiences[AUDIENCE]
+    names = {id: name for name, id in audience.names.items()}
+    return {one.email: {names[id] for id in one.tags} for one in audience.members.values()}
+
+
+def test_both_are_told_one_after_the_other(shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    traits = MailchimpSettings.sync_traits.fget
+    assert traits is not None
+    one_by_one = property(lambda self: type(found := traits(self))(found.batch, 1, found.per_minute, needs_address=True))
+    monkeypatch.setattr(MailchimpSettings, "sync_traits", one_by_one)
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD)
+    hour(shop, mailchimp, 3, NEW)
+    assert states(shop) == {"rich": "member", "uk": "member"}
+    assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
+
+
+def test_who_comes_back_to_one_after_the_other_changed_the_address(shop: Synced, mailchimp: MailchimpSandbox) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD)
+    hour(shop, mailchimp, 3, OLD, tier=0)
+    hour(shop, mailchimp, 4, NEW, tier=0)
+    hour(shop, mailchimp, 5, NEW)
+    assert states(shop) == {"rich": "member", "uk": "member"}
+    assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
+
+
+def test_who_comes_back_while_nobody_heard_that_the_address_was_changed(
+    shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD)
+    hour(shop, mailchimp, 3, OLD, tier=0)
+
+    class End(BaseException):
+        """The process ends here."""
+
+    changed = mailchimp_syncing.Work._readdressed
+
+    def ended(*args: Any) -> None:
+        changed(*args)
+        raise End
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", ended)
+        with pytest.raises(End):
+            hour(shop, mailchimp, 4, NEW)
+    assert tags(mailchimp) == {NEW: {"seg:uk"}}
+    with shop.state.catalog.writing() as connection:  # it is not due when the other is
+        connection.execute(SYNCED.update().where(SYNCED.c.action == "update").values(due="2026-01-05T01:00:00.000000+00:00"))
+    hour(shop, mailchimp, 5, NEW)
+    assert "left" not in states(shop).values()
+    hour(shop, mailchimp, 6, NEW)
+    assert states(shop) == {"rich": "member", "uk": "member"}
+    assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
+
+
+@pytest.mark.parametrize("leaves", ["unsubscribe", pytest.param("archive", marks=FULL), pytest.param("forget", marks=FULL)])
+def test_who_left_under_the_former_address_is_not_made_by_another_sync(shop: Synced, mailchimp: MailchimpSandbox, leaves: str) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD, tier=0)
+    getattr(mailchimp.people, leaves)(OLD)
+    hour(shop, mailchimp, 3, NEW)
+    assert NEW not in tags(mailchimp)
+    assert states(shop) == {"rich": "left", "uk": "left"}
