@@ -67,7 +67,7 @@ def results(calls: Calls, id: str) -> Results | None:
         if batch.get("status") == "finished":
             try:
                 return _unpacked(calls.line.fetch(_address(batch), PACKED))
-            except (TroubleError, tarfile.TarError, EOFError, OSError, zlib.error, ValueError):
+            except (TroubleError, tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError):
                 fetches += 1
                 if fetches == FETCHES:
                     raise LostError from None
@@ -107,6 +107,6 @@ def _outcome(result: Any) -> Problem | None:
         return None
     try:
         content = json.loads(result.get("response") or "{}")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         content = {}
     return Problem.of(status, content)

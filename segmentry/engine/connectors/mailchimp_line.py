@@ -236,7 +236,7 @@ _NOT_JSON = object()
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _NOT_JSON
 
 

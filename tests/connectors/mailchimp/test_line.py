@@ -15,7 +15,7 @@ from segmentry.engine.connectors import mailchimp_batches
 from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.engine.connectors.mailchimp import MailchimpDestination
 from segmentry.engine.connectors.mailchimp_batches import _unpacked
-from segmentry.engine.connectors.mailchimp_line import Ask, Line, TroubleError, Waiting, base_of
+from segmentry.engine.connectors.mailchimp_line import _NOT_JSON, Ask, Line, TroubleError, Waiting, _json, base_of
 from segmentry.engine.connectors.mailchimp_pace import MOST, PEACE, Pace
 from segmentry.engine.connectors.mailchimp_people import hash_of
 from segmentry.engine.connectors.mailchimp_reasons import Problem, shown
@@ -202,6 +202,15 @@ def test_an_archive_that_swells_is_not_read(monkeypatch: pytest.MonkeyPatch) -> 
     _unpacked(archive(b"[]".ljust(1000)))
     with pytest.raises(ValueError, match="too much"):
         _unpacked(archive(b"[]".ljust(1001)))
+
+
+def test_an_answer_that_is_nested_too_deeply_is_no_json() -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
+    assert _json(deep) is _NOT_JSON
+    results = [{"operation_id": "1", "status_code": 400, "response": deep.decode()}]
+    problem = _unpacked(archive(json.dumps(results).encode()))["1"]
+    assert problem is not None
+    assert problem.status == 400
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", archive(b"{")], ids=["empty", "text", "no JSON in it"])
