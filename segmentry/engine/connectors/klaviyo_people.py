@@ -29,6 +29,10 @@ FORMER = "the person unsubscribed there under the former address, or is suppress
 OFF_THIS_LIST = "the person unsubscribed from this list"
 DELETED = "the person's profile was deleted there"
 CONFLICT = "the new address belongs to another profile there; merge the two in Klaviyo"
+EXCHANGED = (
+    "the new address is there still another contact's, who has a new one too: it is tried again after that; where two exchanged theirs,"
+    " give one of them some other address in Klaviyo first"
+)
 NO_ADDRESS = "the contact has no address"
 
 
@@ -164,7 +168,8 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
         return Answer(Verdict.LEFT, DELETED)
     if own is not None and holder is not None and own.id != holder.id:
         if action is Action.UPDATE:
-            return Answer(Verdict.REJECTED, CONFLICT, own.id, again=True)
+            moves_too = holder.id in people.by_id  # it is told of in the same batch
+            return Answer(Verdict.REJECTED, EXCHANGED if moves_too else CONFLICT, own.id, again=True)
         return Going(change, {"id": holder.id, "email": change.address}, holder)  # the address is what is to be on the list
     target = own or holder
     return Going(change, {**({"id": target.id} if target else {}), "email": change.address, "external_id": change.contact}, target)

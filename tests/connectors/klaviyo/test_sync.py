@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from segmentry.engine.connectors.destination import Verdict
-from segmentry.engine.connectors.klaviyo_people import CONFLICT, DELETED, FORMER, UNSUBSCRIBED
+from segmentry.engine.connectors.klaviyo_people import CONFLICT, DELETED, EXCHANGED, FORMER, UNSUBSCRIBED
 from segmentry.engine.connectors.klaviyo_removing import TAKEN_OFF
 from segmentry.engine.connectors.syncing import Notes
 from tests.connectors.klaviyo.conftest import LIST, Account, change, changes
@@ -177,6 +177,14 @@ def test_a_new_address_that_another_profile_has_is_for_a_person_to_merge(account
     known = account.added(2)
     (answer,) = account.update(replace(known[0], address="p2@example.com", moved=True))
     assert (answer.verdict, answer.reason, answer.again) == (Verdict.REJECTED, CONFLICT, True)
+
+
+def test_two_who_exchange_their_addresses_are_not_to_be_merged(account: Account) -> None:
+    known = account.added(2)
+    changes = [replace(one, address=other.address, moved=True) for one, other in zip(known, reversed(known), strict=True)]
+    answers = account.update(*changes)
+    assert [(one.verdict, one.reason, one.again) for one in answers] == [(Verdict.REJECTED, EXCHANGED, True)] * 2
+    assert set(account.sandbox.members(account.sandbox.lists[0].name)) == {one.address for one in known}
 
 
 def test_who_is_added_with_an_address_that_another_profile_has_goes_on_the_list_by_the_address(account: Account) -> None:
