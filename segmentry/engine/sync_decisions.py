@@ -19,7 +19,7 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 skipped
 
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
-more and another should, the other takes its row.
+more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     joined, handed = _handed_over(joined)
-    joined = joined.with_columns(_why_not(joined, wanted, unaddressed))
+    joined = _taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case)
     joined = joined.with_columns(_next(joined, case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
     changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
@@ -215,6 +215,32 @@ def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, st
     heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     return pl.concat([kept, heirs.select(joined.columns)]), [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
+
+
+def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
+    """Where a member goes whose address another contact has who was let be, that one is the member from now on: somebody must be."""
+    going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
+    heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
+    if not case.mirror or not going.height or not heirs.height:
+        return joined
+    former = going.unique("address_hash", keep="first", maintain_order=True)
+    known = [pl.col(name).alias(f"{name}_former") for name in ("remote_id", "remote_status")]
+    found = joined.join(
+        former.select(pl.col("address_hash").alias("new_hash"), pl.lit(value=True).alias("heir"), *known),
+        on="new_hash",
+        how="left",
+        maintain_order="left",
+    )
+    heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
+    become = {
+        "state": pl.lit(MEMBER),
+        "address_hash": pl.col("new_hash"),
+        "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
+        "remote_id": pl.col("remote_id_former"),
+        "remote_status": pl.col("remote_status_former"),
+    }
+    changed = [pl.when(heir).then(value).otherwise(pl.col(name)).alias(name) for name, value in become.items()]
+    return found.with_columns(changed).select(joined.columns)
 
 
 # ---------------------------------------------------------------- what becomes of each
@@ -334,10 +360,18 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
     settled = closed(_as_rows(states)).with_columns(
         states["next"].alias("state"),
-        pl.coalesce(pl.col("address_hash"), states["new_hash"]).alias("address_hash"),
-        pl.coalesce(pl.col("fingerprint"), states["new"]).alias("fingerprint"),
+        *(
+            pl.when(_known_so(states)).then(own).otherwise(states[new]).alias(own)
+            for own, new in (("address_hash", "new_hash"), ("fingerprint", "new"))
+        ),
     )
     return pl.concat([opened, ended, settled])
+
+
+def _known_so(states: pl.DataFrame) -> pl.Series:
+    """Whether a settled row keeps what it says: both or neither, as a hash is known by the attributes that stand beside it."""
+    left = (states["next"] == AWAY) & states["address_hash"].is_not_null()
+    return left | states["new"].is_null()
 
 
 def _let_be(rows: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, case: Case) -> pl.DataFrame:

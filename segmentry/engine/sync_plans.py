@@ -14,7 +14,7 @@ from segmentry.engine.config import SyncConfig
 from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
-from segmentry.engine.people import CONTACT, POSITION
+from segmentry.engine.people import ADDRESS, CONTACT, POSITION
 from segmentry.engine.state.synced import ACTIVE, ADD, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
 from segmentry.engine.sync_people import payloads, wanted
@@ -106,7 +106,7 @@ def plan_sync(
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
     left = pl.Series("address_hash", [], pl.String()) if record is None else known.left(record.id)
     consents = standing.consents.get(sync.config.destination)
-    people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, known.secret)
+    people, twins = wanted_of(standing, sync, consents, known.secret)
     case = Case(
         mirror=sync.config.mode == "mirror",
         needs_address=sync_traits_of(workspace.config.destinations[sync.config.destination].settings).needs_address,
@@ -117,7 +117,7 @@ def plan_sync(
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
     )
-    step = decide(rows, _wanted(standing, people, inside & suppressed, rows), case)
+    step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows), case)
     step = replace(step, written=_known_elsewhere(step.written, rows, sync, known))
     written = _told(workspace, standing, sync, step, people, consents, known.secret)
     return replace(
@@ -153,8 +153,21 @@ def members_of(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
     return inside, nobody if standing.suppressed is None else standing.suppressed
 
 
-def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, rows: pl.DataFrame) -> Wanted:
-    """The people, with what must be known of those who have rows."""
+def wanted_of(standing: Standing, sync: Sync, consents: pl.Series | None, secret: str) -> tuple[pl.DataFrame, pl.Series]:
+    """Whom a sync should have, as `sync_people.wanted`; and members who have an address of somebody suppressed: that one is meant too."""
+    inside, suppressed = members_of(standing, sync.segment)
+    people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, secret)
+    snapshot, away = standing.snapshot, standing.keys.filter(suppressed & standing.present & standing.keys.is_not_null())
+    if snapshot.email is None or not away.len():
+        return people, people[CONTACT].head(0)
+    texts = snapshot.rows(away, [snapshot.email])[snapshot.email].cast(pl.String())
+    addresses = texts.str.strip_chars().str.to_lowercase().replace("", None).drop_nulls().unique()
+    twins = pl.col(ADDRESS).is_in(addresses.implode()).fill_null(value=False)
+    return people.filter(~twins), people.filter(twins)[CONTACT]
+
+
+def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, twins: pl.Series, rows: pl.DataFrame) -> Wanted:
+    """The people, with what must be known of those who have rows. `unsent` and `twins` are members who are, or count as, suppressed."""
     contacts = rows.select(pl.col(CONTACT).cast(standing.keys.dtype, strict=False).alias("key")).drop_nulls()
     places = pl.DataFrame({"key": standing.keys}).with_row_index(POSITION).join(contacts, on="key", how="semi")[POSITION]
     there = places.filter(standing.present.gather(places))
@@ -163,7 +176,7 @@ def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, rows: p
     def named(positions: pl.Series) -> pl.Series:
         return standing.keys.gather(positions).cast(pl.String()).alias(CONTACT)
 
-    return Wanted(people, named(unsent.arg_true()), named(suppressed), named(there))
+    return Wanted(people, pl.concat([named(unsent.arg_true()), twins]), pl.concat([named(suppressed), twins]), named(there))
 
 
 def _told(

@@ -24,8 +24,8 @@ from segmentry.engine.state.synced import ACTIVE, ADD, REMOVE, UPDATE, SyncDraft
 from segmentry.engine.sync_comparing import Comparison, Differences
 from segmentry.engine.sync_confirming import target_of
 from segmentry.engine.sync_ground import Ground, ground_of, meant_syncs, records_of
-from segmentry.engine.sync_people import hashed, wanted
-from segmentry.engine.sync_plans import Sync, members_of, syncs_of
+from segmentry.engine.sync_people import hashed
+from segmentry.engine.sync_plans import Sync, syncs_of, wanted_of
 from segmentry.engine.sync_reaching import pages, reached
 from segmentry.engine.sync_words import sync_name
 from segmentry.errors import DestinationError, NotFound, SegmentryError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from segmentry.engine.loading import LoadedWorkspace
 
 LOST_SHARE, LOST_CONTACTS = 0.3, 50
-"""More of a sync's members than both, not there any more, are no people who left one by one: somebody looks first."""
+"""More of a sync's members than both, not there any more, are no people who left one by one: somebody looks first. So are all of them."""
 
 MENDS_WITHIN = 60.0
 """Seconds that a run may keep the lease once a reading, which may have taken long, is done."""
@@ -231,8 +231,7 @@ class _Work:
         with self.reading.state.catalog.reading() as connection:
             secret = State.secret(connection)
             rows, barred = synced.rows_of(connection, record.id), synced.left_hashes(connection, record.id)
-        inside, suppressed = members_of(standing, sync.segment)
-        people = wanted(standing.keys, (inside & ~suppressed).arg_true(), None, standing.snapshot, {}, secret)
+        people, _ = wanted_of(standing, sync, None, secret)
         people = people.select(CONTACT).with_columns(hashed(people, secret).alias(HASH))
         return Comparison(rows, people, barred, secret, standing.now)
 
@@ -257,6 +256,7 @@ class _Work:
 def _too_many(seen: Differences, members: int) -> str | None:
     """Why what was read is not taken: a list that somebody emptied, or made anew under its name, is no list that everybody left."""
     lost = seen.missing.height
-    if lost <= LOST_CONTACTS or lost <= LOST_SHARE * members:
+    emptied = lost == members and members > 1
+    if not emptied and (lost <= LOST_CONTACTS or lost <= LOST_SHARE * members):
         return None
     return f"{lost:,} of {members:,} members are not there any more; see what happened there, and say --yes if they are to stay out"
