@@ -14,6 +14,7 @@ import polars as pl
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.config import WorkspaceConfig
+from segmentry.engine.config_destinations import consent_texts
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.errors import RuleError
 from segmentry.rules.checker import check
@@ -62,6 +63,8 @@ class Definitions:
     language: int = LANGUAGE
     suppress: str | None = None
     """The rule of who is never sent anything, as its author wrote it; it says nothing of who is in a segment."""
+    consents: Mapping[str, str] = field(default_factory=dict)
+    """By destination the rule of who agreed to be told there, likewise."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,13 +75,14 @@ class Definitions:
             "lists": dict(self.lists),
             "language": self.language,
             **({} if self.suppress is None else {"suppress": self.suppress}),
+            **({"consents": dict(self.consents)} if self.consents else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Definitions:
         segments = {name: SegmentDefinition.from_json(definition) for name, definition in value["segments"].items()}
         elsewhere = value["timezone"], value["week_start"], value["sources"]
-        return cls(segments, *elsewhere, value["lists"], value["language"], value.get("suppress"))
+        return cls(segments, *elsewhere, value["lists"], value["language"], value.get("suppress"), value.get("consents", {}))
 
     @property
     def elsewhere(self) -> tuple[object, ...]:
@@ -96,6 +100,7 @@ def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -
         sources=_sources(config),
         lists={path: digest_of_keys(keys) for path, keys in lists.items()},
         suppress=config.suppress,
+        consents=consent_texts(workspace.document),
     )
 
 

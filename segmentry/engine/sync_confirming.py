@@ -169,7 +169,7 @@ def _decided(ground: Ground, sync: Sync, answer: str) -> tuple[Proposal, SyncDra
     if record is not None and record.answer is not None:
         return replace(found, figures=record.figures, before=record.answer), None
     require_recovered(ground)
-    require_as_computed(ground, sync.segment)
+    require_as_computed(ground, sync)
     draft = ground.plan(sync, answer, starts=True)
     added, baseline = draft.written.filter(pl.col("action") == ADD).height, draft.written.filter(pl.col("state") == BASELINE).height
     return replace(found, figures=draft.figures, added=added, baseline=baseline), draft

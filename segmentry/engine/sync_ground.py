@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from segmentry.engine.activation import delivers
 from segmentry.engine.background import DELIVERS, RECOVERED, known_syncs
+from segmentry.engine.config_destinations import consent_texts
 from segmentry.engine.consequences import renamed_in
 from segmentry.engine.definitions import Definitions, definition_of, elsewhere_of
 from segmentry.engine.moment import nearest_hint
@@ -90,8 +91,9 @@ def require_recovered(ground: Ground) -> None:
         raise DecisionError("the state was recovered, and no run was made since: recompute first")
 
 
-def require_as_computed(ground: Ground, segment: str) -> None:
-    """Raises DecisionError unless a segment, what it refers to and the suppression are what the accepted run computed."""
+def require_as_computed(ground: Ground, sync: Sync) -> None:
+    """Raises DecisionError unless a sync's segment, what it refers to, the suppression and consents are what the accepted run computed."""
+    segment, destination = sync.segment, sync.config.destination
     workspace, run = ground.workspace, ground.record.id
     if segment not in ground.standing.segments:
         raise DecisionError(f"run {run} has no segment `{segment}`: recompute first")
@@ -106,6 +108,8 @@ def require_as_computed(ground: Ground, segment: str) -> None:
         raise DecisionError(f"timezone, week or sources were edited since run {run}: recompute, and decide on what that run shows")
     if workspace.config.suppress != then.suppress:
         raise DecisionError(f"`suppress` was edited since run {run}: recompute, and decide on what that run shows")
+    if consent_texts(workspace.document).get(destination) != then.consents.get(destination):
+        raise DecisionError(f"`consent` of `{destination}` was edited since run {run}: recompute, and decide on what that run shows")
 
 
 def _resting(workspace: LoadedWorkspace, names: Sequence[str] | set[str]) -> set[str]:

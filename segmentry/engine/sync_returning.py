@@ -69,7 +69,7 @@ def readd(
         records = records_of(state)
         going = [(sync, records[sync.key]) for sync in meant if sync.key in records and records[sync.key].status == ACTIVE]
         for sync, _ in going:
-            require_as_computed(ground, sync.segment)
+            require_as_computed(ground, sync)
         contacts, hashes = _addressed(ground, keys)
         return [found for sync, record in going if (found := _returned(ground, lease, sync, record, contacts, hashes)).freed]
 

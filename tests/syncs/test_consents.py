@@ -7,8 +7,12 @@ import json
 import pytest
 from sqlalchemy import select, update
 
+from segmentry.engine.loading import load
+from segmentry.engine.moment import Moment
 from segmentry.engine.state import sync_outbox
-from segmentry.engine.state.schema import DELIVERIES, SYNCED
+from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, SYNCED
+from segmentry.engine.sync_confirming import confirm
+from segmentry.errors import DecisionError
 from tests.syncs.conftest import Synced
 
 
@@ -56,3 +60,32 @@ def test_what_is_under_way_is_stopped(agreed: Synced) -> None:
     recompute(agreed, "2026-01-05", "UK", 0)
     assert told(agreed)["synced"] is False
     assert agreed.rows() == {"a": ("out", "add")}
+
+
+def test_what_an_enrollment_under_way_says_is_read_anew_before_it_goes(agreed: Synced) -> None:
+    with agreed.state.catalog.writing() as connection:
+        connection.execute(update(DELIVERIES).values(lease=7, batch="b"))
+        connection.execute(update(ENROLLMENTS).values(outcome="sending"))
+    recompute(agreed, "2026-01-04", "UK", 0)
+    with agreed.state.catalog.reading() as connection:
+        assert connection.execute(select(DELIVERIES.c.batch, DELIVERIES.c.lease, DELIVERIES.c.stop)).one() == (None, 7, None)
+    assert told(agreed)["deliveries"] is False
+
+
+def test_an_edited_consent_is_computed_before_anybody_is_confirmed_by_it(agreed: Synced) -> None:
+    path = agreed.root / "segments" / "uk.yml"
+    path.write_text(path.read_text().replace("tag: v, existing: send", "tag: w"))
+    recompute(agreed, "2026-01-04", "UK", 2)
+    agreed.destinations = agreed.destinations.replace("spend > 1", "spend > 0")
+    agreed.write_config()
+    workspace = load(agreed.root).require()
+
+    def confirmed() -> None:
+        confirm(workspace, agreed.state, ("uk", "crm", None), "send", agreed.now, lambda: Moment.at(workspace, agreed.now).contacts)
+
+    agreed.at("2026-01-05")
+    with pytest.raises(DecisionError, match="`consent` of `crm` was edited"):
+        confirmed()
+    recompute(agreed, "2026-01-06", "UK", 2)
+    agreed.at("2026-01-06")
+    confirmed()

@@ -170,12 +170,12 @@ def settle(connection: Connection, settled: Sequence[Settlement], now: datetime)
 
 
 def _disagree(connection: Connection, identity: str) -> None:
-    """Takes it out of an open row that the contact has agreed."""
+    """Takes it out of an open row that the contact has agreed. One under way goes in a batch no more, and so not before it is read anew."""
     row = DELIVERIES.c.id == identity
     payload = connection.execute(select(DELIVERIES.c.payload).where(row)).scalar()
     if payload is not None:
         told = {name: value for name, value in json.loads(payload).items() if name != "consents"}
-        connection.execute(update(DELIVERIES).where(row).values(payload=dumps(told)))
+        connection.execute(update(DELIVERIES).where(row).values(payload=dumps(told), batch=None))
 
 
 def _tell_anew(connection: Connection, payloads: Mapping[str, str]) -> None:
