@@ -242,14 +242,14 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, me
     """Say how the workspace stands.
 
     The accepted run, who holds the lease, how large the state is; what is unsent and paused; the schedule, who keeps it, the last
-    run and the next; each sync, how many are there, are to be told, left or were refused, and why; and what needs a person: held
-    by a guard, failed, stale, rejected, unknown, unconfirmed.
+    run and the next; each sync, how many are there, are to be told, left or were refused, and why; up to which run each export is
+    written; and what needs a person: held by a guard, failed, stale, rejected, unknown, unconfirmed.
     """
     workspace = settings.open()
     found = workspace.status()
-    alarms, syncs = found.pop("alarms", []), found.pop("syncs", [])
+    alarms, syncs, exports = (found.pop(name, []) for name in ("alarms", "syncs", "exports"))
     if form == "json":
-        print_json({**found, "syncs": syncs, "alarms": alarms})
+        print_json({**found, "syncs": syncs, "exports": exports, "alarms": alarms})
     else:
         from segmentry.engine.render import cell
 
@@ -262,6 +262,8 @@ def status(settings: Settings, fail_on: tuple[str, ...] | None, notify: bool, me
             click.echo(f"{name.replace('_', ' '):<{width}}  {cell(shown or None if isinstance(value, dict | list) else value)}")
         for sync in syncs:
             click.echo(f"{'sync':<{width}}  {_synced(sync)}")
+        for export in exports:
+            click.echo(f"{'export':<{width}}  {_exported(export)}")
         for alarm in alarms:
             click.echo(f"{alarm['kind']:<{width}}  {alarm['text']}")
     if metrics is not None:
@@ -286,6 +288,13 @@ def _synced(sync: Mapping[str, Any]) -> str:
     counts = [f"{sync['there']:,} there", *(f"{sync[key]:,} {text}" for key, text in SYNCED.items() if sync[key])]
     why = "; ".join(f"{count:,}: {reason}" for reason, count in sync["reasons"].items())
     return f"{name}: {', '.join(counts)}" + (f" ({why})" if why else "")
+
+
+def _exported(export: Mapping[str, Any]) -> str:
+    """How one export stands, in a line."""
+    upto = "nothing is written yet" if export["run"] is None else f"written up to run {export['run']}"
+    after = "" if export["goes_on"] else ", and the files say it no more"
+    return f"{export['segment']} to {export['destination']}: {upto}" + (", and there is a newer run" if export["behind"] else after)
 
 
 def _write_metrics(path: Path, settings: Settings) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FAILED, HELD = 3, 4
 """Exit codes: some deliveries failed; a guard holds something."""
 
-FIGURES = ("sent", "synced", "rejected", "later", "unknown", "withdrawn", "expired", "left")
+FIGURES = ("sent", "synced", "exported", "rejected", "later", "unknown", "withdrawn", "expired", "left")
 COUNTS = ("waiting", "members", "out", "left", "rejected", "skipped", "baseline", "add", "update", "remove")
 READ = ("there", "acknowledged", "left", "found", "by_hand", "unsettled", "add", "update", "remove")
 DUE = ("add", "update", "remove", "enroll", "later", "calls")

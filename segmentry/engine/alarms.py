@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +28,9 @@ REJECTED_SHARE = 0.05
 
 LOOKS_BACK = timedelta(hours=24)
 
+OVERDUE = timedelta(hours=24)
+"""How long something may be tried again and again, by answers that are no refusals, before somebody hears of it."""
+
 
 @dataclass(frozen=True)
 class Alarm:
@@ -50,8 +53,9 @@ def alarms(loaded: LoadedWorkspace, state: State, now: datetime) -> list[Alarm]:
         unknown = noticed.unknown(connection)
         answered = noticed.answered(connection, now - LOOKS_BACK)
         stopped = noticed.stopped(connection)
+        overdue = noticed.overdue(connection, now - OVERDUE)
         syncs = synced.syncs(connection)
-    found = [*map(_held, held), *_failed(state), *map(_stopped, stopped), *_stale(loaded, state, now)]
+    found = [*map(_held, held), *_failed(state), *map(_stopped, stopped), *_overdue(overdue, stopped), *_stale(loaded, state, now)]
     for destination, answers in sorted(answered.items()):
         if answers.since is not None and answers.refused > REJECTED_SHARE * (answers.taken + answers.refused):
             found.append(Alarm("rejected", f"rejected:{destination}", answers.since, _rejects(destination, answers)))
@@ -79,6 +83,16 @@ def _failed(state: State) -> Sequence[Alarm]:
 def _stopped(stop: noticed.Stop) -> Alarm:
     text = f"`{stop.destination}` stopped, and {stop.unsent:,} wait to be sent: {stop.reason}"
     return Alarm("failed", f"failed:{stop.destination}", stop.since, text)
+
+
+def _overdue(overdue: Mapping[str, noticed.Overdue], stopped: Sequence[noticed.Stop]) -> Sequence[Alarm]:
+    """Destinations that do not do what they are asked, and do not refuse it either; but for those that are known to have stopped."""
+    found = []
+    for name, late in overdue.items():
+        if name not in {stop.destination for stop in stopped}:
+            text = f"`{name}` has not done {late.count:,} that it was asked for more than {OVERDUE // timedelta(hours=1)} hours ago"
+            found.append(Alarm("failed", f"failed:{name}", late.since, f"{text}: {late.reason or 'nothing is known of why'}"))
+    return found
 
 
 def _rejects(destination: str, answers: noticed.Answers) -> str:

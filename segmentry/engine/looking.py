@@ -12,6 +12,7 @@ import polars as pl
 from segmentry.engine.activation import delivers
 from segmentry.engine.alarms import alarms
 from segmentry.engine.diff import ENTERED, EXITED
+from segmentry.engine.exporting import exports_of
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import nearest_hint
 from segmentry.engine.rows import rows, rows_of, unchanged
@@ -19,9 +20,11 @@ from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
 from segmentry.engine.standing import standing
 from segmentry.engine.state import RunRecord, State, counting
+from segmentry.engine.state.exported import exported_run, exports
 from segmentry.engine.state.holds import holds as held
 from segmentry.engine.state.holds import pauses
 from segmentry.engine.state.sync_standing import standings
+from segmentry.engine.state.synced import SyncRecord
 from segmentry.errors import NotFound
 from segmentry.rules.diagnostics import Severity
 
@@ -234,6 +237,15 @@ def status(loaded: LoadedWorkspace, state: State | None, now: datetime) -> dict[
         known["unsent"] = counting.unsent(connection)
         known["paused"] = sorted(pauses(connection))
         known["syncs"] = [sync.to_json() for sync in standings(connection)]
+        known["exports"] = [_exported(loaded, one, record) for _, one in sorted(exports(connection).items())]
     known |= standing(loaded, state, now)
     known["alarms"] = [alarm.to_json() for alarm in found]
     return known
+
+
+def _exported(loaded: LoadedWorkspace, export: SyncRecord, accepted: RunRecord | None) -> dict[str, object]:
+    """How an export stands: `run` is the newest of which everything was written, `behind` whether there is a newer one."""
+    run = exported_run(export)
+    goes_on = (export.segment, export.destination) in exports_of(loaded)
+    behind = goes_on and accepted is not None and run < accepted.id
+    return {"segment": export.segment, "destination": export.destination, "goes_on": goes_on, "run": run or None, "behind": behind}

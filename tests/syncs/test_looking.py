@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -182,6 +183,35 @@ def test_status_counts_each_sync(started: Synced) -> None:
     line = next(line for line in command(started, "status").stdout.splitlines() if line.startswith("sync "))
     assert "uk to crm, list:people: 2 there, 1 to tell, 1 left, 1 rejected, 1 skipped (" in line
     assert "1: no such city" in line
+
+
+def test_status_says_up_to_which_run_exports_are_written(shop: Synced) -> None:
+    shop.destinations = "{lake: {type: files, path: exports, format: parquet}}"
+    (shop.root / "segments").mkdir(exist_ok=True)
+    (shop.root / "segments" / "uk.yml").write_text("where: country = 'UK'\nsync: {destination: lake, what: changes}\n")
+    shop.people(people(a=UK))
+    shop.hour("2026-01-02")
+    shop.people(people(a=UK, b=UK))
+    shop.hour("2026-01-03", tell=False)
+    export = {"segment": "uk", "destination": "lake", "goes_on": True, "run": 1, "behind": True}
+    assert stands(shop, "2026-01-03")["exports"] == [export]
+    assert "uk to lake: written up to run 1, and there is a newer run" in command(shop, "status").stdout
+    assert " exported" in command(shop, "sync").stdout
+    assert stands(shop, "2026-01-03")["exports"] == [{**export, "run": 2, "behind": False}]
+
+
+def test_a_service_that_does_nothing_for_days_is_alarming(started: Synced) -> None:
+    started.memory.sync_script += [lambda _: Answer(Verdict.LATER, "the service had trouble (503)")] * 9
+    started.people(people(a=UK, b=UK, c=UK))
+    started.hour("2026-01-03")
+    assert stands(started, "2026-01-03T20:00")["alarms"] == []
+    started.hour("2026-01-04T01:00")
+    [alarm] = stands(started, "2026-01-04T01:00")["alarms"]
+    assert (alarm["kind"], alarm["since"]) == ("failed", datetime(2026, 1, 3, tzinfo=UTC))
+    assert alarm["text"].endswith("24 hours ago: the service had trouble (503)")
+    started.memory.sync_script.clear()
+    started.hour("2026-01-05")
+    assert stands(started, "2026-01-05")["alarms"] == []
 
 
 def test_status_says_what_waits_for_a_word(shop: Synced) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, union_all, update
 
-from segmentry.engine.state import counting
+from segmentry.engine.state import counting, outbox
 from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES, SYNCED, SYNCS
-from segmentry.engine.state.synced import MEMBER, OUT, REJECTED
+from segmentry.engine.state.synced import ACTIVE, MEMBER, OUT, REJECTED
 
 
 def claim(connection: Connection, what: str, since: datetime, now: datetime, before: datetime) -> tuple[bool, str | None]:
@@ -55,6 +55,33 @@ def stops(connection: Connection) -> dict[str, tuple[str, datetime]]:
     """The destinations that stopped, and have sent nothing since: why, and when; by name."""
     rows = connection.execute(select(DESTINATIONS).where(DESTINATIONS.c.stopped.is_not(None)).order_by(DESTINATIONS.c.name))
     return {row.name: (row.stopped, datetime.fromisoformat(row.stopped_at)) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """What one destination was asked long ago and has not done: how much, since when, and what it said last."""
+
+    count: int
+    since: datetime
+    reason: str | None
+
+
+def overdue(connection: Connection, before: datetime) -> dict[str, Overdue]:
+    """By destination the changes and enrollments that were asked for before an instant, tried, and neither done nor refused since.
+
+    Nothing of what is paused or held.
+    """
+    stamp, row = before.isoformat(timespec="microseconds"), SYNCED.c
+    tried = and_(row.action.is_not(None), row.attempts > 0, row.opened <= stamp, SYNCS.c.status == ACTIVE)
+    changes = select(SYNCS.c.destination, row.opened.label("since"), row.reason.label("reason")).join(SYNCED, row.sync == SYNCS.c.id)
+    sent = select(DELIVERIES.c.destination, ENROLLMENTS.c.pending_since, DELIVERIES.c.error)
+    sent = sent.join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
+    waiting = and_(ENROLLMENTS.c.outcome.in_(("pending", "sending")), DELIVERIES.c.attempts > 0, ENROLLMENTS.c.pending_since <= stamp)
+    both = union_all(changes.where(tried), sent.where(DELIVERIES.c.ended.is_(None), waiting)).subquery().c
+    query = select(both.destination, func.count(), func.min(both.since), func.max(both.reason)).group_by(both.destination)
+    rows = connection.execute(query.order_by(both.destination))
+    found = {name: Overdue(count, datetime.fromisoformat(since), reason) for name, count, since, reason in rows}
+    return {name: late for name, late in found.items() if outbox.closed(connection, name) is None}
 
 
 @dataclass(frozen=True, slots=True)
