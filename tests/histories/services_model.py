@@ -132,7 +132,9 @@ class SyncModel:
             for key, row in rows.items():
                 if row.address is not None:
                     self.addresses.setdefault(key, set()).add(row.address)
-                    self.agreed |= {row.address} if consents(row) else set()
+        for key, row in it.world.rows.items():
+            if consents(row):  # as it was computed; the address is as the newest files have it
+                self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
         if files.deliver:
             for key, sync in self.said(files):
                 if key[0] in it.members:
