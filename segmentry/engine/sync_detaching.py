@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.registry import open_destination, sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.delivering import LOOK_SECONDS, Open
@@ -21,7 +23,7 @@ from segmentry.engine.people import CONTACT
 from segmentry.engine.state import reading, sync_said, synced
 from segmentry.engine.state.lease import Lease, hold
 from segmentry.engine.state.outbox import stamp
-from segmentry.engine.state.synced import DETACHED, MEMBER, REMOVE, SyncDraft, SyncRecord, apply_syncs
+from segmentry.engine.state.synced import DETACHED, MEMBER, OUT, REJECTED, REMOVE, SKIPPED, SyncDraft, SyncRecord, apply_syncs
 from segmentry.engine.sync_decisions import closed
 from segmentry.engine.sync_ground import named_record, records_of, require_telling
 from segmentry.engine.sync_plans import syncs_of
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 
 LEAVING = '{"address":null,"fields":{}}'
-"""The payload of a removal: the destination knows who it is by what it called them."""
+"""The payload of a removal where the destination knows who it is by what it called them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def detach(
             _run(sender, settings.stopping)
     found = Detached(*record.key, members, sender.counts["synced"], sender.counts["left"], messages=tuple(sender.messages))
     with state.catalog.reading() as connection:
-        waiting = sync_said.there(connection, record.id)
+        waiting = max(sync_said.there(connection, record.id), sync_said.removals(connection, record.id))
     if waiting:
         return replace(found, waiting=waiting)
     _forgotten(workspace, state, wanted, wait)
@@ -175,19 +177,26 @@ def _open_removals(workspace: LoadedWorkspace, state: State, lease: Lease, recor
 
 def _removing(workspace: LoadedWorkspace, record: SyncRecord, rows: pl.DataFrame, kind: str, opened: str) -> SyncDraft:
     """The sync as it is once everybody whom it added is to be taken out, and nothing else is open."""
-    going = rows.filter(pl.col("state") == MEMBER, pl.col("action").fill_null("") != REMOVE)
+    perhaps = pl.col("state").is_in([OUT, REJECTED, SKIPPED]) & pl.col("maybe")  # whoever was perhaps added is perhaps there
+    ours = (pl.col("state") == MEMBER) | perhaps
+    going = rows.filter(ours, pl.col("action").fill_null("") != REMOVE)
     parts = (workspace.environment, *record.key, kind)
     ids = [change_id(workspace.config.id, (*parts, contact, REMOVE, opened)) for contact in going[CONTACT]]
     removals = closed(going).with_columns(
         pl.lit(REMOVE).alias("action"),
         pl.Series("change", ids, pl.String()),
-        pl.lit(LEAVING).alias("payload"),
+        pl.Series("payload", [_leaving(text) for text in going["payload"]], pl.String()),
         pl.lit(opened).alias("opened"),
         pl.lit(opened).alias("due"),
     )
-    others = closed(rows.filter(pl.col("state") != MEMBER, pl.col("action").is_not_null()))
+    others = closed(rows.filter(~ours, pl.col("action").is_not_null()))
     draft = SyncDraft(record.id, *record.key, mode=record.mode, status=DETACHED, answer=record.answer, figures=record.figures)
     return replace(draft, written=pl.concat([removals, others]))
+
+
+def _leaving(told: str | None) -> str:
+    """The payload of a removal. Who has no other name there is found by the address that was told."""
+    return LEAVING if told is None else dumps({**json.loads(LEAVING), "address": json.loads(told)["address"]})
 
 
 def _run(sender: SyncSender, stopping: threading.Event) -> None:

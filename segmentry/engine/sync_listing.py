@@ -66,7 +66,7 @@ def listing(workspace: LoadedWorkspace, state: State | None) -> pl.DataFrame:
             states, opened = synced.state_counts(connection), synced.open_counts(connection)
             for record in synced.syncs(connection):
                 counts, todo = states.get(record.id, {}), opened.get(record.id, {})
-                forgotten = record.status == DETACHED and record.answer is None and not (counts.keys() - {AWAY})
+                forgotten = record.status == DETACHED and record.answer is None and not (counts.keys() - {AWAY, OUT})
                 if forgotten:
                     continue
                 reasons = sync_outbox.refusals(connection, [record.id], REASONS)

@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from segmentry.engine.connectors.destination import DestinationStopped
-from segmentry.engine.connectors.memory import Memory, MemoryDestination
+from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
+from segmentry.engine.connectors.memory import Known, Memory, MemoryDestination
 from segmentry.engine.connectors.registry import open_destination
-from segmentry.engine.connectors.syncing import Outlook
+from segmentry.engine.connectors.syncing import Change, Outlook
 from segmentry.engine.loading import load
 from segmentry.engine.moment import Moment
 from segmentry.engine.snapshot import ContactSource
@@ -424,6 +424,17 @@ def test_a_list_that_is_empty_of_a_sudden_is_shown_before_it_is_taken(shop: Sync
     assert {state for state, _ in shop.rows().values()} == {"left"}
 
 
+def test_a_short_list_that_is_empty_of_a_sudden_is_shown_too_and_one_who_left_is_not(shop: Synced) -> None:
+    started(shop)
+    shop.at("2026-01-02T01:00")
+    shop.memory.take_out(LIST, "a")
+    assert reconciled(shop, dry_run=True)[0].held is None
+    shop.memory.take_out(LIST, "b")
+    (found,) = reconciled(shop)
+    assert (found.left, found.held is not None) == (2, True)
+    assert {state for state, _ in shop.rows().values()} == {"member"}
+
+
 @pytest.mark.parametrize("kind", [Unreadable, Another])
 def test_what_cant_be_read_stays_as_it_is(shop: Synced, kind: type[MemoryDestination]) -> None:
     shop.destinations = "{crm: {type: memory, needs_address: true}}"
@@ -461,7 +472,7 @@ def test_detach_forgets_and_leaves_everybody_where_they_are(shop: Synced) -> Non
     shop.hour("2026-01-03")
     assert detaching(load(shop.root), shop.state, ("uk", "crm", None)).members == 2
     assert detached(shop, remove=False).members == 2
-    assert (shop.members, shop.rows()) == ({"a", "b"}, {})
+    assert (shop.members, shop.rows()) == ({"a", "b"}, dict.fromkeys("ab", ("out", None)))  # somebody may have to erase them there
     assert listing(load(shop.root), shop.state).height == 0
     with pytest.raises(NotFound, match="never kept in step"):
         detached(shop, remove=False)
@@ -479,7 +490,25 @@ def test_detach_takes_out_whom_it_added_and_nobody_else(shop: Synced) -> None:
     found = detached(shop, remove=True)
     assert (found.members, found.removed, found.left, found.waiting) == (3, 2, 1, 0)
     assert (shop.members, shop.memory.wrongs) == ({"friend@x.example"}, [])
-    assert shop.rows() == {"b": ("left", None)}
+    assert shop.rows() == {"a": ("out", None), "b": ("left", None), "c": ("out", None)}
+
+
+def test_detach_takes_out_who_was_perhaps_added(shop: Synced) -> None:
+    started(shop)
+
+    def lost(change: Change) -> Answer:
+        shop.memory.people(LIST)["c"] = Known("c", change.address, "c", inside=True, ours=True)
+        return Answer(Verdict.LATER, "lost", maybe=True)
+
+    shop.memory.sync_script.append(lost)
+    shop.people(people(a=UK, b=UK, c=UK))
+    shop.hour("2026-01-03")
+    assert shop.rows()["c"] == ("out", "add")
+    shop.remove("uk")
+    shop.segment("other", "country = 'FR'")
+    shop.hour("2026-01-04")
+    found = detached(shop, remove=True)
+    assert (found.removed, found.waiting, shop.members) == (3, 0, set())
 
 
 def test_who_left_is_known_when_a_detached_sync_begins_anew(shop: Synced) -> None:

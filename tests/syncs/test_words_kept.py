@@ -18,6 +18,7 @@ from segmentry.engine.recovering import recover
 from segmentry.engine.state.lease import hold
 from segmentry.engine.state.recovery import Recovered
 from segmentry.engine.state.schema import ERASURES, LEFT, SYNCED
+from segmentry.engine.sync_detaching import Telling, detach
 from segmentry.errors import LeaseHeld
 from tests.syncs.conftest import LIST, Synced
 
@@ -56,6 +57,19 @@ def test_the_certificate_counts_rows_and_says_where_the_person_is_still(shop: Sy
     assert by_hand["people_there"] == [{"destination": "crm", "target": LIST, "remote_id": "anna"}]
     assert "anna" not in text_of(shop, SYNCED) + text_of(shop, ERASURES) + text_of(shop, LEFT)
     assert shop.members == {"anna", "ben"}  # nobody is taken out: that is for a person to do
+
+
+def test_who_was_told_of_by_a_sync_that_is_detached_is_there_still(shop: Synced) -> None:
+    started(shop)
+    people(shop, anna=UK, ben=UK, cleo=UK)
+    shop.hour("2026-01-03", tell=False)
+    shop.sync("")
+    shop.hour("2026-01-04", tell=False)
+    detach(load(shop.root).require(), shop.state, ("uk", "crm", None), Telling({}, lambda: shop.now), remove=False)
+    by_hand = forgotten(shop, "anna")["erase_by_hand"]
+    assert by_hand["people_there"] == [{"destination": "crm", "target": LIST, "remote_id": "anna"}]
+    assert forgotten(shop, "cleo")["told"] == []
+    assert "anna" not in text_of(shop, SYNCED)
 
 
 def test_who_was_never_told_of_is_nowhere_else(shop: Synced) -> None:

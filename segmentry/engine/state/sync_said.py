@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, case, delete, func, select, update
+from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
@@ -116,11 +116,21 @@ def free(connection: Connection, sync: int) -> None:
 
 
 def forget_sync(connection: Connection, sync: int) -> int:
-    """Forgets whom a sync keeps in step, and what was said of its start: how many rows. Who left its target is known for good."""
-    removed = connection.execute(delete(SYNCED).where(_S.sync == sync, _S.state != AWAY)).rowcount
+    """Forgets whom a sync keeps in step, and what was said of its start: how many rows. Who left its target is known for good.
+
+    What the destination calls those of whom it was told stays, without more: they are there still, and somebody may have to erase them.
+    """
+    mine = and_(_S.sync == sync, _S.state != AWAY)
+    nameless = and_(_S.remote_id.is_(None), _S.address_hash.is_(None))
+    told = or_(_S.remote_id.is_not(None), and_(_S.state != BASELINE, or_(_S.state != OUT, ~nameless, _S.maybe, _S.attempts > 0)))
+    count = int(connection.execute(select(func.count()).where(mine)).scalar_one())
+    connection.execute(delete(SYNCED).where(mine, ~told))
     close_open(connection, [sync])
+    bare = {"state": OUT, "attempts": case((nameless, 1), else_=0), "maybe": False}
+    empty: dict[str, Any] = dict.fromkeys((*OPEN, "fingerprint", "reason", "refused", "lease"))
+    connection.execute(update(SYNCED).where(mine).values(**empty, **bare, revision=_S.revision + 1))
     connection.execute(update(SYNCS).where(SYNCS.c.id == sync).values(status=DETACHED, answer=None, figures="{}"))
-    return removed
+    return count
 
 
 def removals(connection: Connection, sync: int) -> int:
