@@ -134,7 +134,7 @@ def _known_elsewhere(written: pl.DataFrame, rows: pl.DataFrame, sync: Sync, know
     others = [one.id for one in known.records if one.destination == sync.config.destination and one.key != sync.key]
     if not others or not written.filter(strange).height:
         return written
-    called = known.called(others)
+    called = known.called(others).with_columns(pl.col(CONTACT).replace(dict(known.merged)))
     of_many = called.group_by("remote_id").agg(pl.col(CONTACT).n_unique().alias("contacts")).filter(pl.col("contacts") > 1)
     own = rows.filter(pl.col("remote_id").is_not_null())
     taken = pl.concat([of_many["remote_id"], own["remote_id"]])

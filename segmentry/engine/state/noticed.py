@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, case, delete, func, insert, or_, select, union_all, update
 
 from segmentry.engine.state import counting, outbox
-from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES, SYNCED, SYNCS
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, NOTICES, PAUSES, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE, MEMBER, OUT, REJECTED
 
 
@@ -77,7 +77,8 @@ def overdue(connection: Connection, before: datetime) -> dict[str, Overdue]:
     sent = select(DELIVERIES.c.destination, ENROLLMENTS.c.pending_since, DELIVERIES.c.error)
     sent = sent.join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
     waiting = and_(ENROLLMENTS.c.outcome.in_(("pending", "sending")), DELIVERIES.c.attempts > 0, ENROLLMENTS.c.pending_since <= stamp)
-    both = union_all(changes.where(tried), sent.where(DELIVERIES.c.ended.is_(None), waiting)).subquery().c
+    going = ENROLLMENTS.c.sequence.not_in(select(PAUSES.c.name))
+    both = union_all(changes.where(tried), sent.where(DELIVERIES.c.ended.is_(None), waiting, going)).subquery().c
     query = select(both.destination, func.count(), func.min(both.since), func.max(both.reason)).group_by(both.destination)
     rows = connection.execute(query.order_by(both.destination))
     found = {name: Overdue(count, datetime.fromisoformat(since), reason) for name, count, since, reason in rows}
