@@ -185,7 +185,7 @@ class ServicesDriver(Driver):
             if self.services.status(new) is None:
                 # nobody can tell whose the new address is: its tags are from now on the person's own affair
                 places = [one for one in self.services.targets() if one[0] == MAILCHIMP and address in self.services.inside(*one).values()]
-                self.known.leaves(MAILCHIMP, address, seen=False)
+                self.known.leaves(MAILCHIMP, address, seen=False, gone=False)
                 people.change_address(address, new)
                 for one in places:
                     self.known.by_hand.setdefault(one, set()).add(new)

@@ -96,14 +96,20 @@ class SyncModel:
 
     # ------------------------------------------------------------ hands
 
-    def leaves(self, service: str, address: str, *, seen: bool) -> None:
-        """Somebody leaves a service. `seen`: whoever looks there sees it, also without having known of the person."""
+    def leaves(self, service: str, address: str, *, seen: bool, gone: bool = True) -> None:
+        """Somebody leaves a service. `seen`: whoever looks there sees it, also without having known of the person.
+
+        `gone`: also by what another list or tag knows; but not where they are there still, under an address that nobody can tell is theirs.
+        """
         self.touched[service].add(address)
         for place in self.services.targets():
             if place[0] == service and address in self.services.inside(*place).values():
                 known = address in self.acknowledged.get(place, ())
                 if seen or known:
                     self.left.setdefault(place, set()).add(address)
+                for other in self.services.targets() if known and gone else ():
+                    if other[0] == service:
+                        self.known_gone.setdefault(other, set()).add(address)
                 self._goes(place, address)
 
     def is_off(self, place: Place, address: str) -> None:
