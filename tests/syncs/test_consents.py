@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import select, update
 
+from segmentry.engine.connectors.destination import Answer, Batch
+from segmentry.engine.connectors.memory import MemoryDestination
+from segmentry.engine.connectors.settings import MemorySettings
 from segmentry.engine.loading import load
 from segmentry.engine.moment import Moment
-from segmentry.engine.state import sync_outbox
+from segmentry.engine.state import activated, sync_outbox
 from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, SYNCED
 from segmentry.engine.sync_confirming import confirm
 from segmentry.errors import DecisionError
@@ -89,3 +93,30 @@ def test_an_edited_consent_is_computed_before_anybody_is_confirmed_by_it(agreed:
     recompute(agreed, "2026-01-06", "UK", 2)
     agreed.at("2026-01-06")
     confirmed()
+
+
+def test_who_agrees_no_more_is_not_told_so_by_whoever_was_about_to(shop: Synced) -> None:
+    shop.destinations = "{crm: {type: memory, batch: 10}}"
+    shop.sequences = "{welcome: {destination: crm}}"
+    (shop.root / "segments").mkdir()
+    (shop.root / "segments" / "uk.yml").write_text("where: country = 'UK'\nenroll: welcome\n")
+    recompute(shop, "2026-01-02", "FR", 2)
+    recompute(shop, "2026-01-03", "UK", 2)
+    shop.at("2026-01-03")
+    with shop.state.catalog.writing() as connection:
+        id, payload = connection.execute(select(DELIVERIES.c.id, DELIVERIES.c.payload)).one()
+        connection.execute(update(DELIVERIES).values(payload=json.dumps({**json.loads(payload), "consents": True})))
+    asked: list[bool] = []
+
+    class Slow(MemoryDestination):
+        def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
+            if not asked:
+                with shop.state.catalog.writing() as connection:  # as a run does meanwhile
+                    activated._disagree(connection, id)
+            asked.append(batch.rows[0].consents)
+            before()
+            return super().send(batch, before)
+
+    shop.tell(open=lambda _, settings, __: Slow(MemorySettings.model_validate(settings), shop.memory))
+    assert asked == [True, False]
+    assert shop.ledger() == [("a", 1, "sent")]
