@@ -41,6 +41,7 @@ from segmentry import (
     cli_sandbox,
     cli_schedule,
     cli_tell,
+    cli_verify,
 )
 from segmentry.cli_options import Settings, workspace_options
 from segmentry.errors import DiagnosedError, SegmentryError
@@ -160,6 +161,7 @@ for _module in (
     cli_sandbox,
     cli_schedule,
     cli_tell,
+    cli_verify,
 ):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
     from segmentry.engine.notices import Told
+    from segmentry.engine.proving import Verification
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
 
@@ -99,6 +100,17 @@ class Workspace(WorkspaceTelling):
         """Why a contact is in a segment or not, on the snapshot as it is. Raises NotFound for an unknown segment or key."""
         moment = self.moment(as_of)
         return explain(moment, name, key, lambda known: self._was_accepted(moment.loaded, name, known))
+
+    def verify(self, names: Sequence[str] = (), *, sample: int = 200, seed: int | None = None, as_of: When = None) -> Verification:
+        """Answers `sample` contacts, and some on each side of every segment, a second time by other code; nothing is stored.
+
+        All segments where none is named. `seed` draws the contacts; None is another one at each instant. Raises NotFound for a segment
+        that there is not, RuleError and SourceError.
+        """
+        from segmentry.engine.proving import verify
+
+        moment = self.moment(as_of)
+        return verify(moment, list(dict.fromkeys(names)) or sorted(moment.loaded.require().names), sample, seed)
 
     def query_plan(self, name: str | None = None, as_of: When = None) -> Plan:
         """What a run evaluates: for one segment with what it refers to, or for all."""

@@ -96,6 +96,16 @@ def test_infinity_in_the_data_is_a_number_and_a_result_is_not() -> None:
     ]
 
 
+def test_an_event_at_the_first_instant_there_is_ends_no_run() -> None:
+    when = pa.array([MIN, MIN, 0], pa.int64()).cast(pa.timestamp("us"))
+    events = pa.table({"contact_id": [1, 2, 2], "at": when, "amount": [1, 2, 3]})
+    world = World(pa.table({"id": [1, 2]}), [EventFrame(events, "contact_id", "at", event="order")])
+    [earliest] = world.members("earliest(order.amount) is set")
+    [others] = world.members("earliest(order.amount) is not set")
+    assert 2 in earliest
+    assert sorted(earliest + others) == [1, 2]
+
+
 def test_rounding_is_half_away_from_zero() -> None:
     assert column([Decimal("2.5"), Decimal("-2.5"), Decimal("0.49")], pa.decimal128(3, 2)).members(
         "round(x) = 3", "round(x) = -3", "round(x) = 0"

@@ -160,7 +160,8 @@ TABLE: dict[str, Build] = {
     "max": lambda x: call("max", x),
     "any": lambda x: call("bool_or", x),
     "bits": lambda x: call("bit_or", x),
-    "earliest": lambda value, at, rows: _outermost(value, sql.infix(exp.Sub, integer(0), call("epoch_us", at)), rows),
+    # the first instant's negative would be beyond 64 bits, its complement is not
+    "earliest": lambda value, at, rows: _outermost(value, sql.infix(exp.Sub, integer(-1), call("epoch_us", at)), rows),
     "latest": lambda value, at, rows: _outermost(value, call("epoch_us", at), rows),
     # ------------------------------------------------------------ several tables' aggregates together
     "least": lambda *values: call("least", *values),
