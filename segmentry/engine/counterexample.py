@@ -159,7 +159,7 @@ def _outside_events(condition: n.Condition) -> list[n.Condition]:
 
 def _size(part: n.Condition) -> int:
     """How much there is to look at; a reference is larger than what it refers to."""
-    return sum(1 for _ in n.walk(part)) + (10_000 if isinstance(part, n.Member) else 0)
+    return sum(10_000 if isinstance(node, n.Member) else 1 for node in n.walk(part))
 
 
 def _words(moment: Moment, segment: str, node: n.Node) -> str:

@@ -67,7 +67,11 @@ def test_a_comparison_that_is_broken_is_found(shop: Shop, monkeypatch: pytest.Mo
     assert (case["engine"], case["second"]) == (False, True)
     assert case["values"] == [{"expression": "count(order_placed, amount > 10, last => '90 days')", "engine": 2, "second": 2}]
     assert (cases["via"]["within"], cases["via"]["part"]) == ("buyers", case["part"])
-    assert (cases["vip"]["contact"], cases["vip"]["part"], cases["vip"]["fields"]) == (11, "score >= 90", {"score": 90})
+    alone = Workspace.open(shop.folder)
+    shop.write("segments/high.yml", "where: score >= 90\n")
+    [high] = alone.verify(["high"], as_of=AS_OF).cases
+    shop.folder.joinpath("segments", "high.yml").unlink()
+    assert (high.contact, high.part, dict(high.fields), high.events) == (11, "score >= 90", {"score": 90}, ())
 
 
 def test_events_that_are_miscounted_are_shown_and_no_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
