@@ -5,7 +5,7 @@ The steps of all segments are one list, equal ones once, each after what it read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -40,15 +40,32 @@ Step = Leaf | Everybody | Combine
 
 
 def run(steps: Sequence[Step], wanted: Mapping[str, int], leaves: Mapping[str, pl.Series], size: int) -> pl.DataFrame:
-    """The wanted steps' bitmaps, one column a name; `leaves` are Boolean and never null, `size` their length."""
+    """The wanted steps' bitmaps, one column a name; `leaves` are Boolean and never null, `size` their length.
+
+    Leaves that no wanted step is made of need not be there.
+    """
     uses = _last_uses(steps, wanted)
+    needed = below(steps, wanted.values())
     done: list[pl.Series | None] = []
     for number, step in enumerate(steps):
-        done.append(_compute(step, done, leaves, size))
+        done.append(_compute(step, done, leaves, size) if number in needed else None)
         for item in uses.get(number, ()):
             done[item] = None
     columns = {name: done[step] for name, step in wanted.items()}
     return pl.DataFrame([column.alias(name) for name, column in columns.items() if column is not None])
+
+
+def below(steps: Sequence[Step], roots: Iterable[int]) -> set[int]:
+    """These steps and all that they are made of."""
+    found: set[int] = set()
+    pending = list(roots)
+    while pending:
+        number = pending.pop()
+        step = steps[number]
+        if number not in found and isinstance(step, Combine):
+            pending.extend(step.items)
+        found.add(number)
+    return found
 
 
 def _last_uses(steps: Sequence[Step], wanted: Mapping[str, int]) -> dict[int, list[int]]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from segmentry.engine.activation_checks import aliases_of, check_suppress, field_problems
 from segmentry.engine.audit import audit
+from segmentry.engine.definitions import composed, definition_of, going_before, priority_of
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import Asked, Moment, Remember, circle_in_file
@@ -163,8 +164,15 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
     except RuleError as error:
         problems += error.diagnostics
     rules = {name: condition for name, condition in conditions.items() if condition is not None}
+    before = going_before({name: priority_of(segment) for name, segment in loaded.segments.items()})
     try:
-        in_order(rules)
+        in_order(
+            {
+                name: composed(conditions[name], definition_of(segment), before=before.get(name, ()))
+                for name, segment in loaded.segments.items()
+                if conditions[name] is not None or segment.list is not None
+            }
+        )
     except RuleError as error:
         problems += [circle_in_file(loaded, problem) for problem in error.diagnostics]
     if not problems:

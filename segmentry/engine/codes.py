@@ -47,6 +47,8 @@ CODES: dict[str, str] = {
     "W322": "a list or tag that is not there, or a destination that does not say what there is",
     "W323": "what should be known of a list or tag before it is told anything",
     "W324": "a field that a destination does not have yet",
+    # groups of segments
+    "W325": "two segments with one rank in one group",
     # sources: finding the files
     "S101": "no such file, or nothing matches",
     "S102": "a directory where a file is meant",

@@ -17,6 +17,7 @@ from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.otherwise import (
     FORMER_LIST,
+    TOGETHER,
     Rules,
     Scenario,
     former_both,
@@ -28,6 +29,7 @@ from segmentry.engine.otherwise import (
     with_former_members,
     with_member,
 )
+from segmentry.engine.populations import has_population
 from segmentry.engine.positions import Placement, carried
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.sources import pin, schema_of
@@ -166,9 +168,12 @@ def explained(
     changed = {name: bitmap ^ answers.column(name) for name, bitmap in were.items()}
 
     def together(segment: str, positions: pl.Series) -> pl.Series:
-        condition = with_former_members(answers.question.conditions[segment])
-        keys = alignment.keys.gather(positions)
-        lists = {former_members(other): keys.filter(were[other].gather(positions)) for other in otherwise[segment].with_member}
+        asked = answers.question.conditions[segment]
+        condition = with_former_members(asked)
+        # a place in a population depends on who else was a member
+        asked_of = alignment.present.arg_true() if has_population(asked) else positions
+        keys = alignment.keys.gather(asked_of)
+        lists = {former_members(other): keys.filter(were[other].gather(asked_of)) for other in otherwise[segment].with_member}
         found = ask({"together": condition}, {**answers.question.lists, **lists})
         return found.column("together").gather(positions)
 
@@ -195,9 +200,16 @@ def _list_columns(lists: Iterable[str]) -> dict[str, Condition]:
 
 
 def _with_former(lists: Lists, conditions: Mapping[str, Condition], former: FormerRun) -> dict[str, pl.Series]:
-    """Today's lists, and those of the former run that conditions name."""
+    """Today's lists, and those of the former run that conditions name, segments' former members among them."""
     wanted = sorted(name for name in lists_named(conditions) if name not in lists)
-    return {**lists, **{name: former.list_keys(name.removeprefix(FORMER_LIST)) for name in wanted}}
+    return {**lists, **{name: _former_keys(name, former) for name in wanted}}
+
+
+def _former_keys(name: str, former: FormerRun) -> pl.Series:
+    if not name.startswith(TOGETHER):
+        return former.list_keys(name.removeprefix(FORMER_LIST))
+    segment = name.removeprefix(TOGETHER)
+    return former.members(segment) if segment in former.columns else pl.Series([], dtype=former.order.keys.dtype)
 
 
 def _former_rules(former: FormerRun, schema: Schema, clock: Clock) -> tuple[Rules, frozenset[str]]:
@@ -211,7 +223,7 @@ def _former_rules(former: FormerRun, schema: Schema, clock: Clock) -> tuple[Rule
             conditions[name] = check_former(definition, schema, clock)
         except RuleError:
             failed.add(name)
-    stopped = reaching(failed, {name: rule for name, rule in conditions.items() if rule is not None})
+    stopped = reaching(failed, Rules(conditions, then).whole())
     running = {name: rule for name, rule in conditions.items() if name not in stopped}
     return Rules(running, then), frozenset(stopped)
 

@@ -72,7 +72,6 @@ __all__ = [
 WORKSPACE_LATER: Mapping[Steps, str] = {}
 SEGMENT_LATER: Mapping[Steps, str] = {
     ("split",): "splits",
-    ("priority",): "priorities",
     ("enroll", "split"): "splits",
     ("enroll", EVERY, "split"): "splits",
     ("sync", "split"): "splits",

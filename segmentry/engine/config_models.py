@@ -138,6 +138,15 @@ class WorkspaceConfig(Model):
     """`--env` or SEGMENTRY_ENV chooses one; `default` where neither does."""
 
 
+class PriorityConfig(Model):
+    """`priority:` of a segment. A contact is in at most one segment of a group: of those it would be in, the one with the smallest rank."""
+
+    group: Annotated[str, Matching(SEGMENT_NAME, f"a group{_NAMED}")]
+    """The group's name."""
+    rank: Annotated[int, Field(ge=1)]
+    """1 goes before 2. Every segment of a group has a rank of its own."""
+
+
 class SegmentConfig(Model):
     """A segment's file, `segments/NAME.yml`. Exactly one of `where`, `rules` and `list` says who is in."""
 
@@ -161,6 +170,8 @@ class SegmentConfig(Model):
     """A file of contact keys that are in whatever the rule says."""
     exclude: Filled | None = None
     """A file of contact keys that are out whatever else says."""
+    priority: PriorityConfig | None = None
+    """The group in which a contact is in at most one segment, and which segments there go before this one."""
     guards: SegmentGuardOverride | None = None
     """What goes before the workspace's `guards.segment` here."""
     enroll: Enroll = Field(default_factory=list)

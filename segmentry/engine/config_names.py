@@ -90,6 +90,23 @@ def segment_name_problems(
     for name, document in documents.items():
         problems += former_name_problems(document, (), name, document.value.get("renamed_from"), names, claimed)
         problems += enroll_problems(document, enroll[name], sequences)
+    return [*problems, *_rank_problems(documents)]
+
+
+def _rank_problems(documents: Mapping[str, Document]) -> list[Diagnostic]:
+    """Segments of one group with one rank: nobody could say which of them goes before the other."""
+    problems = []
+    claimed: dict[tuple[object, object], str] = {}
+    for name, document in sorted(documents.items()):
+        priority = document.value.get("priority")
+        place = (priority.get("group"), priority.get("rank")) if isinstance(priority, dict) else (None, None)
+        if not isinstance(place[0], str) or not isinstance(place[1], int):
+            continue
+        if place in claimed:
+            message = f"`{claimed[place]}` has the rank {place[1]} in the group `{place[0]}` too"
+            at = document.location(("priority", "rank"))
+            problems.append(Diagnostic("W325", message, location=at, help="give each a rank of its own: 1 goes before 2"))
+        claimed.setdefault(place, name)
     return problems
 
 

@@ -20,7 +20,7 @@ from segmentry.errors import RuleError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import And, Condition, Listed, Not, Or
+from segmentry.rules.nodes import And, Condition, Listed, Member, Not, Or
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.references import references
@@ -34,21 +34,32 @@ NOT_READ = {"email", "phone", "aliases"}
 
 
 @dataclass(frozen=True, slots=True)
+class Priority:
+    """A segment's place in a group, of whose segments a contact is in at most one: `rank` 1 goes before 2."""
+
+    group: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentDefinition:
-    """One segment: `rule` as canonical text or `list`, and the lists that beat them."""
+    """One segment: `rule` as canonical text or `list`, the lists that beat them, and its place in a group."""
 
     rule: str | None
     list: str | None = None
     include: str | None = None
     exclude: str | None = None
+    priority: Priority | None = None
 
-    def to_json(self) -> dict[str, str]:
-        kept = {"rule": self.rule, "list": self.list, "include": self.include, "exclude": self.exclude}
+    def to_json(self) -> dict[str, Any]:
+        kept: dict[str, Any] = {"rule": self.rule, "list": self.list, "include": self.include, "exclude": self.exclude}
+        kept["priority"] = None if self.priority is None else {"group": self.priority.group, "rank": self.priority.rank}
         return {key: value for key, value in kept.items() if value is not None}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, str]) -> SegmentDefinition:
-        return cls(value.get("rule"), value.get("list"), value.get("include"), value.get("exclude"))
+    def from_json(cls, value: Mapping[str, Any]) -> SegmentDefinition:
+        priority = Priority(**value["priority"]) if "priority" in value else None
+        return cls(value.get("rule"), value.get("list"), value.get("include"), value.get("exclude"), priority)
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,13 @@ def check_former(definition: SegmentDefinition, schema: Schema, clock: Clock) ->
     return ground(check(parse_text(definition.rule), schema)[0], clock)
 
 
-def composed(rule: Condition | None, definition: SegmentDefinition, list_name: Callable[[str], str] = str) -> Condition:
-    """Rule or list, then `include`, then `exclude`, as one condition. `list_name` says what a list's path is called."""
+def composed(
+    rule: Condition | None, definition: SegmentDefinition, list_name: Callable[[str], str] = str, before: Iterable[str] = ()
+) -> Condition:
+    """Rule or list, then `include`, `exclude` and priority, as one condition.
+
+    `list_name` says what a list's path is called; `before` are the segments that go before this one in its group.
+    """
     if rule is None:
         assert definition.list is not None
         rule = Listed(list_name(definition.list))
@@ -151,7 +167,22 @@ def composed(rule: Condition | None, definition: SegmentDefinition, list_name: C
         rule = Or((rule, Listed(list_name(definition.include))))
     if definition.exclude is not None:
         rule = And((rule, Not(Listed(list_name(definition.exclude)))))
-    return rule
+    others = tuple(Not(Member(other)) for other in before)
+    return And((rule, *others)) if others else rule
+
+
+def going_before(priorities: Mapping[str, Priority | None]) -> dict[str, tuple[str, ...]]:
+    """Of each segment in a group, those that go before it there, first ones first. `priorities` has every segment's place."""
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for name, priority in priorities.items():
+        if priority is not None:
+            groups.setdefault(priority.group, []).append((priority.rank, name))
+    found: dict[str, tuple[str, ...]] = {}
+    for places in groups.values():
+        ordered = sorted(places)
+        for rank, name in ordered:
+            found[name] = tuple(other for other_rank, other in ordered if other_rank < rank)
+    return found
 
 
 def reaching(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[str]:
@@ -168,7 +199,13 @@ def reaching(names: Iterable[str], conditions: Mapping[str, Condition]) -> set[s
 def definition_of(segment: Segment) -> SegmentDefinition:
     """What a segment's file says of who is in. Its rule has no problem."""
     text = None if segment.syntax is None else to_text(segment.syntax)
-    return SegmentDefinition(text, segment.list, segment.include, segment.exclude)
+    return SegmentDefinition(text, segment.list, segment.include, segment.exclude, priority_of(segment))
+
+
+def priority_of(segment: Segment) -> Priority | None:
+    """A segment's place in a group, as its file says it."""
+    said = segment.config.priority
+    return None if said is None else Priority(said.group, said.rank)
 
 
 def _sources(config: WorkspaceConfig) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
+from segmentry.engine.populations import Level, is_foremost, places, standing
 from segmentry.engine.relations import scan, scan_files
 from segmentry.engine.scans import (
     CONTACTS,
@@ -185,11 +186,11 @@ class Evaluation:
     def memberships(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None) -> Memberships:
         """Every segment's membership over all positions. `lists` has the keys of each static list the plan names."""
         self._compute(plan)
-        listed = self._listed(plan, lists or {})
+        listed = self._bitmaps(plan, lists or {})
         present = self.alignment.present
         everybody = bool(present.all())
         chunks = []
-        for first, end, leaves in self._chunks(plan):
+        for first, end, leaves in self._chunks(plan.leaves_query):
             with self._timed("algebra"):
                 bitmaps = {column: leaves[column] for column in plan.leaf_columns}
                 bitmaps.update({column: bitmap[first:end] for column, bitmap in listed.items()})
@@ -207,10 +208,10 @@ class Evaluation:
         says whether it is missing instead.
         """
         self._compute(plan)
-        listed = self._listed(plan, lists or {})
+        listed = self._bitmaps(plan, lists or {})
         alignment = self.alignment
         frames = []
-        for first, end, leaves in self._chunks(plan):
+        for first, end, leaves in self._chunks(plan.leaves_query):
             columns = [alignment.keys[first:end].alias(KEY), *(leaves[column] for column in plan.leaf_columns)]
             columns += [bitmap[first:end].alias(column) for column, bitmap in listed.items()]
             columns += [leaves[column].is_null() if missing else leaves[column] for column in plan.value_columns]
@@ -241,14 +242,13 @@ class Evaluation:
         query = sql.select({"rows": sql.call("count", exp.Star())}, scan(source.relation), sql.is_null(sql.column(source.at)))
         return int(self._fetch(query)["rows"][0])
 
-    def _chunks(self, plan: Plan) -> Iterator[tuple[int, int, pl.DataFrame]]:
+    def _chunks(self, query: exp.Select) -> Iterator[tuple[int, int, pl.DataFrame]]:
         size = self.alignment.size
         for first, end in chunk_bounds(size):
             with self._timed("conditions"):
-                yield first, end, self._chunk(plan, first, end, whole=end - first == size)
+                yield first, end, self._chunk(query, first, end, whole=end - first == size)
 
-    def _chunk(self, plan: Plan, first: int, end: int, *, whole: bool) -> pl.DataFrame:
-        query = plan.leaves_query
+    def _chunk(self, query: exp.Select, first: int, end: int, *, whole: bool) -> pl.DataFrame:
         if not whole:
             query = query.copy()
             above = exp.GTE(this=sql.column(POSITION), expression=sql.integer(first))
@@ -256,6 +256,45 @@ class Evaluation:
             query.set("where", exp.Where(this=sql.all_of([above, below])))
         leaves = self._fetch(query)
         return leaves if leaves[POSITION].is_sorted() else leaves.sort(POSITION)
+
+    def _bitmaps(self, plan: Plan, lists: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+        """The conditions that no query gives, over all positions: static lists, and places in populations."""
+        if plan.levels and self._restricted:
+            raise ValueError("a place among all contacts can't be found among some")
+        found = self._listed(plan, lists)
+        for level in plan.levels:
+            found.update(self._ranked(plan, level, found))
+        return found
+
+    def _ranked(self, plan: Plan, level: Level, known: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
+        """Puts the populations of a level in order: the conditions read from it, and its standings as a table. `known` are bitmaps."""
+        wanted = {str(number): ranking.among for number, ranking in enumerate(level.rankings) if ranking.among is not None}
+        frames = []
+        for first, end, rows in self._chunks(level.query):
+            bitmaps = {column: rows[column] for column in level.leaves}
+            bitmaps.update({column: bitmap[first:end] for column, bitmap in known.items()})
+            among = algebra.run(plan.steps, wanted, bitmaps, end - first)
+            frames.append(pl.DataFrame([*(rows[column] for column in level.values), *among]))
+        values = pl.concat(frames)
+        present, conditions, standings = self.alignment.present, dict[str, pl.Series](), dict[str, pl.Series]()
+        with self._timed("populations"):
+            for number, ranking in enumerate(level.rankings):
+                candidates = present if ranking.among is None else present & values[str(number)]
+                per = None if ranking.per is None else values[ranking.per]
+                found = places(self.alignment.keys, candidates, values[ranking.by], per, falling=ranking.falling)
+                conditions.update({column: is_foremost(found, node) for column, node in ranking.foremost.items()})
+                standings.update({column: standing(found, node) for column, node in ranking.standings.items()})
+            if standings:
+                frame = pl.DataFrame([column.alias(name) for name, column in standings.items()]).with_row_index(POSITION)
+                self._register(level.table, frame)
+        return conditions
+
+    def _register(self, table: str, frame: pl.DataFrame) -> None:
+        """A frame as a table; one of that name is replaced."""
+        passed = sql.internal("passed")
+        self._database.register(passed, frame)
+        self._create(table, exp.Select(expressions=[exp.Star()]).from_(sql.table(passed), copy=False))
+        self._database.unregister(passed)
 
     def _listed(self, plan: Plan, lists: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
         """The bitmaps of the conditions that no query computes: static lists, and what earlier runs say."""

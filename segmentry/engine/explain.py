@@ -11,7 +11,7 @@ from typing import Any
 
 from segmentry.engine.keys import typed_key
 from segmentry.engine.moment import Answer, Moment
-from segmentry.engine.outline import Outline, Shape, operands, outline, thresholds
+from segmentry.engine.outline import Outline, Shape, operands, outline, standings, thresholds
 from segmentry.engine.render import cell, second
 from segmentry.rules import nodes
 from segmentry.rules.nodes import Condition, Value
@@ -172,6 +172,7 @@ def explain(
     lines = {f"line:{number}": line for number, (_, line) in enumerate(tree.lines())}
     conditions = {number: moment.grounded(line.condition) for number, line in lines.items()}
     values = [moment.value(value) for line in lines.values() if _is_leaf(line) for value in operands(line.condition)]
+    values += [moment.value(value) for line in lines.values() if _is_leaf(line) for value in standings(line.condition)]
     values += [value for number, line in lines.items() if _is_leaf(line) for value in thresholds(conditions[number])]
     answer = moment.answer(conditions, dict.fromkeys(value for value in values if not isinstance(value, nodes.Constant)), only=key)
     reader = _Reader(moment, answer, {id(line): bool(answer.holds[number][0]) for number, line in lines.items()})
@@ -197,8 +198,11 @@ class _Reader:
         if isinstance(_positive(grounded), nodes.Did):
             count = self.value(self.moment.value(operands(outline.condition)[0]))
             return replace(told, note=f"{count:,} such event{'' if count == 1 else 's'}", thresholds=compared)
+        note = _clock_note(outline.condition, compared)
+        if found := standings(outline.condition):
+            note = _place_note(*(self.value(self.moment.value(value)) for value in found))
         readings = tuple(Reading(outline.said(value), self.value(self.moment.value(value))) for value in operands(outline.condition))
-        return replace(told, readings=readings, thresholds=compared, note=_clock_note(outline.condition, compared))
+        return replace(told, readings=readings, thresholds=compared, note=note)
 
     def value(self, grounded: Value) -> Any:
         """A value of the contact's, or a constant."""
@@ -213,6 +217,11 @@ def _is_leaf(line: Outline) -> bool:
 
 def _positive(condition: Condition) -> Condition:
     return _positive(condition.item) if isinstance(condition, nodes.Not) else condition
+
+
+def _place_note(place: int | None, size: int | None) -> str:
+    """Where a contact stands among those that are put in order."""
+    return "not among those that are put in order" if place is None or size is None else f"place {place:,} of {size:,}"
 
 
 def _clock_note(condition: Condition, compared: tuple[object, ...]) -> str:
@@ -242,7 +251,18 @@ def _segment(moment: Moment, name: str, seen: set[str]) -> Outline:
         kept = _listed("not excluded by", segment.exclude)
         kept = Outline(Shape.LIST, kept.text, nodes.Not(kept.condition))
         found = Outline(Shape.ALL, "all of", nodes.And((found.condition, kept.condition)), (found, kept))
+    before = [_behind(moment, other, seen) for other in moment.going_before(name)]
+    if before:
+        parts = (found, *before)
+        found = Outline(Shape.ALL, "all of", nodes.And(tuple(part.condition for part in parts)), parts)
     return found
+
+
+def _behind(moment: Moment, other: str, seen: set[str]) -> Outline:
+    """That a contact is not in a segment that goes before this one in their group."""
+    member = nodes.Member(other)
+    line = _expanded(moment, Outline(Shape.SEGMENT, f"in {other}", member), seen)
+    return Outline(Shape.NOT, f"not in {other}, which goes before it", nodes.Not(member), (line,))
 
 
 def _listed(words: str, path: str | None) -> Outline:

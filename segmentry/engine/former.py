@@ -89,6 +89,10 @@ class FormerRun:
         """One of its columns over the positions of a later order."""
         return carried(self.read([column])[column], placement)
 
+    def members(self, segment: str) -> pl.Series:
+        """The keys of its contacts that were accepted as a segment's members."""
+        return self.order.keys.filter(self.read([segment])[segment]).drop_nulls()
+
     def list_keys(self, path: str) -> pl.Series:
         """The contacts of the former snapshot that were in a static list."""
         return self.order.keys.filter(self.state.columns([LIST_COLUMN + path], self.record.id)[LIST_COLUMN + path]).drop_nulls()

@@ -15,7 +15,7 @@ from functools import cached_property
 import polars as pl
 
 from segmentry.engine import algebra
-from segmentry.engine.definitions import SegmentDefinition, composed
+from segmentry.engine.definitions import SegmentDefinition, composed, going_before, priority_of
 from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace, Segment
@@ -128,10 +128,18 @@ class Moment:
         return Asked(text, check(parse_text(text), self.schema, source=text)[0])
 
     def whole(self, name: str) -> Condition:
-        """A segment's rule or list, then `include`, then `exclude`, as one grounded condition."""
+        """A segment's rule or list, then `include`, `exclude` and priority, as one grounded condition."""
         segment, rule = self.segment(name), self.own_rule(name)
         definition = SegmentDefinition(rule.text if rule else None, segment.list, segment.include, segment.exclude)
-        return composed(ground(rule.condition, self.clock) if rule else None, definition)
+        return composed(ground(rule.condition, self.clock) if rule else None, definition, before=self.going_before(name))
+
+    def going_before(self, name: str) -> tuple[str, ...]:
+        """The segments that go before one in its group; who is in one of them is not in it."""
+        return self._before.get(name, ())
+
+    @cached_property
+    def _before(self) -> dict[str, tuple[str, ...]]:
+        return going_before({name: priority_of(segment) for name, segment in self.loaded.segments.items()})
 
     def grounded(self, condition: Condition) -> Condition:
         """A condition without a clock."""
@@ -173,7 +181,8 @@ class Moment:
         """
         plan = self.plan(conditions, values)
         lists = self.lists(plan.listed.values())
-        restricted = None if only is None else _alone(only)
+        # a place among all contacts is not found by looking at one
+        restricted = None if only is None or plan.levels else _alone(only)
         try:
             with self.recalling(plan) as recall, self.evaluation(restricted, recall) as session:
                 session.prepare(plan)
@@ -182,9 +191,12 @@ class Moment:
         except Exception:
             verify_unchanged(self.snapshot)  # a file that changed under the reader explains whatever else went wrong
             raise
-        if leaves is None:
+        if only is not None and restricted is None and leaves is not None:
+            is_it = keys == _alone(only)
+            keys, leaves = keys.filter(is_it), leaves.filter(is_it)
+        if leaves is None or not len(keys):
             raise NotFound(f"there is no contact {only} in the snapshot")
-        bitmaps = {column: leaves[column] for column in (*plan.leaf_columns, *plan.given)}
+        bitmaps = {column: leaves[column] for column in plan.bitmap_columns}
         return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves)
 
     def evaluation(self, only: pl.Series | None = None, recall: Recall | None = None) -> Evaluation:

@@ -8,10 +8,12 @@ such columns have a colon, which no segment's name has.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, reaching
-from segmentry.rules.nodes import Always, And, AtLeast, Condition, Listed, Member, Not, Or, walk
+from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, going_before, reaching
+from segmentry.engine.populations import has_population
+from segmentry.rules.nodes import Always, Condition, Listed, Member, Node, walk
 from segmentry.rules.references import references
 
 FORMER_LISTS = "lists:"
@@ -30,8 +32,10 @@ class Rules:
     definitions: Definitions
 
     def whole(self, list_name: Callable[[str], str] = str) -> dict[str, Condition]:
-        """Every segment as one condition, lists and all."""
-        return {name: composed(rule, self.definitions.segments[name], list_name) for name, rule in self.conditions.items()}
+        """Every segment as one condition, lists, priority and all."""
+        segments = self.definitions.segments
+        before = going_before({name: definition.priority for name, definition in segments.items()})
+        return {name: composed(rule, segments[name], list_name, before.get(name, ())) for name, rule in self.conditions.items()}
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,17 @@ def former_both(current: Rules, former: Rules) -> Scenario:
 
 
 def with_member(conditions: Mapping[str, Condition]) -> Iterator[tuple[str, str, str, Condition, str, Condition]]:
-    """For each segment and each one it refers to: the columns, and conditions, with everybody and with nobody in that one."""
+    """For each segment and each one it refers to: the columns, and conditions, with everybody and with nobody in that one.
+
+    Where places in a population are in question, who else is in that one matters: then both are the segment with the
+    former members of it, given as a list named by `former_members`.
+    """
     for name, condition in conditions.items():
         for other in sorted(references(condition)):
-            yield (
-                name,
-                other,
-                f"via:{name}:{other}:in",
-                replaced(condition, {other: Always(True)}),
-                f"via:{name}:{other}:out",
-                replaced(condition, {other: Always(False)}),
-            )
+            inside, outside = (replaced(condition, {other: Always(answer)}) for answer in (True, False))
+            if has_population(condition):
+                inside = outside = replaced(condition, {other: Listed(former_members(other))})
+            yield name, other, f"via:{name}:{other}:in", inside, f"via:{name}:{other}:out", outside
 
 
 def with_former_members(condition: Condition) -> Condition:
@@ -113,16 +117,26 @@ def lists_named(conditions: Mapping[str, Condition]) -> set[str]:
 
 
 def replaced(condition: Condition, members: Mapping[str, Condition]) -> Condition:
-    """The condition with something else in place of `member(...)` of these segments. Chains are flat, so this is as deep as brackets."""
-    match condition:
-        case Member(segment=segment):
-            return members.get(segment, condition)
-        case And(items=items) | Or(items=items) | AtLeast(items=items):
-            return replace(condition, items=tuple(replaced(item, members) for item in items))
-        case Not(item=item):
-            return Not(replaced(item, members))
-        case _:
-            return condition
+    """The condition with something else in place of `member(...)` of these segments, also of who is among a population."""
+    if not members or not references(condition) & members.keys():
+        return condition
+    found = _replaced(condition, members)
+    assert isinstance(found, Condition)
+    return found
+
+
+def _replaced(node: Node, members: Mapping[str, Condition]) -> Node:
+    """Chains are flat, so this is as deep as brackets."""
+    if isinstance(node, Member):
+        return members.get(node.segment, node)
+    changed: dict[str, Any] = {}
+    for spec in fields(node):
+        value = getattr(node, spec.name)
+        if isinstance(value, Node):
+            changed[spec.name] = _replaced(value, members)
+        elif isinstance(value, tuple) and any(isinstance(item, Node) for item in value):
+            changed[spec.name] = tuple(_replaced(item, members) if isinstance(item, Node) else item for item in value)
+    return replace(node, **changed) if changed else node
 
 
 def _scenario(prefix: str, otherwise: Mapping[str, Condition], current: Mapping[str, Condition]) -> Scenario:

@@ -105,7 +105,18 @@ def operands(condition: Condition) -> list[Value]:
         return list(dict.fromkeys(value for item in condition.items for value in operands(item)))
     if isinstance(condition, nodes.Did):
         return [nodes.Aggregate(COUNT, "count", condition.events)]
+    if isinstance(condition, nodes.Foremost):
+        return [value for value in (condition.population.by, condition.population.per) if value is not None]
     return [value for value in _values(condition) if _varies(value)]
+
+
+def standings(condition: Condition) -> list[Value]:
+    """Of a leaf that is about a place among contacts: the contact's place, and how many are in that order."""
+    if isinstance(condition, nodes.Not):
+        return standings(condition.item)
+    if not isinstance(condition, nodes.Foremost):
+        return []
+    return [nodes.Ranked(COUNT, condition.population, told) for told in (nodes.Standing.PLACE, nodes.Standing.SIZE)]
 
 
 def thresholds(grounded: Condition) -> list[Value]:

@@ -21,6 +21,8 @@ from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, verdict
 from segmentry.engine.lowering.stored import key_text
 from segmentry.engine.lowering.values import Lowering
+from segmentry.engine.populations import Level, populations_in
+from segmentry.engine.rankings import Rankings, Standings
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
@@ -49,7 +51,8 @@ class Plan:
 
     `steps` and `segments` are the algebra: `segments` maps a name to the step that is its membership. `listed` maps a
     leaf's column to its static list, `remembered` to what is asked of earlier runs. `leaf_columns` are the columns of
-    `leaves_query`, `value_columns` those of the extra values that were asked for.
+    `leaves_query`, `value_columns` those of the extra values that were asked for. `levels` are the populations that must
+    be in order before, each level after the last.
     """
 
     snapshot: Snapshot
@@ -62,6 +65,7 @@ class Plan:
     value_columns: tuple[str, ...]
     listed: Mapping[str, str]
     remembered: Mapping[str, nodes.Remembered]
+    levels: tuple[Level, ...]
     steps: tuple[algebra.Step, ...]
     segments: Mapping[str, int]
     conditions: Mapping[str, Condition]
@@ -83,6 +87,12 @@ class Plan:
         """The column of an extra value; KeyError if the plan was not made with it."""
         return self._value_of[self._canon.number(value)]
 
+    @property
+    def bitmap_columns(self) -> tuple[str, ...]:
+        """Every leaf's column: those of `leaves_query`, static lists, and places in populations."""
+        ranked = [column for level in self.levels for ranking in level.rankings for column in ranking.foremost]
+        return (*self.leaf_columns, *self.given, *ranked)
+
     def columns_read(self) -> dict[str | int, set[str]]:
         """The columns that rules read, per source: `contacts`, and each event table by its index."""
         read: dict[str | int, set[str]] = {"contacts": set(self.contact_columns)}
@@ -95,6 +105,8 @@ class Plan:
         yield "contacts by position", sql.temporary("VIEW", CONTACTS, contacts_in_order(self.contact_columns))
         for scan in self.scans:
             yield f"events {scan.source}", sql.temporary("TABLE", events_table(scan.source), scan.query())
+        for level in self.levels:
+            yield f"populations {level.number}", level.query
         yield "conditions", self.leaves_query
 
 
@@ -123,23 +135,30 @@ class _Planner:
         self.listed: dict[str, str] = {}
         self.remembered: dict[str, nodes.Remembered] = {}
         self.leaf_of: dict[int, str] = {}
+        self.rankings = Rankings(self.canon, self.steps, self._step_of_condition)
         self._step_of_node: dict[int, int] = {}
         self._step_of: dict[algebra.Step, int] = {}
 
     def plan(self, conditions: Mapping[str, Condition], values: Sequence[Value]) -> Plan:
-        segments = self._algebra(conditions)
-        computed = {column: node for column, node in self.leaves.items() if column not in self.listed and column not in self.remembered}
-        roots = [*computed.values(), *values]
+        segments = self._algebra(conditions, values)
+        asked = {column: node for column, node in self.leaves.items() if column not in self.listed and column not in self.remembered}
+        computed = {column: node for column, node in asked.items() if not self.rankings.is_foremost(column)}
+        roots = [*asked.values(), *values]
         for root in roots:
             self.canon.number(root)
+            self.rankings.add(root)
         did, aggregates = self._event_functions(roots)
         scans = EventScans(self.ops, self.canon, self.snapshot.contacts, self.calendar, self.clock.as_of).plan(
             self.snapshot.events, did.values(), aggregates.values()
         )
         contact_columns = tuple(sorted(fields_below(roots)[Scope.CONTACT]))
-        query = _LeavesQuery(self, scans, contact_columns)
+
+        def query(level: int, leaves: Mapping[str, Condition], values: Mapping[str, Value]) -> exp.Select:
+            return LeavesQuery(self, scans, contact_columns, self.rankings.below(level)).build(leaves, values)
+
         value_of = {self.canon.number(value): f"value{number}" for number, value in enumerate(values)}
-        leaves_query = query.build(computed, {value_of[self.canon.number(value)]: value for value in values})
+        levels = self.rankings.levels(computed, query)
+        leaves_query = query(len(levels) + 1, computed, {value_of[self.canon.number(value)]: value for value in values})
         return Plan(
             self.snapshot,
             self.clock,
@@ -151,6 +170,7 @@ class _Planner:
             tuple(value_of.values()),
             self.listed,
             self.remembered,
+            levels,
             tuple(self.steps),
             {name: segments[name] for name in conditions},
             dict(self.leaves),
@@ -161,11 +181,14 @@ class _Planner:
 
     # ---------------------------------------------------------------- the algebra
 
-    def _algebra(self, conditions: Mapping[str, Condition]) -> dict[str, int]:
+    def _algebra(self, conditions: Mapping[str, Condition], values: Iterable[Value]) -> dict[str, int]:
         """The step of each segment, those that others refer to first. References form no cycle: the checker saw to that."""
         done: dict[str, int] = {}
         for name in in_order(conditions):
             done[name] = self._step(conditions[name], done)
+        for value in values:
+            for among in _amongs(value):
+                self._step(among, done)
         return done
 
     def _step(self, root: Condition, segments: Mapping[str, int]) -> int:
@@ -186,6 +209,9 @@ class _Planner:
             else:
                 self._step_of_node[number] = self._add(self._made(node, number, items))
         return self._step_of_node[self.canon.number(root)]
+
+    def _step_of_condition(self, condition: Condition) -> int:
+        return self._step_of_node[self.canon.number(condition)]
 
     def _made(self, node: Condition, number: int, items: tuple[int, ...]) -> algebra.Step:
         match node:
@@ -208,6 +234,7 @@ class _Planner:
             self.listed[column] = node.list
         if isinstance(node, nodes.Remembered):
             self.remembered[column] = node
+        self.rankings.leaf(column, node)
         return algebra.Leaf(column)
 
     def _add(self, step: algebra.Step) -> int:
@@ -231,11 +258,11 @@ class _Planner:
         return did, aggregates
 
 
-class _LeavesQuery:
-    """The query that gives all conditions of a chunk of contacts as booleans."""
+class LeavesQuery:
+    """The query that gives conditions of a chunk of contacts as booleans, and values. `standings` are the tables of populations to read."""
 
-    def __init__(self, planner: _Planner, scans: Sequence[EventScan], columns: Sequence[str]) -> None:
-        self.planner, self.scans = planner, scans
+    def __init__(self, planner: _Planner, scans: Sequence[EventScan], columns: Sequence[str], standings: Sequence[Standings]) -> None:
+        self.planner, self.scans, self.standings = planner, scans, standings
         contacts = planner.snapshot.contacts
         ops = planner.ops
         key = contacts.relation.columns[contacts.key]
@@ -246,6 +273,7 @@ class _LeavesQuery:
             planner.calendar,
             key_text=key_text(ops, key, sql.column(KEY)),
             aggregate=self._aggregate,
+            ranked=self._ranked,
         )
         self.assembly = Assembly(ops, self.lowering.numbers)
 
@@ -276,8 +304,13 @@ class _LeavesQuery:
         tables: list[Mapping[str, Joined]] = [_copied(scan.parts[number]) for scan in self.scans if number in scan.parts]
         return self.lowering.named(self.assembly.value(node, tables))
 
+    def _ranked(self, node: nodes.Ranked) -> Sql:
+        number = self.planner.canon.number(node)
+        column = next(table.columns[number] for table in self.standings if number in table.columns)
+        return Sql(sql.column(column), node.type, "BIGINT")
+
     def _rows(self) -> exp.Select:
-        """The contacts beside their events' aggregates."""
+        """The contacts beside their events' aggregates and their standings in populations."""
         query = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("c"))])
         joins = []
         for scan in self.scans:
@@ -286,6 +319,11 @@ class _LeavesQuery:
                 query.append("expressions", sql.column(column, name))
             on = exp.EQ(this=sql.column(POSITION, name), expression=sql.column(POSITION, "c"))
             joins.append(exp.Join(this=sql.table(name), on=on, side="LEFT"))
+        for table in self.standings:
+            for column in table.columns.values():
+                query.append("expressions", sql.column(column, table.name))
+            on = exp.EQ(this=sql.column(POSITION, table.name), expression=sql.column(POSITION, "c"))
+            joins.append(exp.Join(this=sql.table(table.name), on=on, side="LEFT"))
         query.set("from_", exp.From(this=exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)))
         query.set("joins", joins)
         return query
@@ -301,7 +339,11 @@ def _copied(parts: Mapping[str, Joined]) -> dict[str, Joined]:
 
 
 def _below(node: Condition) -> list[Condition]:
-    """The conditions that the algebra combines into this one; none below a leaf."""
+    """The conditions that the algebra combines into this one; below a leaf, who is `among` a population that it reads."""
     if not isinstance(node, nodes.COMBINATIONS):
-        return []
+        return _amongs(node)
     return [child for child in nodes.children(node) if isinstance(child, Condition)]
+
+
+def _amongs(node: nodes.Node) -> list[Condition]:
+    return [population.among for population in populations_in(node) if population.among is not None]

@@ -64,6 +64,8 @@ def _title(name: str, snapshot: Snapshot) -> str:
     if name in TITLES:
         relation = snapshot.contacts.relation
         return f"{TITLES[name]} ({_rows(sum(file.rows or 0 for file in relation.files))})"
+    if name.startswith("populations"):
+        return "what contacts are put in order by, a chunk of contacts at a time; the order itself is made of all of them"
     source = snapshot.events[int(name.rsplit(maxsplit=1)[-1])]
     what = f"events `{source.event}`" if source.event else f"events named by `{source.name}`"
     return f"{what}, one row per contact that has some ({_rows(sum(file.rows or 0 for file in source.relation.files))})"

@@ -20,13 +20,16 @@ from segmentry.engine.lowering.spark import SPARK
 from segmentry.engine.lowering.spark_sources import SparkSources, TableNames
 from segmentry.engine.lowering.spark_types import in_spark_types
 from segmentry.engine.plan import Plan, make_plan
+from segmentry.engine.populations import Level
 from segmentry.engine.scans import CONTACTS, KEY, POSITION, events_table
 from segmentry.engine.snapshot import Column, Snapshot
+from segmentry.engine.whole_populations import foremost_columns, order_query, order_table, standings_query, values_table
 from segmentry.errors import DialectError
 from segmentry.rules import nodes
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Condition
+from segmentry.rules.references import references
 
 DIALECTS = ("duckdb", "spark")
 
@@ -37,6 +40,7 @@ READABLE = 50_000
 """Characters of a statement that is laid out in lines; a longer one is for machines."""
 
 CONDITIONS = sql.internal("conditions")
+AMONG = "among"
 
 
 def render_whole(
@@ -124,8 +128,9 @@ def _refused(name: str, condition: Condition, snapshot: Snapshot, clock: Clock, 
         if isinstance(node, nodes.COMBINATIONS):
             pending.extend(reversed([child for child in nodes.children(node) if isinstance(child, Condition)]))
             continue
+        others: dict[str, Condition] = dict.fromkeys(references(node), nodes.Always(value=True))
         try:
-            make_plan({name: node}, snapshot, clock, ops=ops)
+            make_plan({name: node, **others}, snapshot, clock, ops=ops)
         except NotExpressible as problem:
             yield Diagnostic(
                 problem.code, f"{problem}, in segment `{name}`", place=node.place, notes=(f"in {ops.dialect} it would not mean the same",)
@@ -202,10 +207,7 @@ class _Statement:
         """`with` sources, conditions and lists, `select` key and segments."""
         parts = _Algebra(self.plan.steps, self.plan.segments, self._leaf)
         columns = parts.expressions(wanted)
-        rows: exp.Select = self._rows()
-        for number, stage in enumerate(parts.stages):
-            items = [exp.Star(), *(sql.named(value, name) for name, value in stage.items())]
-            rows = exp.Select(expressions=items).from_(sql.subquery(rows, f"a{number}"), copy=False)
+        rows = self._staged(CONDITIONS, parts, self.plan.levels)
         key = self.plan.snapshot.contacts.key
         query = exp.Select(expressions=[sql.named(sql.column(POSITION), key), *(sql.named(value, name) for name, value in columns.items())])
         query.from_(sql.subquery(rows, f"a{len(parts.stages)}"), copy=False)
@@ -214,7 +216,7 @@ class _Statement:
 
     def _leaf(self, column: str) -> sql.Expr:
         if column not in self.plan.listed:
-            return sql.column(column)
+            return sql.column(column)  # also a place in a population, which has become a column of the rows
         return sql.is_set(sql.column(_list_key(column))) if column in self.lists else sql.boolean(False)
 
     def _sources(self) -> Iterator[tuple[str, exp.Select]]:
@@ -223,15 +225,43 @@ class _Statement:
         yield CONTACTS, exp.Select(expressions=everything).from_(sql.subquery(self.plan.contacts_query, "c"), copy=False)
         for scan in self.plan.scans:
             yield events_table(scan.source), scan.query()
-        yield CONDITIONS, self.plan.leaves_query
         for column, keys in self.lists.items():
             yield _list_table(column), self._listed(column, keys)
+        for level in self.plan.levels:
+            yield from self._level(level)
+        yield CONDITIONS, self.plan.leaves_query
 
-    def _rows(self) -> exp.Select:
-        """Every contact with its conditions, and beside them its key in each list that has it."""
+    def _level(self, level: Level) -> Iterator[tuple[str, exp.Select]]:
+        """The orders of one level, and what is read from them."""
+        yield values_table(level), level.query
+        below = self.plan.levels[: level.number - 1]
+        for number, ranking in enumerate(level.rankings):
+            among, parts = None, _Algebra(self.plan.steps, {}, self._leaf)
+            if ranking.among is not None:
+                parts = _Algebra(self.plan.steps, {AMONG: ranking.among}, self._leaf)
+                among = parts.expressions([AMONG])[AMONG]
+            rows = self._staged(values_table(level), parts, below)
+            yield order_table(level, number), order_query(self.ops, level, ranking, rows, among)
+        yield level.table, standings_query(level)
+
+    def _staged(self, table: str, parts: _Algebra, levels: tuple[Level, ...]) -> exp.Select:
+        """The rows of a table of conditions, with what more the algebra reads, and what it shares."""
+        rows: exp.Select = self._rows(table, levels)
+        for number, stage in enumerate(parts.stages):
+            items = [exp.Star(), *(sql.named(value, name) for name, value in stage.items())]
+            rows = exp.Select(expressions=items).from_(sql.subquery(rows, f"a{number}"), copy=False)
+        return rows
+
+    def _rows(self, table: str, levels: tuple[Level, ...]) -> exp.Select:
+        """Every contact with its conditions; beside them its key in each list that has it, and its places in populations."""
         query = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("c"))])
-        query.set("from_", exp.From(this=exp.alias_(sql.table(CONDITIONS), sql.identifier("c"), table=True)))
+        query.set("from_", exp.From(this=exp.alias_(sql.table(table), sql.identifier("c"), table=True)))
         joins = []
+        for standings, columns in foremost_columns(levels):
+            for column in columns:
+                query.append("expressions", sql.column(column, standings))
+            on = exp.EQ(this=sql.column(POSITION, standings), expression=sql.column(POSITION, "c"))
+            joins.append(exp.Join(this=sql.table(standings), on=on, side="LEFT"))
         for column in self.lists:
             table, key = _list_table(column), _list_key(column)
             query.append("expressions", sql.column(key, table))

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from segmentry.errors import RuleError
 from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
+from segmentry.rules.builder_populations import population
 from segmentry.rules.builder_schema import builder_schema
 from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS, Measure
 from segmentry.rules.builder_writer import to_builder
@@ -92,9 +93,13 @@ class _Reader:
             case "event":
                 return self._event(entry, path, depth)
             case "field":
-                return self._comparison(self._name(entry, "field", path), entry, path)
+                return self.comparison(self.name(entry, "field", path), entry, path)
             case "segment":
                 return self._segment(entry, path)
+            case "top" | "bottom":
+                return population(self, kind, entry, path, depth)
+            case "ntile":
+                return self.comparison(population(self, kind, entry, path, depth), entry, path)
             case _:
                 return self._rule(entry, path)
 
@@ -164,7 +169,7 @@ class _Reader:
             if key not in takes:
                 hint = "beside `member` stands `for`" if name == "member" else "`last`, `since` and `until` bound it in time"
                 self.problem("R123", f"`{name}` has no `{key}`", here, hint)
-            elif (value := self._scalar(entry[key], here)) is not None:
+            elif (value := self.scalar(entry[key], here)) is not None:
                 named.append(Named(key, value, place=Place(path=here)))
         return tuple(named)
 
@@ -181,6 +186,11 @@ class _Reader:
     # ------------------------------------------------------------ events
 
     def _event(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        call = self.event_call(entry, path, depth)
+        return None if call is None else self._measured(call, entry, path)
+
+    def event_call(self, entry: Mapping[object, object], path: Path, depth: int) -> Call | None:
+        """The event function of an entry, without what it is compared with."""
         before = len(self.problems)
         event = self._string(entry["event"], (*path, "event"))
         name = self._measure_name(entry, path)
@@ -201,7 +211,7 @@ class _Reader:
         named = self._bounds(entry, measure, name, path)
         here = Place(path=(*path, "event"))
         call = Call(name, (Name(tuple(parts), place=here), *conditions), named, place=here)
-        return self._measured(call, entry, path) if len(self.problems) == before else None
+        return call if len(self.problems) == before else None
 
     def _measure_name(self, entry: Mapping[object, object], path: Path) -> str | None:
         """The function an event entry stands for: said by `measure`, by `count`, or else `did`."""
@@ -235,7 +245,7 @@ class _Reader:
             here = (*path, key)
             if key in EVENT_KEYS and key not in measure.keys:
                 self.problem("R123", f"`{name}` has no `{key}`", here)
-            elif (value := self._scalar(entry[key], here)) is not None:
+            elif (value := self.scalar(entry[key], here)) is not None:
                 named.append(Named(key, value, place=Place(path=here)))
         return tuple(named)
 
@@ -243,7 +253,7 @@ class _Reader:
         """The measure, compared; `did` is a condition by itself."""
         if call.name != "did":
             if "count" not in entry:
-                return self._comparison(call, entry, path)
+                return self.comparison(call, entry, path)
             return self._comparison_of_count(call, entry, path)
         for key in ("operator", "value"):
             if key in entry:
@@ -265,11 +275,11 @@ class _Reader:
         wrong = [key for key in count if key not in ("operator", "value")]
         for key in wrong:
             self.problem("R121", f"{_shown(key)} can't stand in `count`", (*here, _step(key)), _meant(key, ("operator", "value")))
-        return None if beside or wrong else self._comparison(call, count, here)
+        return None if beside or wrong else self.comparison(call, count, here)
 
     # ------------------------------------------------------------ comparisons and values
 
-    def _comparison(self, left: Syntax | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
+    def comparison(self, left: Syntax | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
         """`operator` and `value` of an entry, after what stands on their left."""
         meaning = self._operator(entry, path)
         if meaning is None:
@@ -326,13 +336,13 @@ class _Reader:
     def _value(self, value: object, path: Path) -> Syntax | None:
         """A scalar, or `{field: x}`."""
         if not isinstance(value, Mapping):
-            return self._scalar(value, path)
+            return self.scalar(value, path)
         if set(value) != {"field"}:
             self.problem("R125", "a value is a text, a number, true, false or `{field: name}`", path)
             return None
-        return self._name(value, "field", path)
+        return self.name(value, "field", path)
 
-    def _scalar(self, value: object, path: Path) -> Syntax | None:
+    def scalar(self, value: object, path: Path) -> Syntax | None:
         place = Place(path=path)
         if isinstance(value, bool):
             return Boolean(value, place=place)
@@ -353,7 +363,7 @@ class _Reader:
         self.problem("R125", f"a value can't be {_kind(value)}", path, hint)
         return None
 
-    def _name(self, entry: Mapping[object, object], key: str, path: Path) -> Name | None:
+    def name(self, entry: Mapping[object, object], key: str, path: Path) -> Name | None:
         """A field by its whole name; `contact.` before it is the language's own."""
         written = self._string(entry[key], (*path, key))
         if written is None:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS
+from segmentry.rules.builder_words import (
+    BY_MEASURE,
+    ENTRIES,
+    EVENT_KEYS,
+    MATCHES,
+    MEASURES,
+    OPERATOR_WORDS,
+    PLACES,
+    SEGMENT_KEYS,
+    TIME_KEYS,
+)
 from segmentry.rules.operators import Shape
 
 Json = dict[str, object]
@@ -30,6 +40,12 @@ _DESCRIPTIONS = {
     "entered": "contacts who came into that segment; false: all others",
     "exited": "contacts who left that segment; false: all others",
     "for": "in that segment without a gap for at least so long: 90 days",
+    "top": "so many contacts with the largest `by`, or a share of them: 1000, 5%",
+    "bottom": "so many contacts with the smallest `by`, or a share of them: 1000, 5%",
+    "ntile": "into how many parts of equal size contacts are put; the part's number, 1 for the smallest, is compared",
+    "by": "a field's name, or an event and its measure",
+    "among": "only contacts for whom this holds are put in order",
+    "per": "a field's name: an order for each of its values",
     "rule": "a rule in text form",
 }
 
@@ -41,11 +57,23 @@ def builder_schema() -> dict[str, object]:
         "title": "A segment's rules in builder form",
         "$ref": "#/$defs/group",
         "$defs": {
-            "entry": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in ("field", "event", "segment", "group", "rule")]},
+            "entry": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in _ENTRY_KINDS]},
             "group": _entry("rules", {"match": _one_of(MATCHES), "rules": _list_of(_ref("entry"), least=1)}),
             "field": {**_entry("field", {"field": _NAME, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
             "event": {**_entry("event", _event_keys()), "allOf": _EVENT_RULES},
             "segment": {**_entry("segment", _segment_keys()), "allOf": _SEGMENT_RULES},
+            **{name: _entry(name, {name: _HOW_MANY, **_population_keys()}, required=("by",)) for name in PLACES},
+            "ntile": {
+                **_entry("ntile", {"ntile": _PARTS, **_population_keys(), **_COMPARISON}, required=("by", "operator")),
+                "allOf": _VALUE_BY_OPERATOR,
+            },
+            "measure": {
+                "type": "object",
+                "properties": {key: {**_json(_event_keys()[key]), **_description(key)} for key in BY_MEASURE},
+                "required": ["event", "measure"],
+                "additionalProperties": False,
+                "allOf": [_NEEDS_PROPERTY],
+            },
             "rule": _entry("rule", {"rule": _NAME}),
             "comparison": {
                 "type": "object",
@@ -109,6 +137,10 @@ def _segment_keys() -> Json:
     return {"segment": _NAME, **dict.fromkeys(SEGMENT_KEYS, _FLAG), **{key: _ref("scalar") for key in ("for", *TIME_KEYS)}}
 
 
+def _population_keys() -> Json:
+    return {"by": {"anyOf": [_NAME, _ref("measure")]}, "among": _ref("entry"), "per": _NAME}
+
+
 def _operators(*shapes: Shape) -> list[str]:
     return [words for words, meaning in OPERATOR_WORDS.items() if meaning.operator.shape in shapes]
 
@@ -130,6 +162,10 @@ _VALUE_BY_OPERATOR = [
     _if("operator", _operators(Shape.LIST), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=1)}}),
     _if("operator", _operators(Shape.POSTFIX), {"properties": {"value": False}}),
 ]
+_ENTRY_KINDS = ("field", "event", "segment", *PLACES, "ntile", "group", "rule")
+_HOW_MANY: Json = {"type": ["number", "string"]}
+_PARTS: Json = {"type": "number"}
+_NEEDS_PROPERTY = _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property"]})
 _EVENT_RULES = [
     *_VALUE_BY_OPERATOR,
     _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property", "operator"]}),

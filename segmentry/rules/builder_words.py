@@ -41,14 +41,25 @@ MEASURES: dict[str, Measure] = {
     "active_periods": Measure(keys=EVENT_KEYS),
 }
 
+POPULATION_KEYS = ("by", "among", "per")
+"""How contacts are put in order: by a field or an event's measure, who of them, and apart for each value of which field."""
+
+PLACES = ("top", "bottom")
+"""Conditions of a contact's place in an order."""
+
 ENTRIES: dict[str, tuple[str, ...]] = {
     "field": ("field", "operator", "value"),
     "event": ("event", "where", *TIME_KEYS, "did", "count", "measure", "property", *EVENT_KEYS, "operator", "value"),
     "segment": ("segment", *SEGMENT_KEYS, "for", *TIME_KEYS),
+    **{name: (name, *POPULATION_KEYS) for name in PLACES},
+    "ntile": ("ntile", *POPULATION_KEYS, "operator", "value"),
     "rules": ("match", "rules"),
     "rule": ("rule",),
 }
 """The kinds of entry, each by the key that makes it one, and the keys it may have."""
+
+BY_MEASURE = ("event", "where", *TIME_KEYS, "measure", "property", *EVENT_KEYS)
+"""The keys of an event's measure that contacts are put in order by."""
 
 OPERATOR_WORDS: dict[str, Meaning] = {" ".join(words): meaning for words, meaning in PHRASES.items() if "null" not in words}
 """The operators by their words; `is null` is SQL's way to say one of them, and stays in the text."""

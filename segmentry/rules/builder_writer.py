@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from segmentry.rules.builder_words import MEASURES, SEGMENT_KEYS, TIME_KEYS
+from segmentry.rules.builder_words import MEASURES, PLACES, POPULATION_KEYS, SEGMENT_KEYS, TIME_KEYS
 from segmentry.rules.operators import BY_NAME, COMPARISONS
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
@@ -47,6 +47,9 @@ def _leaf(syntax: Syntax, *, negated: bool) -> Entry | None:
     if isinstance(left, Name):
         field = _field(left)
         return None if field is None else {"field": field, **comparison}
+    if isinstance(left, Call) and left.name == "ntile":
+        found = _population(left)
+        return None if found is None else {**found, **comparison}
     event = _event(left) if isinstance(left, Call) and left.name != "did" else None
     if event is None or not isinstance(left, Call):
         return None
@@ -82,10 +85,13 @@ def _words(name: str, value: Syntax | None, negated: bool) -> str:
 
 
 def _call(call: Call, *, negated: bool) -> Entry | None:
-    """`did`, `member`, `entered` and `exited`, which are conditions by themselves."""
+    """`did`, `member`, `entered`, `exited`, `top` and `bottom`, which are conditions by themselves."""
     if call.name == "did":
         event = _event(call)
         return event if event is None or not negated else {**event, "did": False}
+    if call.name in PLACES:
+        found = _population(call)
+        return {"match": "none", "rules": [found]} if negated and found is not None else found
     return _segment(call, negated=negated) if call.name in SEGMENT_KEYS else None
 
 
@@ -103,6 +109,35 @@ def _segment(call: Call, *, negated: bool) -> Entry | None:
             return None
         entry[named.name] = value
     return entry
+
+
+def _population(call: Call) -> Entry | None:
+    """`top`, `bottom` or `ntile`, without what it is compared with."""
+    given = {named.name: named.value for named in call.named}
+    if len(call.args) != 1 or "by" not in given or len(given) < len(call.named) or not given.keys() <= set(POPULATION_KEYS):
+        return None
+    by, per, number = _ordered_by(given["by"]), given.get("per"), _scalar(call.args[0])
+    if by is None or number is None or not (per is None or isinstance(per, Name)):
+        return None
+    entry: Entry = {call.name: number, "by": by}
+    if "among" in given:
+        entry["among"] = _entry(given["among"])
+    if per is not None:
+        group = _field(per)
+        if group is None:
+            return None
+        entry["per"] = group
+    return entry
+
+
+def _ordered_by(value: Syntax) -> object:
+    """A field's name, or an event and its measure; None where the form has no words for it."""
+    if isinstance(value, Name):
+        return _field(value)
+    event = _event(value) if isinstance(value, Call) and value.name != "did" else None
+    if event is None or not isinstance(value, Call):
+        return None
+    return {"event": event.pop("event"), "measure": value.name, **event}
 
 
 def _event(call: Call) -> Entry | None:

@@ -33,6 +33,10 @@ class Values(Names):
         """The condition that a piece of syntax is."""
 
     @abstractmethod
+    def ranked(self, call: s.Call) -> n.Value | None:
+        """The value of `ntile`."""
+
+    @abstractmethod
     def aggregate(self, call: s.Call, function: Function) -> n.Value | None:
         """The value of an event function."""
 
@@ -250,6 +254,8 @@ class Values(Names):
             return self.aggregate(call, function)
         if not self.only_keywords(call, function):
             return None
+        if function.group is Group.POPULATION:
+            return self.ranked(call)
         special = SPECIAL.get(call.name)
         return self._plain(call, function) if special is None else special(self, call)
 

@@ -1,23 +1,22 @@
 """Checking: from what was written to what it means, or every problem with it at once.
 
-The work is one walk over the syntax tree by one class in five layers: names (`check_names`), values
-(`check_values`), event functions (`check_events`), comparisons (`check_comparisons`), and here conditions. Recursion
+The work is one walk over the syntax tree by one class in six layers: names (`check_names`), values (`check_values`),
+event functions (`check_events`), comparisons (`check_comparisons`), populations (`check_populations`), and here conditions. Recursion
 is only as deep as brackets, `not` and calls nest (at most 100 levels, a few frames each); chains are loops.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import ceil
 
 from segmentry.errors import RuleError
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
-from segmentry.rules.check_comparisons import COMPARISONS, TEXT_TESTS, WINDOWS, Comparisons
+from segmentry.rules.check_comparisons import COMPARISONS, TEXT_TESTS, WINDOWS
 from segmentry.rules.check_names import in_quotes
+from segmentry.rules.check_populations import Populations
 from segmentry.rules.check_values import a_kind
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.facts import certainties
@@ -29,8 +28,6 @@ from segmentry.rules.types import Kind
 
 SAMPLE_DIGITS = 15
 """How many hex digits of a key's digest `sample` looks at."""
-
-_SHARE = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*%\s*", re.ASCII)
 
 
 def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None) -> tuple[n.Condition, list[Diagnostic]]:
@@ -52,7 +49,7 @@ def _in_order(problem: Diagnostic) -> tuple[tuple[str, ...], int, int]:
 
 
 @dataclass
-class Conditions(Comparisons):
+class Conditions(Populations):
     """Checks what stands for a condition. Every method answers None when it has reported why there is none."""
 
     def condition(self, node: s.Syntax) -> n.Condition | None:
@@ -171,14 +168,6 @@ class Conditions(Comparisons):
             return self.error("R409", message, first.place, f"write a number from 1 to {most}")
         return None if items is None else n.AtLeast(int(digits), items, place=call.place)
 
-    def _of_contacts(self, call: s.Call) -> bool:
-        """Whether we are outside event functions; reported if not."""
-        if self.rows is None:
-            return True
-        hint = "it is about the contact: put it beside the event function"
-        self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
-        return False
-
     def member(self, call: s.Call) -> n.Condition | None:
         """`member('vip')`, `member('vip', for => '90 days')`."""
         segment = self._segment(call)
@@ -207,7 +196,7 @@ class Conditions(Comparisons):
 
     def _segment(self, call: s.Call) -> str | None:
         """The segment that a call names, if there is one of that name."""
-        if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
+        if not self.of_contacts(call) or not self.has_arguments(call, 1, 1):
             return None
         node = call.args[0]
         if not isinstance(node, s.Text):
@@ -220,9 +209,9 @@ class Conditions(Comparisons):
 
     def sample(self, call: s.Call) -> n.Condition | None:
         """`sample('10%', salt => 'exp-7')`: the threshold is the exact share of 16^15, rounded up."""
-        if not self._of_contacts(call) or not self.has_arguments(call, 1, 1):
+        if not self.of_contacts(call) or not self.has_arguments(call, 1, 1):
             return None
-        share = self._share(call.args[0])
+        share = self.share(call.args[0])
         salt = next((named.value for named in call.named), None)
         if salt is None:
             hint = f"it is {FUNCTIONS['sample'].signature}; another salt gives other contacts"
@@ -234,17 +223,6 @@ class Conditions(Comparisons):
         threshold = ceil(share * 16**SAMPLE_DIGITS)
         digits = None if threshold >= 16**SAMPLE_DIGITS else f"{threshold:0{SAMPLE_DIGITS}x}"
         return n.Sample(salt.value, digits, place=call.place)
-
-    def _share(self, node: s.Syntax) -> Fraction | None:
-        if not isinstance(node, s.Text):
-            hint = f"write {in_quotes(node.text + '%')}" if isinstance(node, s.Number) else "as in '10%'"
-            return self.error("R407", "a share is written as a text literal", node.place, hint)
-        found = _SHARE.fullmatch(node.value)
-        share = Fraction(found[1]) / 100 if found else Fraction(0)
-        if not 0 < share <= 1:
-            hint = "write a percent above 0% and up to 100%, as in '10%'"
-            return self.error("R407", f"`{node.value}` is no share of the contacts", node.place, hint)
-        return share
 
 
 AS_INFIX = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next"}
@@ -260,5 +238,7 @@ CALLS: dict[str, Callable[[Conditions, s.Call], n.Condition | None]] = {
     "entered": Conditions.moved,
     "exited": Conditions.moved,
     "sample": Conditions.sample,
+    "top": Conditions.foremost,
+    "bottom": Conditions.foremost,
 }
 """Functions that are conditions; `did` is one of the event functions."""

@@ -84,6 +84,7 @@ FUNCTIONS = {
     "R507": "an argument that does not name an event",
     "R508": "an event without its property, or a property where an event is needed",
     "R509": "an argument that must be written as a literal",
+    "R510": "an order or a grouping by something that is the same for every contact",
 }
 
 REFERENCES = {

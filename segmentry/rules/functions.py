@@ -74,6 +74,7 @@ NUMBERS: Kinds = (Kind.NUMBER,)
 TEXTS: Kinds = (Kind.TEXT,)
 DAYS: Kinds = (Kind.DATE, Kind.TIMESTAMP)
 WINDOW_KEYWORDS = ("last", "since", "until")
+POPULATION_KEYWORDS = ("by", "among", "per")
 IF_MISSING = "missing if `x` is"
 NO_EVENTS_MISSING = "missing without such events"
 
@@ -167,12 +168,13 @@ _ROWS = (
     Function("sample", Group.POPULATION, "sample('10%', salt => 'exp-7')",
              "never", "about that share of the contacts, the same ones on every engine",
              keywords=("salt",), is_condition=True),
-    Function("top", Group.POPULATION, "top(1000, by => x, among => cond, per => y)", "false if `by` is missing", "among the largest",
-             is_condition=True, time=TimeClass.OPAQUE, available=False),
-    Function("bottom", Group.POPULATION, "bottom(1000, by => x, among => cond, per => y)", "false if `by` is missing", "among the smallest",
-             is_condition=True, time=TimeClass.OPAQUE, available=False),
-    Function("ntile", Group.POPULATION, "ntile(5, by => x)", "missing if `by` is", "which of so many equal parts",
-             time=TimeClass.OPAQUE, available=False),
+    Function("top", Group.POPULATION, "top(1000, by => x, among => cond, per => y)", "false if `by` or `per` is",
+             "among the so many largest, or the largest `'5%'`", keywords=POPULATION_KEYWORDS, is_condition=True, time=TimeClass.OPAQUE),
+    Function("bottom", Group.POPULATION, "bottom(1000, by => x, among => cond, per => y)", "false if `by` or `per` is",
+             "among the so many smallest, or the smallest `'5%'`", keywords=POPULATION_KEYWORDS, is_condition=True, time=TimeClass.OPAQUE),
+    Function("ntile", Group.POPULATION, "ntile(5, by => x, among => cond, per => y)",
+             "missing if `by` or `per` is, and outside `among`", "which of so many equal parts, 1 having the smallest",
+             keywords=POPULATION_KEYWORDS, time=TimeClass.OPAQUE),
 )  # fmt: skip
 
 FUNCTIONS: dict[str, Function] = {row.name: row for row in _ROWS}

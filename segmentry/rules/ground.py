@@ -91,6 +91,8 @@ class _Grounding:
                 return self.moved(node)
             case n.Stayed():
                 return self.stayed(node)
+            case n.Foremost():
+                return replace(node, population=self.population(node.population))
         return node
 
     def compare(self, op: str, left: n.Value, right: n.Value, at: n.Node) -> n.Condition:
@@ -204,6 +206,8 @@ class _Grounding:
                 return self.call(replace(node, args=self.values(node.args)))
             case n.Aggregate():
                 return replace(node, events=self.events(node.events))
+            case n.Ranked():
+                return replace(node, population=self.population(node.population))
         return node
 
     def call(self, node: n.Call) -> n.Value:
@@ -217,6 +221,11 @@ class _Grounding:
         if node.function == "next_anniversary" and len(node.args) == 1:
             return replace(node, args=(*node.args, n.Constant(DATE, self.clock.today, place=node.place)))
         return node
+
+    def population(self, node: n.Population) -> n.Population:
+        among = None if node.among is None else self.condition(node.among)
+        per = None if node.per is None else self.value(node.per)
+        return replace(node, by=self.value(node.by), among=among, per=per)
 
     def utc(self, moment: datetime) -> datetime:
         return local_to_utc(moment, self.clock.zone) if moment.tzinfo is None else moment.astimezone(UTC)

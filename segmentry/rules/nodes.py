@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.syntax import NOWHERE
@@ -156,6 +157,41 @@ class Aggregate(Value):
     function: str
     events: Events
     property: Field | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Population(Node):
+    """The contacts that `among` holds for (None: all), in the order of `by`, apart for each value of `per` (None: all together).
+
+    Smallest first, or if `falling` largest first; of equal ones always the contact with the smaller key first (numbers by
+    size, texts by code point, UUIDs as text). Whose `by` or `per` is missing is not in it. It is of all contacts of the
+    snapshot, whichever of them an evaluation is about.
+    """
+
+    by: Value
+    among: Condition | None = None
+    per: Value | None = None
+    falling: bool = False
+
+
+class Standing(StrEnum):
+    """What is told of a contact's place in a population."""
+
+    PLACE = "place"
+    """1 is the first."""
+    SIZE = "size"
+    """How many are in the order that the contact is in."""
+    PART = "part"
+    """Which of so many parts of nearly equal size; where they can't be equal, the first ones have one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked(Value):
+    """A contact's standing in a population; missing for who is not in it. `ntile` is a PART of `parts`."""
+
+    population: Population
+    standing: Standing
+    parts: int = 0
 
 
 # ---------------------------------------------------------------- conditions
@@ -310,6 +346,15 @@ class Sample(Condition):
 
     salt: str
     threshold: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Foremost(Condition):
+    """`top`, `bottom`: among the first of a population, either `count` of them or a `share`, which rounds up. One of them is set."""
+
+    population: Population
+    count: int | None = None
+    share: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from segmentry.errors import RuleError
-from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.nodes import REFERENCES, Condition, walk
+from segmentry.rules.syntax import NOWHERE
 
 
 def references(condition: Condition) -> frozenset[str]:
@@ -64,7 +66,15 @@ def _circles(direct: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
 def _told(circle: tuple[str, ...], conditions: Mapping[str, Condition]) -> Diagnostic:
     """The circle as a problem of its first segment, at the reference that leads on."""
     wanted = circle[1]
-    place = next(node.place for node in walk(conditions[circle[0]]) if isinstance(node, REFERENCES) and node.segment == wanted)
+    place = _place_of(conditions[circle[0]], wanted)
     path = " -> ".join(circle)
     message = f"`{circle[0]}` refers to itself" if len(circle) == 2 else "these segments refer to each other in a circle"
-    return Diagnostic("R601", f"{message}: {path}", place=place, help="leave one of these references out")
+    # who goes before another by priority is referred to without being written
+    ranked = [pair for pair in pairwise(circle) if _place_of(conditions[pair[0]], pair[1]) == NOWHERE]
+    notes = tuple(f"`{name}` refers to `{other}` because that goes before it in a group of priority" for name, other in ranked)
+    return Diagnostic("R601", f"{message}: {path}", place=place, help="leave one of these references out", notes=notes)
+
+
+def _place_of(condition: Condition, segment: str) -> Place:
+    """Where a rule names a segment, NOWHERE if it is not written."""
+    return next(node.place for node in walk(condition) if isinstance(node, REFERENCES) and node.segment == segment)

@@ -30,6 +30,10 @@ RULES = {
     "sample": "sample('50%', salt => 's')",
     "several": "at_least(2, member('text'), member('number'), member('did'))",
     "outside": "not member('several') and (member('text') or not member('sums'))",
+    "top": "top(7, by => value)",
+    "bottom": "bottom('33.3%', by => sum(order.amount), among => member('did') or not member('top'), per => location)",
+    "parts": "ntile(3, by => value, per => location) = 3 and ntile(4, by => count(any_event)) + ntile(2, by => value) >= 4",
+    "ranked": "top(5, by => ntile(4, by => value, among => not member('bottom')) * 2, among => member('bottom') or not member('parts'))",
     "again": "member('outside') or member('outside') and member('several')",
 }
 

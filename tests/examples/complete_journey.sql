@@ -70,6 +70,30 @@ select household_id from seen where moment > days_ago(90) group by 1 having sum(
 select household_id from seen where moment > days_ago(180) group by 1
 having count(*) >= 50 and 10 * sum(case when brand = 'Private' then cents else 0 end) >= 4 * sum(cents)
 
+-- part: best_of_store
+with spent as (
+    select p.household_id, p.home_store,
+           (select coalesce(sum(s.cents), 0) from seen s where s.household_id = p.household_id and s.moment > days_ago(90)) as cents
+    from people p where p.visits >= 5 and p.household_id not in (select household_id from new_shoppers)
+)
+select a.household_id from spent a
+where 10 * (select count(*) from spent b where b.home_store = a.home_store
+              and (b.cents > a.cents or b.cents = a.cents and b.household_id < a.household_id))
+      < (select count(*) from spent b where b.home_store = a.home_store)
+
+-- part: champions
+with bought as (
+    select p.household_id, max(s.moment) as latest, count(distinct s.basket_id) filter (s.moment > days_ago(180)) as baskets,
+           coalesce(sum(s.cents) filter (s.moment > days_ago(180)), 0) as cents
+    from people p left join seen s on s.household_id = p.household_id group by p.household_id
+),
+fifths as (
+    select household_id, ntile(5) over (order by latest, household_id) as recency,
+           ntile(5) over (order by baskets, household_id) as frequency, ntile(5) over (order by cents, household_id) as money
+    from bought where latest is not null  -- everybody in a snapshot has bought
+)
+select household_id from fifths where recency = 5 and frequency >= 4 and money >= 4
+
 -- part: families
 select household_id from people where kids_count <> '0'
 

@@ -179,7 +179,8 @@ class Dataset:
         for row in self.rows:
             key = str(row[self.key.name])
             fields = {column.name: column.clean(row[column.name]) for column in self.columns}
-            found.append(Contact(key, fields, tuple(events.get(key, ()))))
+            order = row[self.key.name] if isinstance(row[self.key.name], int) else key
+            found.append(Contact(key, fields, tuple(events.get(key, ())), order))
         return found
 
     def only(self, contact: int) -> Dataset:

@@ -14,7 +14,7 @@ from typing import Any
 import re2
 
 from tests.oracle import language as lang
-from tests.oracle import zones
+from tests.oracle import ranking, zones
 from tests.oracle.language import Type
 
 LIMIT = 10**38
@@ -40,6 +40,17 @@ class Contact:
     key: str
     fields: dict[str, Any]
     events: tuple[EventRow, ...]
+    order: Any = None
+    """The key as keys compare: a number, or a text."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All contacts, and who is a member of what."""
+
+    contacts: list[Contact]
+    member: Callable[[str, Contact], bool]
+    orders: dict[lang.Order, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,21 @@ class Scope:
     contact: Contact
     clock: Moment
     row: EventRow | None = None
+    world: World | None = None
+
+    def place(self, order: lang.Order) -> tuple[int, int] | None:
+        """The contact's place in an order of all contacts, and how many are in it."""
+        world, clock = self.world, self.clock
+        assert world is not None
+        if order not in world.orders:
+            scopes = {contact.key: Scope(contact, clock, world=world) for contact in world.contacts}
+            world.orders[order] = ranking.standing(
+                order,
+                world.contacts,
+                lambda node, contact: value(node, scopes[contact.key]),
+                lambda node, contact: holds(node, scopes[contact.key]),
+            )
+        return world.orders[order].get(self.contact.key)
 
 
 # --- numbers
@@ -279,6 +305,9 @@ def value(node: lang.Value, scope: Scope) -> Any:
             return call(node, scope)
         case lang.Aggregate():
             return aggregate(node, scope)
+        case lang.Ntile(parts, order):
+            place = scope.place(order)
+            return None if place is None else ranking.part(parts, *place)
     raise TypeError(node)
 
 
@@ -428,7 +457,7 @@ def exact_sum(values: list[Number], node: lang.Aggregate) -> int | Fraction | No
 # --- conditions
 
 
-def holds(node: lang.Condition, scope: Scope, members: Callable[[str], bool] | None = None) -> bool:
+def holds(node: lang.Condition, scope: Scope) -> bool:
     """One law: true or false, a missing value makes a comparison false, and `not` is the rest."""
     match node:
         case lang.Constant(constant):
@@ -436,13 +465,13 @@ def holds(node: lang.Condition, scope: Scope, members: Callable[[str], bool] | N
         case lang.IsTrue(inner):
             return value(inner, scope) is True
         case lang.Not(inner):
-            return not holds(inner, scope, members)
+            return not holds(inner, scope)
         case lang.All(conditions):
-            return all(holds(c, scope, members) for c in conditions)
+            return all(holds(c, scope) for c in conditions)
         case lang.Any_(conditions):
-            return any(holds(c, scope, members) for c in conditions)
+            return any(holds(c, scope) for c in conditions)
         case lang.AtLeast(number, conditions):
-            return sum(holds(c, scope, members) for c in conditions) >= number
+            return sum(holds(c, scope) for c in conditions) >= number
         case lang.Compare("!=", left, right):
             return not relation("=", left, right, scope)
         case lang.Compare(operator, left, right):
@@ -471,8 +500,11 @@ def holds(node: lang.Condition, scope: Scope, members: Callable[[str], bool] | N
         case lang.Did(event, filters, window):
             return bool(rows_of(event, filters, window, scope))
         case lang.Member(segment):
-            assert members is not None
-            return members(segment)
+            assert scope.world is not None
+            return scope.world.member(segment, scope.contact)
+        case lang.Foremost(number, order):
+            place = scope.place(order)
+            return place is not None and ranking.is_foremost(number, *place)
         case lang.Sample(percent, salt):
             digits = hashlib.md5(f"{salt}:{scope.contact.key}".encode()).hexdigest()[:15]
             return int(digits, 16) < Fraction(percent) / 100 * 16**15
@@ -510,24 +542,24 @@ def within(x: lang.Value, duration: lang.Duration, ahead: bool, scope: Scope) ->
 
 def answers(rules: dict[str, lang.Condition], contacts: Iterable[Contact], clock: Moment) -> dict[str, list[bool | None]]:
     """Per rule one answer per contact, in order; None where a distance is too close to call (also through `member`)."""
-    result: dict[str, list[bool | None]] = {name: [] for name in rules}
-    for contact in contacts:
-        scope, known = Scope(contact, clock), dict[str, bool | None]()
+    known: dict[tuple[str, str], bool | None] = {}
 
-        def member(name: str, scope: Scope = scope, known: dict[str, bool | None] = known) -> bool:
-            if name not in known:
-                try:
-                    known[name] = holds(rules[name], scope, lambda other: member(other, scope, known))
-                except TooClose:
-                    known[name] = None
-            answer = known[name]
-            if answer is None:
-                raise TooClose
-            return answer
-
-        for name in rules:
+    def member(name: str, contact: Contact) -> bool:
+        if (name, contact.key) not in known:
             try:
-                result[name].append(member(name))
+                known[name, contact.key] = holds(rules[name], Scope(contact, clock, world=world))
             except TooClose:
-                result[name].append(None)
-    return result
+                known[name, contact.key] = None
+        answer = known[name, contact.key]
+        if answer is None:
+            raise TooClose
+        return answer
+
+    def asked(name: str, contact: Contact) -> bool | None:
+        try:
+            return member(name, contact)
+        except TooClose:
+            return None
+
+    world = World(list(contacts), member, {})
+    return {name: [asked(name, contact) for contact in world.contacts] for name in rules}

@@ -215,7 +215,32 @@ class Aggregate(Value):
         return self.property_type
 
 
+@dataclass(frozen=True)
+class Order(Node):
+    """Contacts by a value, smallest or, if `falling`, largest first."""
+
+    by: Value
+    among: Condition | None = None
+    per: Value | None = None
+    falling: bool = False
+
+
+@dataclass(frozen=True)
+class Ntile(Value):
+    parts: int
+    order: Order
+    type: Type = INTEGER
+
+
 # --- conditions
+
+
+@dataclass(frozen=True)
+class Foremost(Condition):
+    """`top` of a falling order, `bottom` of a rising one; `number` is `5` or `5%`."""
+
+    number: str
+    order: Order
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,20 @@ class Printer:
                 return self.function(name, [self.value(a) for a in arguments]), ATOM
             case lang.Aggregate(function, event, prop, filters, window):
                 return self.function(function, self.event_arguments(event, prop, filters, window)), ATOM
+            case lang.Ntile(parts, order):
+                return self.function("ntile", self.order_arguments(str(parts), order)), ATOM
         raise TypeError(node)
+
+    def order_arguments(self, number: str, order: lang.Order) -> list[str]:
+        named = [("by", self.value(order.by))]
+        if order.among is not None:
+            named.append(("among", self.condition(order.among)))
+        if order.per is not None:
+            named.append(("per", self.value(order.per)))
+        if self.draw:
+            self.draw.shuffle(named)
+        first = quoted(number) if number.endswith("%") else number
+        return [first, *(self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named)]
 
     def event_arguments(self, event: str | None, prop: str | None, filters: tuple[lang.Condition, ...], window: lang.Window) -> list[str]:
         if event is None:
@@ -163,6 +176,8 @@ class Printer:
                 return self.function("member", [quoted(segment)]), ATOM
             case lang.Sample(percent, salt):
                 return self.function("sample", [quoted(percent + "%"), f"salt => {quoted(salt)}"]), ATOM
+            case lang.Foremost(number, order):
+                return self.function("top" if order.falling else "bottom", self.order_arguments(number, order)), ATOM
             case lang.ListHas(x, items, every):
                 return self.function("contains_all" if every else "contains_any", [self.value(v) for v in (x, *items)]), ATOM
             case lang.Has("ends", x, part, negated) if self.chance(0.4):
@@ -292,6 +307,9 @@ def predicate_mapping(node: lang.Condition, draw: random.Random) -> dict[str, An
             return subject(x, "is not set" if negated else "is set", None, draw)
         case lang.Within(x, duration, ahead, negated):
             return subject(x, ("not " if negated else "") + ("in the next" if ahead else "in the last"), span(duration), draw)
+        case lang.Foremost(number, order):
+            how_many = number if number.endswith("%") else int(number)
+            return {"top" if order.falling else "bottom": how_many} | order_parts(order, draw)
     raise NoBuilder
 
 
@@ -304,6 +322,8 @@ def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> di
     match x:
         case lang.Field(name, _, False):
             return {"field": name} | compared
+        case lang.Ntile(parts, order):
+            return {"ntile": parts} | order_parts(order, draw) | compared
         case lang.Aggregate(function, event, prop, filters, window):
             found = {"event": event or "any_event"} | event_parts(filters, window, draw)
             if prop is not None:
@@ -311,6 +331,24 @@ def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> di
             if function == "count" and draw.random() < 0.5:
                 return found | {"count": compared}
             return found | {"measure": function} | compared
+    raise NoBuilder
+
+
+def order_parts(order: lang.Order, draw: random.Random) -> dict[str, Any]:
+    match order.by:
+        case lang.Field(name, _, False):
+            by: Any = name
+        case lang.Aggregate(function, event, prop, filters, window):
+            by = {"event": event or "any_event", "measure": function} | event_parts(filters, window, draw)
+            by |= {} if prop is None else {"property": prop}
+        case _:
+            raise NoBuilder
+    among = {} if order.among is None else {"among": builder_of(order.among, draw)}
+    match order.per:
+        case None:
+            return {"by": by} | among
+        case lang.Field(name, _, False):
+            return {"by": by, "per": name} | among
     raise NoBuilder
 
 

@@ -99,6 +99,8 @@ class Rules:
 
     def number_literal(self, node: lang.Value) -> lang.Value:
         draw, near = self.draw, self.near(node)
+        if isinstance(node, lang.Ntile):
+            return lang.Number(str(draw.choice([1, 1, node.parts, node.parts, draw.randint(0, node.parts + 1)])))
         if isinstance(node, lang.Aggregate) and node.function in ("count", "distinct"):
             return lang.Number(str(draw.choice([0, 1, 1, 2, 3, 5])))
         if isinstance(node, lang.Call) and node.name in CALENDAR:
@@ -235,6 +237,8 @@ class Rules:
             return lang.Call("coalesce", items, lang.common_number([i.type for i in items]))
         if chance < 0.94 or self.table is not None:
             return self.calendar_part()
+        if chance < 0.955:
+            return self.ntile()
         return self.number_aggregate() or draw.choice(fields)
 
     def calendar_part(self) -> lang.Value:
@@ -488,6 +492,29 @@ class Rules:
     def sample(self) -> lang.Condition:
         return lang.Sample(self.draw.choice(PERCENTS), self.draw.choice(SALTS))
 
+    # --- places among all contacts
+
+    def order(self, *, falling: bool) -> lang.Order:
+        draw = self.draw
+        by = draw.choice([self.number, self.number, self.moment, self.text, lambda depth: self.number_aggregate() or self.number(depth)])(1)
+        among = self.condition(draw.choice([0, 0, 1])) if draw.random() < 0.4 else None
+        groups = self.fields("text", "text", "boolean", "exact", "float", "date", "timestamp")
+        per = (draw.choice([draw.choice(groups), self.text(1), self.calendar_part()])) if draw.random() < 0.3 else None
+        return lang.Order(by, among, per, falling)
+
+    def foremost(self) -> lang.Condition:
+        number = self.draw.choice(["1", "2", "3", "7", "20", "1000", *(f"{percent}%" for percent in PERCENTS)])
+        return lang.Foremost(number, self.order(falling=self.draw.random() < 0.5))
+
+    def ntile(self) -> lang.Value:
+        return lang.Ntile(self.draw.choice([2, 3, 4, 5, 5, 10, 100]), self.order(falling=False))
+
+    def standing(self) -> lang.Condition:
+        x = self.ntile()
+        if self.draw.random() < 0.2:
+            return lang.IsSet(x, self.draw.random() < 0.5)
+        return self.compare(x, self.number_literal(x), COMPARISONS)
+
     def distance(self) -> lang.Condition:
         lat, lon = self.data.columns[-2:]
         place = self.draw.choice([("51.5", "0.125"), ("0", "0"), ("90", "180"), ("40.7", "74")])
@@ -521,7 +548,15 @@ INSIDE: list[tuple[Callable[[Rules], Any], float]] = [
     (Rules.distance, 0.4),
     (Rules.constant, 0.2),
 ]
-EVERYWHERE = [*INSIDE, (Rules.did, 4), (Rules.aggregate, 6), (Rules.member, 1), (Rules.sample, 0.7)]
+EVERYWHERE = [
+    *INSIDE,
+    (Rules.did, 4),
+    (Rules.aggregate, 6),
+    (Rules.member, 1),
+    (Rules.sample, 0.7),
+    (Rules.foremost, 1.2),
+    (Rules.standing, 0.8),
+]
 
 
 def rounded(name: str, of: lang.Type) -> lang.Type:

@@ -7,12 +7,14 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
 from docs import generate
-from segmentry import Workspace
+from segmentry import Events, Workspace, evaluate
 from segmentry.cli import cli
 from segmentry.cli_sync import sync
 from segmentry.engine.config_activation import SyncConfig
@@ -77,6 +79,20 @@ def test_rules_in_the_first_table_are_rules(line: str) -> None:
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL))
 def test_examples_of_the_builder_form_are_rules(text: str) -> None:
     check(parse_builder(YAML(typ="safe").load(text)), SHOP)
+
+
+WORKED = [YAML(typ="safe").load(text) for text in re.findall(r"^```worked\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize("example", WORKED, ids=lambda example: next(iter(example["members"])))
+def test_worked_examples_come_out_as_they_say(example: dict[str, Any]) -> None:
+    events = {
+        name: Events(pl.DataFrame(rows, infer_schema_length=None), contact="contact", at="at")
+        for name, rows in example.pop("events", {}).items()
+    }
+    contacts, members = pl.DataFrame(example.pop("contacts"), infer_schema_length=None), example.pop("members")
+    found = evaluate({rule: rule for rule in members}, contacts=contacts, key="id", events=events, **example)
+    assert {rule: found.members(rule).to_list() for rule in members} == members
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

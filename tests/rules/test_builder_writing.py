@@ -138,13 +138,23 @@ def test_mangled_forms_end_in_a_tree_or_in_problems_with_paths(draws):
         ("added > ago('30 days')", [{"rule": "added > ago('30 days')"}]),
         ("paid", [{"rule": "paid"}]),
         ("true", [{"rule": "true"}]),
+        ("top('5%', by => sum(x.a, b = 1), among => not member('staff'), per => c)",
+         [{"top": "5%", "by": {"event": "x", "measure": "sum", "property": "a",
+                               "where": {"match": "all", "rules": [{"field": "b", "operator": "equals", "value": 1}]}},
+           "among": {"segment": "staff", "member": False}, "per": "c"}]),
+        ("not bottom(3, by => count(x))", [{"match": "none", "rules": [{"bottom": 3, "by": {"event": "x", "measure": "count"}}]}]),
+        ("ntile(5, by => a) in (4, 5)", [{"ntile": 5, "by": "a", "operator": "in", "value": [4, 5]}]),
+        ("top(3, by => a + b)", [{"rule": "top(3, by => a + b)"}]),
     ],
 )  # fmt: skip
 def test_the_form_of_a_text(text, rules):
     form = to_builder(parse_text(text))
-    assert form == (
-        {"match": "all", "rules": rules} if rules else {"match": "none", "rules": [{"field": "a", "operator": "equals", "value": 1}]}
-    )
+    if rules is None:
+        rules = [{"match": "none", "rules": [{"field": "a", "operator": "equals", "value": 1}]}]
+    # a group that is the whole rule stands by itself
+    assert form == (rules[0] if len(rules) == 1 and "rules" in rules[0] else {"match": "all", "rules": rules})
+    assert rebuilt(parse_builder(form)) == rebuilt(parse_text(text))
+    assert fits(form, builder_schema())
 
 
 def test_groups_of_a_text():
@@ -175,6 +185,14 @@ WRONG = [
     {"rules": [{"event": "e", "count": {"operator": "equals"}}]},
     {"rules": [{"event": "e", "count": {"operator": "equals", "value": 1}, "did": True}]},
     {"rules": [{"event": "e", "operator": "equals", "value": 1}]},
+    {"rules": [{"top": 5}]},
+    {"rules": [{"top": [5], "by": "a"}]},
+    {"rules": [{"top": 5, "by": {"event": "e"}}]},
+    {"rules": [{"bottom": 5, "by": {"event": "e", "measure": "sum"}}]},
+    {"rules": [{"top": 5, "by": {"event": "e", "measure": "count", "operator": "equals"}}]},
+    {"rules": [{"top": 5, "by": "a", "per": {"field": "b"}}]},
+    {"rules": [{"top": 5, "by": "a", "among": "b = 1"}]},
+    {"rules": [{"ntile": 5, "by": "a"}]},
     {"rules": [{"rule": ""}]},
     {"rules": ["a = 1"]},
 ]

@@ -28,6 +28,7 @@ DEEPEST = 24
 """Trees deeper than this are cut into stages; engines and SQL writers recurse."""
 
 Resolve = Callable[[nodes.Aggregate], Sql]
+ResolveRanked = Callable[[nodes.Ranked], Sql]
 
 
 class Lowering:
@@ -42,6 +43,7 @@ class Lowering:
         *,
         key_text: Sql | None = None,
         aggregate: Resolve | None = None,
+        ranked: ResolveRanked | None = None,
         prefix: str = "v",
     ) -> None:
         self.ops = ops
@@ -52,6 +54,7 @@ class Lowering:
         self._calendar = calendar
         self._key_text = key_text
         self._aggregate = aggregate
+        self._ranked = ranked
         self._prefix = prefix
         self._done: dict[int, Sql] = {}
         self._lowered: dict[int, Sql] = {}
@@ -107,6 +110,8 @@ class Lowering:
                 return self.constant(node)
             case nodes.Aggregate() if self._aggregate is not None:
                 return self._aggregate(node)
+            case nodes.Ranked() if self._ranked is not None:
+                return self._ranked(node)
             case nodes.Call():
                 return self._call(node, args)
         raise TypeError(f"a grounded tree has no {type(node).__name__} here")
