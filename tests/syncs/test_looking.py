@@ -188,7 +188,7 @@ def test_status_counts_each_sync(started: Synced) -> None:
 def test_status_says_up_to_which_run_exports_are_written(shop: Synced) -> None:
     shop.destinations = "{lake: {type: files, path: exports, format: parquet}}"
     (shop.root / "segments").mkdir(exist_ok=True)
-    (shop.root / "segments" / "uk.yml").write_text("where: country = 'UK'\nsync: {destination: lake, what: changes}\n")
+    (shop.root / "segments" / "uk.yml").write_text("where: country = 'UK'\nsync: {destination: lake, what: [changes]}\n")
     shop.people(people(a=UK))
     shop.hour("2026-01-02")
     shop.people(people(a=UK, b=UK))

@@ -10,8 +10,8 @@ import pytest
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.connectors.klaviyo_client import LaterError
 from segmentry.engine.connectors.klaviyo_people import (
-    CONFLICT,
     DELETED,
+    EXCHANGED,
     FORMER,
     OFF_THIS_LIST,
     UNSUBSCRIBED,
@@ -87,11 +87,11 @@ CASES: dict[str, tuple[dict[str, Any], list[Profile], Action, dict[str, str] | t
         Action.ADD,
         (Verdict.LEFT, DELETED),
     ),
-    "moved to another's address": (
+    "moved to the address of another who is told of too": (
         {"remote_id": A, "moved": True},
         [person(A, "old@x.y", "c_1"), person(B, ADDRESS, "c_2")],
         Action.UPDATE,
-        (Verdict.REJECTED, CONFLICT),
+        (Verdict.REJECTED, EXCHANGED),
     ),
     "added with another's address": (
         {},
