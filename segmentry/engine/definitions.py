@@ -150,7 +150,7 @@ def check_former(definition: SegmentDefinition, schema: Schema, clock: Clock) ->
     """What a former rule means on today's data, grounded; None for a static list. RuleError if it can't run any more."""
     if definition.rule is None:
         return None
-    return ground(check(parse_text(definition.rule), schema)[0], clock)
+    return ground(check(parse_text(definition.rule), schema, proofs=False)[0], clock)
 
 
 def composed(

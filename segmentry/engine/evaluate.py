@@ -173,7 +173,7 @@ def _checked(rules: Mapping[str, Rule], sources: FrameSnapshot) -> dict[str, Con
 def _meaning(rule: Rule, schema: Schema) -> Condition:
     text = rule if isinstance(rule, str) else None
     syntax = parse_text(rule) if isinstance(rule, str) else parse_builder(rule)
-    return check(syntax, schema, source=text)[0]
+    return check(syntax, schema, source=text, proofs=False)[0]
 
 
 def _of_rule(name: str, problem: Diagnostic) -> Diagnostic:

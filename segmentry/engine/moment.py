@@ -102,7 +102,7 @@ class Moment:
         syntax = parse_text(rule) if isinstance(rule, str) else parse_builder(rule)
         _, warnings = check(syntax, self.schema, source=rule if isinstance(rule, str) else None)
         text = to_text(syntax)
-        return Asked(text, check(parse_text(text), self.schema, source=text)[0], tuple(warnings))
+        return Asked(text, check(parse_text(text), self.schema, source=text, proofs=False)[0], tuple(warnings))
 
     def segment(self, name: str) -> Segment:
         """A segment whose file can be understood. Raises NotFound, or WorkspaceError with what is wrong in its file."""
@@ -121,11 +121,11 @@ class Moment:
         if segment.syntax is None:
             return None
         try:
-            check(segment.syntax, self.schema, source=segment.config.where)
+            check(segment.syntax, self.schema, source=segment.config.where, proofs=False)
         except RuleError as error:
             raise RuleError([segment.locate(problem) for problem in error.diagnostics]) from None
         text = to_text(segment.syntax)
-        return Asked(text, check(parse_text(text), self.schema, source=text)[0])
+        return Asked(text, check(parse_text(text), self.schema, source=text, proofs=False)[0])
 
     def whole(self, name: str) -> Condition:
         """A segment's rule or list, then `include`, `exclude` and priority, as one grounded condition."""

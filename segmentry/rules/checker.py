@@ -14,14 +14,15 @@ from math import ceil
 from segmentry.errors import RuleError
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
+from segmentry.rules.certainties import certainties
 from segmentry.rules.check_comparisons import COMPARISONS, TEXT_TESTS, WINDOWS
 from segmentry.rules.check_names import in_quotes
 from segmentry.rules.check_populations import Populations
 from segmentry.rules.check_values import a_kind
 from segmentry.rules.diagnostics import Diagnostic, Place
-from segmentry.rules.facts import certainties
 from segmentry.rules.functions import FUNCTIONS
 from segmentry.rules.recursion import deep_recursion
+from segmentry.rules.said import said_in
 from segmentry.rules.schema import Schema
 from segmentry.rules.suggest import nearest
 from segmentry.rules.types import Kind
@@ -30,17 +31,19 @@ SAMPLE_DIGITS = 15
 """How many hex digits of a key's digest `sample` looks at."""
 
 
-def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None) -> tuple[n.Condition, list[Diagnostic]]:
+def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None, proofs: bool = True) -> tuple[n.Condition, list[Diagnostic]]:
     """What a rule means for that data, and warnings. RuleError with every problem at once, in the order of their places.
 
-    `source` is the rule's text where it has one, so that diagnostics can show its line.
+    `source` is the rule's text where it has one, so that diagnostics can show its line. Without `proofs` it is not asked what
+    is certain of the rule: for whoever has no use for warnings.
     """
     checker = Conditions(schema, source)
     with deep_recursion():
         condition = checker.condition(syntax)
         if condition is None or checker.errors:
             raise RuleError(sorted(checker.errors, key=_in_order))
-        return condition, sorted(checker.warnings + certainties(condition, source), key=_in_order)
+        certain = certainties(condition, said_in(syntax, source), source) if proofs else []
+        return condition, sorted(checker.warnings + certain, key=_in_order)
 
 
 def _in_order(problem: Diagnostic) -> tuple[tuple[str, ...], int, int]:

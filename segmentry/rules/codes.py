@@ -100,6 +100,8 @@ WARNINGS = {
     "R903": "two segments with the same rule",
     "R904": "a comparison value that the snapshot never contains",
     "R905": "a window longer than the data",
+    "R906": "a condition that never holds where it stands",
+    "R907": "a condition that changes nothing where it stands",
 }
 
 CODES: dict[str, str] = {**SYNTAX, **LIMITS, **NAMES, **TYPES, **LITERALS, **FUNCTIONS, **REFERENCES, **WARNINGS}

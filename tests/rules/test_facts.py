@@ -20,6 +20,7 @@ NEVER = [
     "at_least(2, false, 1 > 2, email_consent)",
     "did(order_placed, coupon = 'a' and coupon = 'b')",
     "count(order_placed) = 1 and count(order_placed) = 2",
+    "score > 0.1 and score < 0.1",
 ]
 ALWAYS = [
     "location = 'UK' or not location = 'UK'",
@@ -34,8 +35,6 @@ UNKNOWN = [
     "location = 'UK' and status = 'UK'",
     "location = 'UK' or location = 'US'",
     "activity_count >= 5 and activity_count <= 5",
-    "lifetime_value = 0.1 and lifetime_value = 0.10000000000000000001",
-    "score > 0.1 and score < 0.1",
     "date_added = '2026-01-31' and date_added = '2026-01-31 09:00'",
     "date_added > '2026-03-29 02:00' and date_added < '2026-03-29 01:30'",
     "not location = 'UK' and not location = 'US'",

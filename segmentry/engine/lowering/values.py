@@ -21,6 +21,7 @@ from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, held_as, is_integer, made_of, missing, verdict
 from segmentry.rules import nodes
 from segmentry.rules.arithmetic import result_type
+from segmentry.rules.letters import simple_lower
 from segmentry.rules.nodes import Scope
 from segmentry.rules.types import BOOLEAN, DATE, TEXT, TIMESTAMP, Kind, Type
 
@@ -319,11 +320,6 @@ def _folded(node: nodes.TextTest, value: nodes.Value) -> nodes.Value:
     if node.op not in _FOLDED or isinstance(value, nodes.Constant):
         return value
     return nodes.Call(type=TEXT, function="lower", args=(value,))
-
-
-def simple_lower(text: str) -> str:
-    """Lower case, code point by code point, each to one."""
-    return "".join("i" if c == "İ" else c.lower() for c in text)
 
 
 def instant(ops: Operations, value: datetime) -> sql.Expr:
