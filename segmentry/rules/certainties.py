@@ -7,15 +7,17 @@ from one of an aggregate, which many write for safety.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from segmentry.rules import nodes as n
-from segmentry.rules.diagnostics import Diagnostic, Severity
+from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
 from segmentry.rules.proof_values import COUNTS, is_understood
 from segmentry.rules.proofs import Prover
 from segmentry.rules.recursion import deep_recursion
+from segmentry.rules.types import Kind
 
 NEVER, ALWAYS, NEVER_HERE, NOTHING_HERE = "R901", "R902", "R906", "R907"
 MOST_STEPS = 20_000
@@ -309,31 +311,57 @@ def certainties_at(
     members: Mapping[str, n.Condition] | None = None,
     said: Said | None = None,
     source: str | None = None,
+    known: Iterable[Diagnostic] = (),
 ) -> list[Diagnostic]:
-    """What is certain at one instant beside what always is. `members` are the grounded conditions of other segments, by name."""
+    """What is certain at one instant, beside what is `known` to be so at any.
+
+    `members` are the grounded conditions of other segments, by name. A part that changes nothing at this instant is told only if
+    that is no matter of the clock: `added in the last '30 days' and added after '2026-01-01'` begins with two conditions.
+    """
+    known = [one for one in known if one.code in MESSAGES]
+    if any(one.place == condition.place and one.message.startswith(WHOLE) for one in known) or not may_tell_more(condition):
+        return []
     moves = reads_clock(condition)
     with deep_recursion():
-        ever = _Search(Prover(), lambda node: node)
-        ever.whole(condition)
-        if any(finding.whole for finding in ever.found):
-            return []
-        now = _Search(Prover(members), lambda node: ground(node, clock), implied=not moves)
-        now.whole(condition)
-    known = {id(finding.node) for finding in ever.found}
+        search = _Search(Prover(members), lambda node: ground(node, clock), implied=not moves)
+        search.whole(condition)
     when = f"as of {clock.as_of:%Y-%m-%d %H:%M} UTC" if moves else ""
-    return [told(finding, said, source, when) for finding in now.found if id(finding.node) not in known]
+    places = {one.place for one in known}
+    told_now = [told(finding, said, source, when) for finding in search.found]
+    return [one for one in told_now if one.place not in places]
 
 
+def may_tell_more(condition: n.Condition) -> bool:
+    """Whether an instant, a zone or other segments' rules can make anything certain that is not so without them."""
+    return any(
+        isinstance(node, n.Member)
+        or (isinstance(node, n.Value) and node.type.kind in (Kind.TIMESTAMP, Kind.DATE))
+        or (isinstance(node, n.Events) and (node.last, node.since, node.until) != (None, None, None))
+        for node in n.walk(condition)
+    )
+
+
+WHOLE, PART = "this rule", "this condition"
+NOT_BEFORE = re.compile(r"\bnot[\s(]*\Z", re.IGNORECASE)
 MESSAGES = {NEVER: "never holds", ALWAYS: "always holds", NEVER_HERE: "never holds here", NOTHING_HERE: "changes nothing here"}
 
 
 def told(finding: Finding, said: Said | None, source: str | None, when: str = "") -> Diagnostic:
     """A finding as a warning, with its reason in words."""
-    subject = "this rule" if finding.whole else "this condition"
-    message = " ".join(filter(None, (subject, MESSAGES[finding.code], when)))
+    message = " ".join(filter(None, (WHOLE if finding.whole else PART, MESSAGES[finding.code], when)))
     help = {NEVER: "nobody is in", ALWAYS: "everybody is in"}.get(finding.code) if finding.whole else None
     reason = reason_of(finding, said) if said else None
-    return Diagnostic(finding.code, message, Severity.WARNING, finding.node.place, help, (reason,) if reason else (), rule=source)
+    place = finding.node.place if finding.whole else place_of(finding.node, source)
+    return Diagnostic(finding.code, message, Severity.WARNING, place, help, (reason,) if reason else (), rule=source)
+
+
+def place_of(node: n.Condition, source: str | None) -> Place:
+    """Where a condition stands; of `not x` with its `not`, which is not in its own place."""
+    place = node.place
+    if source is None or place.path or not isinstance(node, n.Not):
+        return place
+    before = NOT_BEFORE.search(source[: place.start])
+    return replace(place, start=before.start()) if before else place
 
 
 def reason_of(finding: Finding, said: Said) -> str | None:

@@ -129,7 +129,8 @@ def test_the_builder_form_is_told_in_the_words_of_text():
 def at(rule: str, members: dict[str, str] | None = None, as_of: datetime = AS_OF) -> list[tuple[str, str, str]]:
     syntax = parse_text(rule)
     conditions = {name: meaning(text) for name, text in (members or {}).items()}
-    found = certainties_at(check(syntax, SHOP)[0], Clock(as_of, "Europe/London"), conditions, said_in(syntax, rule), rule)
+    condition, known = check(syntax, SHOP, source=rule)
+    found = certainties_at(condition, Clock(as_of, "Europe/London"), conditions, said_in(syntax, rule), rule, known)
     return [(one.code, rule[one.place.start : one.place.end], one.message) for one in found]
 
 
