@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from segmentry.cli_options import INSTANT, LIMIT, SEGMENT, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
+
+if TYPE_CHECKING:
+    from segmentry.rules.related import Relations
 
 PREVIEW_ROWS = 10
 
@@ -80,21 +84,25 @@ def _conditions(fields: tuple[str, ...], operators: tuple[str, ...], values: tup
 )
 @click.option("--types", is_flag=True, help="Show every column's type. Default: those of CSV and NDJSON files, which are sniffed.")
 @click.option("--online", is_flag=True, help="Ask every destination too; nothing is told. Their keys are read from the environment.")
+@click.option("--relations", is_flag=True, help="Show which segments are the same, inside others, or without anybody in common.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def check(settings: Settings, audit: bool | None, types: bool, online: bool, form: str) -> None:
+def check(settings: Settings, audit: bool | None, types: bool, online: bool, relations: bool, form: str) -> None:
     """Check files, rules and sources, all problems at once.
 
-    Warnings tell what is worth a second look: values that no row has, segments with the same rule, windows longer than
-    the data, keys that look like addresses.
+    Warnings tell what is worth a second look: rules and conditions that never or always hold, or change nothing where they
+    stand; values that no row has, segments with the same rule, windows longer than the data, keys that look like addresses.
+
+    With --relations it is shown what segments are to each other whatever the data, and why, as far as that can be proven
+    from their rules.
 
     With --online every destination is asked: whether its key is right and of the account it should be, whether the lists and
     tags in use are there, what starts by itself for whoever is put in them, double opt-in, merge fields that are missing. One
     that does not answer is an error.
     """
     with settings.talk.progress("check") if online else nullcontext():
-        found = settings.open().check(audit=audit, online=online)
+        found = settings.open().check(audit=audit, online=online, relations=relations)
     if form == "json":
         print_json(found.to_json())
         return
@@ -104,7 +112,21 @@ def check(settings: Settings, audit: bool | None, types: bool, online: bool, for
         print_frame(columns)
     if found.audit is not None and found.audit.height:
         print_frame(found.audit, grouped=("matched", "missing", "missing_in"))
+    if found.relations is not None:
+        print_relations(settings, found.relations)
     settings.talk.say(found.headline())
+
+
+def print_relations(settings: Settings, relations: Relations) -> None:
+    """What segments are to each other, a line each with its reason below."""
+    for one in relations.found:
+        print_text(" ".join(filter(None, (one.segment, str(one.kind), one.other))))
+        if one.reason:
+            print_text(f"  {one.reason}")
+    if not relations.found:
+        settings.talk.say("nothing can be proven of any two segments")
+    if not relations.complete:
+        settings.talk.say("there are too many segments: not every two of them were looked at")
 
 
 @click.command()

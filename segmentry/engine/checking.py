@@ -16,6 +16,7 @@ from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import Asked, Moment, Remember, circle_in_file
 from segmentry.engine.preview import CONDITIONS, audit_conditions
+from segmentry.engine.relating import certain_now, relate
 from segmentry.engine.render import table_html
 from segmentry.engine.rows import rows
 from segmentry.engine.snapshot import Format, Relation, Snapshot
@@ -31,6 +32,7 @@ from segmentry.rules.nodes import Condition
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order
+from segmentry.rules.related import Relations
 from segmentry.rules.types import Kind
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Check:
     `columns` has every column of every source: `source`, `column`, its `type` in rules (missing: no rule can use it), as
     it is `stored`, and `told_by` (`parquet`, `declared`, `sniffed` or `folders`). `audit`, if it was made, has per segment
     and condition how many contacts it holds for and how many had a missing value on which side (see `Preview.conditions`).
-    `destinations` is what each said, if they were asked.
+    `destinations` is what each said, if they were asked. `relations` is what was proven of segments and of pairs of them, if
+    that was asked.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Check:
     warnings: tuple[Diagnostic, ...]
     audit: pl.DataFrame | None
     destinations: tuple[Inquiry, ...] | None = None
+    relations: Relations | None = None
 
     def sniffed(self) -> pl.DataFrame:
         """The columns whose types were read off the values of text files."""
@@ -86,6 +90,7 @@ class Check:
             "warnings": [warning.to_json() for warning in self.warnings],
             "columns": self.columns.to_dicts(),
             "audit": None if self.audit is None else self.audit.to_dicts(),
+            "relations": None if self.relations is None else self.relations.to_json(),
             "destinations": None if self.destinations is None else [asked.to_json() for asked in self.destinations],
         }
 
@@ -99,8 +104,17 @@ class Check:
         return f"<pre>{str(self).replace('&', '&amp;').replace('<', '&lt;')}</pre>{audited}"
 
 
-def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = None, remember: Remember | None = None) -> Check:
+def check(
+    loaded: LoadedWorkspace,
+    as_of: datetime,
+    *,
+    audited: bool | None = None,
+    remember: Remember | None = None,
+    related: bool = False,
+) -> Check:
     """Check files, sources and rules as a run at `as_of` would; `remember` opens what earlier runs know.
+
+    `related` also asks what segments are to each other.
 
     Raises, with every problem at once, WorkspaceError, SourceError or RuleError, whichever comes first of what is wrong.
     """
@@ -122,7 +136,9 @@ def check(loaded: LoadedWorkspace, as_of: datetime, *, audited: bool | None = No
     few = len(checked) <= FEW_SEGMENTS
     small = few and sum(file.size for relation in _relations(moment.snapshot).values() for file in relation.files) <= SMALL_BYTES
     counts = _audit(loaded, moment) if (small if audited is None else audited) else None
-    return Check(loaded.name, len(checked), as_of, _columns(loaded, moment.snapshot), tuple(warnings), counts)
+    columns = _columns(loaded, moment.snapshot)
+    relations = relate(loaded, checked, moment.clock) if related else None
+    return Check(loaded.name, len(checked), as_of, columns, tuple(warnings), counts, relations=relations)
 
 
 def check_new(loaded: LoadedWorkspace, files: Mapping[str, str], as_of: datetime) -> list[Diagnostic]:
@@ -150,13 +166,14 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
     conditions: dict[str, Condition | None] = {}
     problems: list[Diagnostic] = []
     warnings: list[Diagnostic] = []
+    told: dict[str, list[Diagnostic]] = {}
     for name, segment in loaded.segments.items():
         conditions[name] = None
         if segment.syntax is None:
             continue
         try:
-            conditions[name], found = check_rule(segment.syntax, moment.schema, source=segment.config.where)
-            warnings += [segment.locate(warning) for warning in found]
+            conditions[name], told[name] = check_rule(segment.syntax, moment.schema, source=segment.config.where)
+            warnings += [segment.locate(warning) for warning in told[name]]
         except RuleError as error:
             problems += [segment.locate(problem) for problem in error.diagnostics]
     try:
@@ -177,6 +194,7 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
         problems += [circle_in_file(loaded, problem) for problem in error.diagnostics]
     if not problems:
         warnings += [loaded.segments[name].locate(warning) for name, warning in same_rules(rules)]
+        warnings += certain_now(loaded, conditions, told, moment.clock)
     return conditions, problems, warnings
 
 

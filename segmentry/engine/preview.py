@@ -14,6 +14,7 @@ import polars as pl
 from segmentry.engine.audit import audit
 from segmentry.engine.moment import Answer, Asked, Moment, Written
 from segmentry.engine.outline import operands, outline
+from segmentry.engine.relating import certain_of
 from segmentry.engine.render import second, table_html
 from segmentry.engine.rows import rows_of
 from segmentry.rules.diagnostics import Diagnostic
@@ -81,7 +82,7 @@ def preview(moment: Moment, rule: Written, sample: int) -> Preview:
     asked = moment.ask(rule)
     grounded = moment.grounded(asked.condition)
     answer, counts = audit_conditions(moment, {RULE: asked}, {RULE: grounded})
-    findings = audit({RULE: grounded}, moment.snapshot)
+    unseen = [replace(finding.diagnostic, rule=asked.text) for finding in audit({RULE: grounded}, moment.snapshot)]
     members = answer.members(RULE)
     contacts = moment.contacts
     rows = rows_of(contacts.relation, contacts.key, members.head(sample)).collect()
@@ -92,7 +93,7 @@ def preview(moment: Moment, rule: Written, sample: int) -> Preview:
         total=len(answer.keys),
         conditions=counts.drop("segment"),
         sample=rows,
-        warnings=(*asked.warnings, *(replace(finding.diagnostic, rule=asked.text) for finding in findings)),
+        warnings=(*asked.warnings, *certain_of(moment, rule, asked.warnings), *unseen),
     )
 
 

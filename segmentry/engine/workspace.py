@@ -71,13 +71,15 @@ class Workspace(WorkspaceTelling):
 
     # ------------------------------------------------------------ rules
 
-    def check(self, *, audit: bool | None = None, online: bool = False) -> checking.Check:
+    def check(self, *, audit: bool | None = None, online: bool = False, relations: bool = False) -> checking.Check:
         """Checks every file, source and rule, and warns; see `Check`. `audit` counts missing values (None: where data is small).
+
+        `relations` also proves what segments are to each other whatever the data: the same, inside, without anybody in common.
 
         `online` also asks every destination, once the rest is in order; without it none is opened. Raises with every problem at once.
         """
         loaded = self.load()
-        found = checking.check(loaded, clock_now(), audited=audit, remember=remembered)
+        found = checking.check(loaded, clock_now(), audited=audit, remember=remembered, related=relations)
         if not online:
             return found
         from segmentry.engine.checking_online import ask_all, online_problems

@@ -64,7 +64,7 @@ class Finding:
 
 
 @dataclass
-class _Search:
+class Search:
     """Walks over one rule. `mean` makes of a condition what proofs are about: itself, or itself grounded."""
 
     prover: Prover
@@ -73,6 +73,7 @@ class _Search:
     """Whether parts that change nothing are looked for."""
     bare: Prover = field(default_factory=Prover)
     """Proves without what `member` stands for: that a segment has a condition too makes it no idle one beside the reference."""
+    most: int = MOST_STEPS
     found: list[Finding] = field(default_factory=list)
     _meant: dict[int, tuple[n.Condition, n.Condition]] = field(default_factory=dict)
     _topics: dict[int, frozenset[str]] = field(default_factory=dict)
@@ -107,7 +108,7 @@ class _Search:
     @property
     def is_spent(self) -> bool:
         """Whether no more is looked for."""
-        return self.prover.spent + self.bare.spent > MOST_STEPS
+        return self.prover.spent + self.bare.spent > self.most
 
     def refuted(self, parts: Iterable[Part], *, alone: bool = False) -> bool:
         """Whether nobody fulfils all the parts. `alone`: whatever the segments are that they refer to."""
@@ -300,7 +301,7 @@ def reads_clock(condition: n.Condition) -> bool:
 def certainties(condition: n.Condition, said: Said | None = None, source: str | None = None) -> list[Diagnostic]:
     """Warnings about what is certain whenever a run is made. `said` has the words of a condition, `source` is the rule's text."""
     with deep_recursion():
-        search = _Search(Prover(), lambda node: node)
+        search = Search(Prover(), lambda node: node)
         search.whole(condition)
     return [told(finding, said, source) for finding in search.found]
 
@@ -323,7 +324,7 @@ def certainties_at(
         return []
     moves = reads_clock(condition)
     with deep_recursion():
-        search = _Search(Prover(members), lambda node: ground(node, clock), implied=not moves)
+        search = Search(Prover(members), lambda node: ground(node, clock), implied=not moves)
         search.whole(condition)
     when = f"as of {clock.as_of:%Y-%m-%d %H:%M} UTC" if moves else ""
     places = {one.place for one in known}

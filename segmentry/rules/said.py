@@ -14,19 +14,24 @@ LONGEST = 70
 """Of longer words the beginning is shown."""
 
 
-def said_in(syntax: Syntax, source: str | None) -> Callable[[n.Condition], str]:
-    """A function that gives the words of every condition that `syntax` was checked to be; `source` is its text where it has one."""
+def said_in(syntax: Syntax | None, source: str | None) -> Callable[[n.Condition], str]:
+    """A function that gives the words of every condition that `syntax` was checked to be; `source` is its text where it has one.
+
+    Without a syntax (a static list) there are words for lists alone.
+    """
     written: dict[Place, Syntax] = {}
 
     def words(node: n.Condition) -> str:
         if isinstance(node, n.Not):
             inner = words(node.item)
             return f"not ({inner})" if isinstance(node.item, (n.And, n.Or)) and inner.count(" ") else f"not {inner}"
+        if isinstance(node, n.Listed):
+            return f"listed in {node.list}"
         place = node.place
         piece = "" if source is None or place.path else source[place.start : place.end]
         if piece and piece.count("(") == piece.count(")"):  # a place may end before its last bracket
             return _short(piece)
-        if not written:
+        if not written and syntax is not None:
             for part in _walk(syntax):
                 written.setdefault(part.place, part)
         return _short(to_text(written[place])) if place in written else "..."
