@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from segmentry.engine.definitions import definitions_of
 from segmentry.engine.loading import LoadedWorkspace
@@ -40,7 +40,7 @@ def certain_now(
             continue
         source = segment.config.where
         others = {other: members[other] for other in further[name] if other in members}
-        warnings = certainties_at(condition, clock, others, said_in(segment.syntax, source), source, known.get(name, ()))
+        warnings = certainties_at(condition, clock, others, said_in(segment.syntax), source, known.get(name, ()))
         found += [segment.locate(warning) for warning in warnings]
     return found
 
@@ -52,20 +52,15 @@ def certain_of(moment: Moment, rule: Written, known: Sequence[Diagnostic]) -> li
     condition, _ = check(syntax, moment.schema, source=source, proofs=False)
     members = moment.with_references({ASKED: moment.grounded(condition)})
     del members[ASKED]
-    return certainties_at(condition, moment.clock, members, said_in(syntax, source), source, known)
+    return certainties_at(condition, moment.clock, members, said_in(syntax), source, known)
 
 
 def relate(loaded: LoadedWorkspace, conditions: Mapping[str, Condition | None], clock: Clock) -> Relations:
     """What segments of a workspace without problems are to each other; `conditions` as for `certain_now`."""
-    stated = {name: Stated(condition, _said(loaded, name)) for name, condition in _whole(loaded, conditions).items()}
+    stated = {name: Stated(condition, said_in(loaded.segments[name].syntax)) for name, condition in _whole(loaded, conditions).items()}
     return relations(stated, clock)
 
 
 def _whole(loaded: LoadedWorkspace, conditions: Mapping[str, Condition | None]) -> dict[str, Condition]:
     """Every segment as one condition, as a run has it, before grounding."""
     return Rules(conditions, definitions_of(loaded, {})).whole()
-
-
-def _said(loaded: LoadedWorkspace, name: str) -> Callable[[Condition], str]:
-    segment = loaded.segments[name]
-    return said_in(segment.syntax, segment.config.where)

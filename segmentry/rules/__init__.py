@@ -8,6 +8,7 @@
     ground      ground(condition, clock) -> condition       for one instant, timezone and week start
     references  in_order(conditions)                        segments after those they refer to
     certainties certainties(condition), certainties_at(...) what never or always holds, or changes nothing where it stands
+    related     relations(segments, clock)                  what segments are to each other
     proofs      Prover(members).never(...), .implies(...)   what no contact can fulfil, without data; see proof_*
     facts       same_rules, compared_values, canonical      what needs no data, or is to be looked up in it
     manual      function_tables(), operator_table()         the tables of docs/rules.md

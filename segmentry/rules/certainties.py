@@ -27,8 +27,8 @@ MOST_REASONS = 4
 MOST_TRIED = 24
 """Of more conditions no reason is looked for: each is left out once."""
 
-Said = Callable[[n.Condition], str]
-"""The words of a condition."""
+Said = Callable[[n.Condition, bool], str]
+"""The words of a condition, or (False) of what it leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,11 +392,7 @@ def of_a_count(node: n.Condition) -> str | None:
 
 def worded(part: Part, said: Said) -> str:
     """A part's words, in quotes."""
-    words = " ".join(said(part.node).split())
-    if part.positive:
-        return f"`{words}`"
-    combined = isinstance(part.node, (n.And, n.Or)) and not is_one(part.node)
-    return f"`not ({words})`" if combined else f"`not {words}`"
+    return f"`{said(part.node, part.positive)}`"
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:

@@ -42,7 +42,7 @@ def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None, proofs
         condition = checker.condition(syntax)
         if condition is None or checker.errors:
             raise RuleError(sorted(checker.errors, key=_in_order))
-        certain = certainties(condition, said_in(syntax, source), source) if proofs else []
+        certain = certainties(condition, said_in(syntax), source) if proofs else []
         return condition, sorted(checker.warnings + certain, key=_in_order)
 
 

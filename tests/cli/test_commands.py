@@ -63,6 +63,40 @@ def test_check_warns_of_what_is_worth_a_second_look(shop):
     assert "segments/typo.yml:1:20" in result.stderr
 
 
+def test_check_tells_what_is_certain_and_why(shop):
+    shop.write("segments/empty.yml", "where: \"member('uk') and location = 'US'\"\n")
+    shop.write("segments/over.yml", "where: \"added in the last '30 days' and added before '2020-01-01'\"\n")
+    shop.write(
+        "segments/idle.yml", "rules:\n  - {field: score, operator: at least, value: 5}\n  - {field: score, operator: at least, value: 3}\n"
+    )
+    result = shop.run("check", "--no-audit", "--format", "json")
+    told = {(one["file"], one["code"], one["message"].partition(" as of")[0]): one for one in json.loads(result.stdout)["warnings"]}
+    assert set(told) == {
+        ("segments/empty.yml", "R901", "this rule never holds"),
+        ("segments/over.yml", "R901", "this rule never holds"),
+        ("segments/idle.yml", "R907", "this condition changes nothing here"),
+    }
+    idle = told["segments/idle.yml", "R907", "this condition changes nothing here"]
+    assert (idle["line"], idle["path"], idle["notes"]) == (3, ["rules", 1, "field"], ["it follows from `score >= 5`"])
+    assert " as of 20" in told["segments/over.yml", "R901", "this rule never holds"]["message"]
+
+
+def test_check_shows_what_segments_are_to_each_other_if_asked(shop):
+    shop.write("segments/us.yml", "where: \"location = 'US' and score > 1\"\n")
+    assert "excludes" not in shop.run("check", "--no-audit").stdout
+    shown = shop.run("check", "--no-audit", "--relations").stdout
+    assert "good_uk is inside uk\n  it asks for `member('uk')`\n" in shown
+    assert "uk excludes us\n  `location = 'UK'` and `location = 'US'` exclude each other\n" in shown
+    told = json.loads(shop.run("check", "--relations", "--format", "json").stdout)["relations"]
+    assert told["complete"]
+    assert {"segment": "uk", "relation": "excludes", "other": "us"}.items() <= told["found"][-1].items()
+
+
+def test_preview_tells_what_is_certain_through_references(settled):
+    result = settled.run("preview", "member('uk') and location = 'US'")
+    assert "R901" in result.stderr
+
+
 def test_check_warns_of_keys_that_are_addresses(shop):
     shop.write("segmentry.yml", (shop.folder / "segmentry.yml").read_text().replace("key: contact_id", "key: email").split("events:")[0])
     for name in ("buyers", "good_uk", "vip"):

@@ -76,6 +76,12 @@ def test_rules_in_the_first_table_are_rules(line: str) -> None:
         check(parse_text(rule), SHOP)
 
 
+@pytest.mark.parametrize(("rule", "told"), re.findall(r"^\| `(.*)` \| (`R9.*) \|$", RULES, re.MULTILINE))
+def test_what_is_certain_of_a_rule_is_said_as_documented(rule: str, told: str) -> None:
+    [warning] = check(parse_text(rule), SHOP, source=rule)[1]
+    assert told == f"`{warning.code}` {warning.message} | {warning.notes[0]}"
+
+
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL))
 def test_examples_of_the_builder_form_are_rules(text: str) -> None:
     check(parse_builder(YAML(typ="safe").load(text)), SHOP)

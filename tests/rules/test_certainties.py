@@ -47,7 +47,7 @@ SAID = [
         "not (location = 'UK' or location in ('UK', 'US'))",
         "R907",
         "location = 'UK'",
-        "it follows from `not location in ('UK', 'US')`",
+        "it follows from `location not in ('UK', 'US')`",
     ),
     (
         "email_consent and not (location is set and (location contains 'u' or status = 'x')) and location = 'UK'",
@@ -130,7 +130,7 @@ def at(rule: str, members: dict[str, str] | None = None, as_of: datetime = AS_OF
     syntax = parse_text(rule)
     conditions = {name: meaning(text) for name, text in (members or {}).items()}
     condition, known = check(syntax, SHOP, source=rule)
-    found = certainties_at(condition, Clock(as_of, "Europe/London"), conditions, said_in(syntax, rule), rule, known)
+    found = certainties_at(condition, Clock(as_of, "Europe/London"), conditions, said_in(syntax), rule, known)
     return [(one.code, rule[one.place.start : one.place.end], one.message) for one in found]
 
 

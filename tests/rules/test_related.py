@@ -16,7 +16,7 @@ def told(rules: dict[str, str]) -> list[tuple[str, str, str | None, str | None]]
     stated = {}
     for name, rule in rules.items():
         syntax = parse_text(rule)
-        stated[name] = Stated(check(syntax, SHOP, source=rule)[0], said_in(syntax, rule))
+        stated[name] = Stated(check(syntax, SHOP, source=rule)[0], said_in(syntax))
     found = relations(stated, Clock(AS_OF, "Europe/London"))
     assert found.complete
     return [(one.segment, str(one.kind), one.other, one.reason) for one in found.found]
@@ -67,7 +67,7 @@ def test_nobody_and_everybody_are_told_alone():
 
 
 def test_lists_are_known_by_their_names_only():
-    words = said_in(None, None)
+    words = said_in(None)
     stated = {name: Stated(Listed(f"lists/{path}.csv"), words) for name, path in {"a": "x", "b": "x", "c": "y"}.items()}
     found = relations(stated, Clock(AS_OF)).found
     assert [(one.segment, str(one.kind), one.other) for one in found] == [("a", "is the same as", "b")]
@@ -81,5 +81,5 @@ def test_of_what_has_nothing_to_do_with_each_other_nothing_is_said():
 
 def test_the_effort_is_bounded(monkeypatch):
     monkeypatch.setattr("segmentry.rules.related.MOST_STEPS", 50)
-    stated = {f"s{i}": Stated(meaning(f"location = 'x{i}' or status = 'y{i}'"), said_in(None, None)) for i in range(20)}
+    stated = {f"s{i}": Stated(meaning(f"location = 'x{i}' or status = 'y{i}'"), said_in(None)) for i in range(20)}
     assert not relations(stated, Clock(AS_OF)).complete
