@@ -34,6 +34,9 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
 }
 """What of each node is read. A node that has come to carry more says something else than it did, unless that is left at its default."""
 
+OF_ALL_CONTACTS = frozenset({n.Foremost, n.Ranked, n.Population})
+"""What is answered by looking at all contacts; this reading looks at some."""
+
 ALWAYS_READ = frozenset({"place", "type"})
 
 
@@ -61,6 +64,8 @@ def wanted(conditions: Mapping[str, n.Condition]) -> Wanted:
 
 def _problem(node: n.Node) -> str | None:
     kind = type(node)
+    if kind in OF_ALL_CONTACTS:
+        return "a place among all contacts has no second reading on a sample"
     if kind not in CARRIES or not (kind in CONDITIONS or kind in VALUES or kind is n.Events):
         return f"no second reading of `{kind.__name__}` yet"
     more = [spec.name for spec in _carried(node) if spec.name not in CARRIES[kind]]
