@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from segmentry.engine.definitions import SegmentDefinition
 from segmentry.engine.loading import LoadedWorkspace, Segment
@@ -28,7 +29,8 @@ def _warnings(fresh: dict[str, Segment], gone: dict[str, SegmentDefinition]) -> 
     for name, segment in fresh.items():
         rule = None if segment.syntax is None else to_text(segment.syntax)
         definition = SegmentDefinition(rule, segment.list, segment.include, segment.exclude)
-        old = next((old for old, former in gone.items() if former == definition), None)
+        # its place in a group says nothing of which segment it is
+        old = next((old for old, former in gone.items() if replace(former, priority=None) == definition), None)
         if old is not None:
             yield Diagnostic(
                 "W310",

@@ -101,6 +101,17 @@ def test_a_circle_through_a_group_is_told(shop: Shop) -> None:
     assert told.value.diagnostics[0].notes == ("`silver` refers to `gold` because that goes before it in a group of priority",)
 
 
+def test_a_renamed_segment_of_a_group_is_missed(shop: Shop) -> None:
+    shop.contacts({"id": [1, 2], "spend": [500, 50]})
+    offers(shop, gold="spend > 100", silver="spend > 10")
+    shop.run("2026-01-01")
+    shop.remove("gold")
+    shop.segment("golden", "spend > 100", priority="{group: offers, rank: 1}")
+    assert [warning.code for warning in check(load(shop.root), day("2026-01-02")).warnings] == ["W310"]
+    shop.segment("golden", "spend > 100", priority="{group: offers, rank: 1}", renamed_from="[gold]")
+    assert rows(shop.run("2026-01-02")) == []
+
+
 def test_nobody_is_in_two_and_nobody_is_lost(shop: Shop) -> None:
     """Of random thresholds and ranks: each contact is in the first of those that it would be in, and in no other."""
     draw = random.Random(7)
