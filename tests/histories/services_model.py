@@ -215,7 +215,7 @@ class SyncModel:
                 self._check_added(place, address, wanted, was, groups)
             for address in {before[id] for id in before.keys() - people.keys()}:
                 mirror = known and sync is not None and sync.mode == "mirror"
-                assert mirror, f"{address} went off {place}, which is no mirror"
+                assert mirror or self._moved(address, people, groups), f"{address} went off {place}, which is no mirror"
                 self._check_gone(place, address, wanted, groups)
         self._check_consents(was, now)
         self._check_audience(was, now)
@@ -239,6 +239,11 @@ class SyncModel:
         group = groups.get(address)
         if group is not None and not group.muddled:
             assert address not in wanted.values(), f"{address} should be on {place}, and was taken off"
+
+    def _moved(self, address: str, people: Mapping[str, str], groups: Mapping[str, Group]) -> bool:
+        """Whether membership may have gone to whoever was there already under another address that a person has by now."""
+        group = groups.get(address)
+        return group is not None and bool((group.addresses - {address}) & set(people.values()))
 
     def friends(self, place: Place) -> set[str]:
         """Those who were put there by hand, and whom no sync ever wanted there."""
