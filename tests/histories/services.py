@@ -185,11 +185,12 @@ class Services:
             found += [f"{one.method} {one.path}" for one in newest if one.method != "GET"]
         return found
 
-    def enrollments_since(self, counts: Mapping[str, int]) -> set[str]:
-        """The ids of the enrollments that Klaviyo was told of after a count, or asked to take."""
+    def enrollments_since(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """By what addresses Klaviyo was told of enrollments (ids) after a count, or asked to take them."""
         count = self.klaviyo.count - counts[KLAVIYO]
         newest = self.klaviyo.requests[-count:] if count else []
-        return {one.said["data"]["attributes"]["unique_id"] for one in newest if one.method == "POST" and one.path == "/api/events"}
+        told = [one.said["data"]["attributes"] for one in newest if one.method == "POST" and one.path == "/api/events"]
+        return {one["unique_id"]: one["profile"]["data"]["attributes"]["email"] for one in told}
 
     # ------------------------------------------------------------ telling
 

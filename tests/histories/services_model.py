@@ -70,6 +70,8 @@ class SyncModel:
     services: Services
     syncs: dict[tuple[str, str, str], Kept] = field(default_factory=dict)
     addresses: dict[Key, set[str]] = field(default_factory=dict)
+    present: dict[Key, set[str]] = field(default_factory=dict)
+    """The addresses that contacts had when a membership was last accepted: by its run, and by the files of then."""
     agreed: set[str] = field(default_factory=set)
     """Addresses under which somebody had agreed to be mailed when a run was accepted."""
     by_hand: dict[Place, set[str]] = field(default_factory=dict)
@@ -134,10 +136,12 @@ class SyncModel:
         """A membership was accepted, by a run or by somebody."""
         it = model.accepted
         assert it is not None
+        self.present = {}
         for rows in (it.world.rows, files.rows):
             for key, row in rows.items():
                 if row.address is not None:
                     self.addresses.setdefault(key, set()).add(row.address)
+                    self.present.setdefault(key, set()).add(row.address)
         for key, row in it.world.rows.items():
             if consents(row):  # as it was computed; the address is as the newest files have it
                 self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
