@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from segmentry.rules import nodes as n
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.proof_values import COUNTS, is_understood
+from segmentry.rules.proof_values import COUNTS, WHOLE_CALLS, is_understood
 from segmentry.rules.proofs import Prover
 from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.types import Kind
@@ -300,6 +300,8 @@ def reads_clock(condition: n.Condition) -> bool:
 
 def certainties(condition: n.Condition, said: Said | None = None, source: str | None = None) -> list[Diagnostic]:
     """Warnings about what is certain whenever a run is made. `said` has the words of a condition, `source` is the rule's text."""
+    if not may_be_certain(condition):
+        return []
     with deep_recursion():
         search = Search(Prover(), lambda node: node)
         search.whole(condition)
@@ -330,6 +332,51 @@ def certainties_at(
     places = {one.place for one in known}
     told_now = [told(finding, said, source, when) for finding in search.found]
     return [one for one in told_now if one.place not in places]
+
+
+def may_be_certain(condition: n.Condition) -> bool:
+    """Whether there is anything to prove: two conditions about one thing, or one that may be certain by itself. Most rules have neither."""
+    seen: set[str] = set()
+    pending = [condition]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, n.Not):
+            pending.append(node.item)
+            continue
+        if isinstance(node, (n.And, n.Or, n.AtLeast)) and is_understood(node):
+            pending += node.items
+            if is_one(node):
+                return True
+            continue
+        topics = set(topics_of(node))
+        if not topics or isinstance(node, n.Sample) or not topics.isdisjoint(seen) or any(map(is_bounded, n.walk(node))):
+            return True
+        seen |= topics
+    return False
+
+
+SAME_FOR_ALL = (n.Constant, n.AsOf, n.Day)
+
+
+def is_bounded(node: n.Node) -> bool:
+    """Whether a part of a condition may make it certain alone: numbers that aren't all there are, conditions on rows, two values."""
+    match node:
+        case n.Events():
+            return node.where is not None
+        case n.Call():
+            return node.function in WHOLE_CALLS or node.function == "abs"
+        case n.Aggregate():
+            return node.function in COUNTS
+        case n.Compare():
+            return not isinstance(node.right, SAME_FOR_ALL) or off_grid(node.left, node.right)
+        case n.In():
+            return any(not isinstance(option, SAME_FOR_ALL) or off_grid(node.value, option) for option in node.options)
+    return False
+
+
+def off_grid(value: n.Value, literal: n.Value) -> bool:
+    """Whether a literal has more places than any of the numbers beside it."""
+    return value.type.is_exact and literal.type.scale > value.type.scale
 
 
 def may_tell_more(condition: n.Condition) -> bool:

@@ -92,6 +92,16 @@ def test_check_shows_what_segments_are_to_each_other_if_asked(shop):
     assert {"segment": "uk", "relation": "excludes", "other": "us"}.items() <= told["found"][-1].items()
 
 
+def test_relations_know_of_lists_and_of_who_goes_before_whom(shop):
+    shop.write("segments/first.yml", "where: \"location = 'UK'\"\npriority: {group: g, rank: 1}\n")
+    shop.write("segments/second.yml", 'where: "location is set"\npriority: {group: g, rank: 2}\n')
+    shop.write("segments/uk_and_more.yml", "where: \"location = 'UK'\"\ninclude: lists/picked.csv\n")
+    told = json.loads(shop.run("check", "--no-audit", "--relations", "--format", "json").stdout)["relations"]["found"]
+    pairs = {(one["segment"], one["relation"], one["other"]) for one in told}
+    assert {("first", "excludes", "second"), ("second", "excludes", "uk"), ("uk", "is inside", "uk_and_more")} <= pairs
+    assert not pairs & {("first", "is inside", "second"), ("uk_and_more", "is inside", "uk"), ("second", "excludes", "uk_and_more")}
+
+
 def test_preview_tells_what_is_certain_through_references(settled):
     result = settled.run("preview", "member('uk') and location = 'US'")
     assert "R901" in result.stderr
