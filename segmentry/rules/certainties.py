@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from segmentry.rules import nodes as n
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
+from segmentry.rules.proof_events import is_empty
 from segmentry.rules.proof_values import COUNTS, WHOLE_CALLS, is_understood
 from segmentry.rules.proofs import Prover
 from segmentry.rules.recursion import deep_recursion
@@ -49,6 +50,8 @@ class Why:
 
     parts: tuple[Part, ...] = ()
     rows: bool = False
+    window: bool = False
+    """The window of the part's events holds no instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,8 @@ class Search:
             if part not in kept and self.refuted(fewer):
                 left = fewer
         first = left[0].node if len(left) == 1 else None
+        if first is not None and any(isinstance(node, n.Events) and is_empty(node) for node in n.walk(self.meant(first))):
+            return Why(tuple(left), window=True)
         if isinstance(first, n.Did) and first.events.where is not None and self.refuted([Part(first.events.where)]):
             return Why(self.reasons([Part(first.events.where)]).parts, rows=True)
         return Why(tuple(part for part in left if part not in kept))
@@ -330,8 +335,14 @@ def certainties_at(
         search.whole(condition)
     when = f"as of {clock.as_of:%Y-%m-%d %H:%M} UTC" if moves else ""
     places = {one.place for one in known}
-    told_now = [told(finding, said, source, when) for finding in search.found]
+    told_now = [told(finding, said, source, when) for finding in search.found if not begins_later(search.meant(finding.node), clock)]
     return [one for one in told_now if one.place not in places]
+
+
+def begins_later(grounded: n.Condition, clock: Clock) -> bool:
+    """Whether a condition is about events of a time to come: it was written for then."""
+    windows = [node.window for node in n.walk(grounded) if isinstance(node, n.Events) and node.window is not None]
+    return any(window.first is not None and window.first > clock.as_of for window in windows)
 
 
 def may_be_certain(condition: n.Condition) -> bool:
@@ -418,6 +429,8 @@ def reason_of(finding: Finding, said: Said) -> str | None:
     if not 0 < len(parts) <= MOST_REASONS:
         return None
     words = [worded(part, said) for part in parts]
+    if finding.why.window:
+        return f"in the window of {words[0]} there is no instant"
     if finding.why.rows:
         return f"no event fulfils {listed(words)}"
     if finding.code == NOTHING_HERE:

@@ -142,6 +142,14 @@ def test_at_an_instant_more_is_certain_and_that_is_said():
     assert at(f"status = 'x' or {ended}") == [("R901", ended, "this condition never holds as of 2026-03-31 12:00 UTC")]
 
 
+def test_a_time_that_is_over_is_told_and_one_to_come_is_not():
+    assert at("count(order_placed, since => '2026-12-01', until => '2026-12-24') >= 3") == []
+    over = "did(order_placed, last => '7 days', until => '2026-01-31')"
+    assert at(f"status = 'x' or {over}") == [
+        ("R901", over.removesuffix(")"), "this condition never holds as of 2026-03-31 12:00 UTC")
+    ] or at(f"status = 'x' or {over}") == [("R901", over, "this condition never holds as of 2026-03-31 12:00 UTC")]
+
+
 def test_local_times_are_certain_without_a_clock():
     skipped = "date_added >= '2026-03-29 01:00' and date_added < '2026-03-29 02:00'"
     assert at(skipped) == [("R901", skipped, "this rule never holds")]
