@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from segmentry.engine.backends.failures import told
 from segmentry.engine.rows import scan
+from segmentry.engine.scans import carries
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
 from segmentry.engine.textfiles import connect, identifier, literal
 from segmentry.rules import nodes
@@ -63,6 +64,8 @@ class Facts:
             other for other in seen if isinstance(value, str) and isinstance(other, str) and other.casefold() == value.casefold()
         )
         event = asked.events.event if asked.events else None
+        if asked.events is not None and asked.events.prefix is not None:
+            event = f"{asked.events.prefix}*"
         whose = "contacts" if asked.events is None else f"`{event}` events" if event else "events"
         shown = literal(value) if isinstance(value, str) else f"{value:f}"
         message = f"no {whose} have {shown} in `{asked.field.name}`"
@@ -70,7 +73,7 @@ class Facts:
 
     def early(self, asked: nodes.Events) -> Diagnostic | None:
         """A warning if the window begins before any event that it could find."""
-        carrying = [index for index, source in enumerate(self.snapshot.events) if carries(source, asked.event)]
+        carrying = [index for index, source in enumerate(self.snapshot.events) if carries(source, asked)]
         first = asked.window.first if asked.window else None
         if first is None or not carrying or any(index not in self.begins for index in carrying):
             return None
@@ -81,18 +84,13 @@ class Facts:
         return Diagnostic("R905", message, Severity.WARNING, asked.place)
 
 
-def carries(source: EventSource, event: str | None) -> bool:
-    """Whether rows of that event (None: any) may be in the source."""
-    return event is None or source.name is not None or source.event == event
-
-
 def columns_of(snapshot: Snapshot, asked: ComparedValue) -> list[Column]:
     """The columns that a comparison looks at."""
     name = asked.field.name
     if asked.events is None:
         return [(None, name)]
-    event = asked.events.event
-    return [(index, name) for index, source in enumerate(snapshot.events) if carries(source, event) and name in source.relation.columns]
+    events = asked.events
+    return [(index, name) for index, source in enumerate(snapshot.events) if carries(source, events) and name in source.relation.columns]
 
 
 def look(snapshot: Snapshot, asked: Iterable[ComparedValue], *, windows: bool) -> Facts:

@@ -20,6 +20,7 @@ from segmentry.engine import algebra
 from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
 from segmentry.engine.footers import bytes_of, nulls_of
+from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
@@ -30,7 +31,6 @@ from segmentry.engine.relations import scan, scan_files
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
-    POSITION,
     ROWS,
     SNAPSHOT,
     EventScan,
@@ -223,6 +223,9 @@ class Evaluation:
         self._load(frozenset(plan.contact_columns))
         for events in plan.scans:
             self._group(events)
+        for one in plan.beside:
+            with self._timed("events"):
+                self._create(one.table, one.query)
 
     def _group(self, events: EventScan) -> None:
         source = self.snapshot.events[events.source]

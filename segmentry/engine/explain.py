@@ -198,11 +198,18 @@ class _Reader:
         if isinstance(_positive(grounded), nodes.Did):
             count = self.value(self.moment.value(operands(outline.condition)[0]))
             return replace(told, note=f"{count:,} such event{'' if count == 1 else 's'}", thresholds=compared)
+        if isinstance(_positive(grounded), nodes.Sequence):
+            return replace(told, note=self.steps(outline), thresholds=compared)
         note = _clock_note(outline.condition, compared)
         if found := standings(outline.condition):
             note = _place_note(*(self.value(self.moment.value(value)) for value in found))
         readings = tuple(Reading(outline.said(value), self.value(self.moment.value(value))) for value in operands(outline.condition))
         return replace(told, readings=readings, thresholds=compared, note=note)
+
+    def steps(self, outline: Outline) -> str:
+        """How many events each step of a sequence could be by itself."""
+        counts = [(self.value(self.moment.value(value)), outline.said(value)) for value in operands(outline.condition)]
+        return "; ".join(f"{count:,} × {words}" for count, words in counts)
 
     def value(self, grounded: Value) -> Any:
         """A value of the contact's, or a constant."""

@@ -7,9 +7,10 @@ which is one condition of a contact. A negated leaf (`not in`, `not did(x)`) is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
+from segmentry.engine.gathered import separated
 from segmentry.rules import nodes
 from segmentry.rules.nodes import Condition, Value
 from segmentry.rules.types import COUNT
@@ -98,7 +99,7 @@ def _is_one(condition: Condition) -> bool:
 
 
 def operands(condition: Condition) -> list[Value]:
-    """The values that decide a leaf, as far as contacts differ in them; for `did`, how many such events there are."""
+    """The values that decide a leaf, as far as contacts differ in them; for `did` and a sequence's steps, how many such events."""
     if isinstance(condition, nodes.Not):
         return operands(condition.item)
     if isinstance(condition, (nodes.And, nodes.Or)):
@@ -107,6 +108,8 @@ def operands(condition: Condition) -> list[Value]:
         return [nodes.Aggregate(COUNT, "count", condition.events)]
     if isinstance(condition, nodes.Foremost):
         return [value for value in (condition.population.by, condition.population.per) if value is not None]
+    if isinstance(condition, nodes.Sequence):
+        return [_step_count(condition, step) for step in condition.steps]
     return [value for value in _values(condition) if _varies(value)]
 
 
@@ -117,6 +120,14 @@ def standings(condition: Condition) -> list[Value]:
     if not isinstance(condition, nodes.Foremost):
         return []
     return [nodes.Ranked(COUNT, condition.population, told) for told in (nodes.Standing.PLACE, nodes.Standing.SIZE)]
+
+
+def _step_count(sequence: nodes.Sequence, step: nodes.Step) -> Value:
+    """How many events a step could be, whatever the steps beside it are. A bound of its own stands for the sequence's."""
+    own, alone = step.events, separated(step.events.where)[0]
+    last, since, until = own.last or sequence.last, own.since or sequence.since, own.until or sequence.until
+    events = replace(own, where=alone, last=last, since=since, until=until)
+    return nodes.Aggregate(COUNT, "count", events, place=step.place)
 
 
 def thresholds(grounded: Condition) -> list[Value]:
@@ -140,4 +151,4 @@ def _values(condition: Condition) -> Iterator[Value]:
 
 def _varies(value: Value) -> bool:
     """Whether contacts differ in it."""
-    return any(isinstance(node, (nodes.Field, nodes.Aggregate)) for node in nodes.walk(value))
+    return any(isinstance(node, (nodes.Field, nodes.Former, nodes.Aggregate)) for node in nodes.walk(value))

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from segmentry.engine import algebra
 from segmentry.engine.aggregates import Assembly, Joined
+from segmentry.engine.gathered import FOUND, POSITION, Gathering, Lists, active_periods, gathered
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
@@ -20,13 +21,12 @@ from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, verdict
 from segmentry.engine.lowering.stored import key_text
-from segmentry.engine.lowering.values import Lowering
+from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.populations import Level, populations_in
 from segmentry.engine.rankings import Rankings, Standings
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
-    POSITION,
     SNAPSHOT,
     EventScan,
     EventScans,
@@ -38,11 +38,30 @@ from segmentry.engine.scans import (
     mask_name,
     staged,
 )
+from segmentry.engine.sequence_joins import joined
+from segmentry.engine.sequences import folded
 from segmentry.engine.snapshot import Snapshot
 from segmentry.rules import nodes
 from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Condition, Scope, Value
 from segmentry.rules.references import in_order
+from segmentry.rules.types import COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A function of rows beside each other, computed from the lists of the grouped events: a table by position.
+
+    Of a sequence it has those who did it; of calendar periods `$found` is how many, of those who have any.
+    """
+
+    table: str
+    query: exp.Select
+
+    @property
+    def found(self) -> str:
+        """The column that is joined to the contacts."""
+        return f"{self.table}.found"
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Plan:
     clock: Clock
     contact_columns: tuple[str, ...]
     scans: tuple[EventScan, ...]
+    beside: tuple[Beside, ...]
     contacts_query: exp.Select
     leaves_query: exp.Select
     leaf_columns: tuple[str, ...]
@@ -105,6 +125,8 @@ class Plan:
         yield "contacts by position", sql.temporary("VIEW", CONTACTS, contacts_in_order(self.contact_columns))
         for scan in self.scans:
             yield f"events {scan.source}", sql.temporary("TABLE", events_table(scan.source), scan.query())
+        for one in self.beside:
+            yield "events beside each other", sql.temporary("TABLE", one.table, one.query)
         for level in self.levels:
             yield f"populations {level.number}", level.query
         yield "conditions", self.leaves_query
@@ -147,14 +169,16 @@ class _Planner:
         for root in roots:
             self.canon.number(root)
             self.rankings.add(root)
-        did, aggregates = self._event_functions(roots)
+        functions = self._event_functions(roots)
+        kept = {number: gathered(node) for number, node in functions.gathered.items()}
         scans = EventScans(self.ops, self.canon, self.snapshot.contacts, self.calendar, self.clock.as_of).plan(
-            self.snapshot.events, did.values(), aggregates.values()
+            self.snapshot.events, functions.did.values(), functions.aggregates.values(), kept
         )
+        beside = {number: one for number, node in functions.gathered.items() if (one := self._beside(number, node, scans))}
         contact_columns = tuple(sorted(fields_below(roots)[Scope.CONTACT]))
 
         def query(level: int, leaves: Mapping[str, Condition], values: Mapping[str, Value]) -> exp.Select:
-            return LeavesQuery(self, scans, contact_columns, self.rankings.below(level)).build(leaves, values)
+            return LeavesQuery(self, scans, contact_columns, self.rankings.below(level), beside).build(leaves, values)
 
         value_of = {self.canon.number(value): f"value{number}" for number, value in enumerate(values)}
         levels = self.rankings.levels(computed, query)
@@ -164,6 +188,7 @@ class _Planner:
             self.clock,
             contact_columns,
             scans,
+            tuple(beside.values()),
             contact_rows(self.ops, self.snapshot.contacts, contact_columns),
             leaves_query,
             tuple(computed),
@@ -245,24 +270,56 @@ class _Planner:
 
     # ---------------------------------------------------------------- events
 
-    def _event_functions(self, roots: Iterable[nodes.Node]) -> tuple[dict[int, nodes.Events], dict[int, nodes.Aggregate]]:
-        """The different did-conditions and aggregates below some nodes, by their numbers."""
-        did: dict[int, nodes.Events] = {}
-        aggregates: dict[int, nodes.Aggregate] = {}
+    def _event_functions(self, roots: Iterable[nodes.Node]) -> _EventFunctions:
+        """The different event functions below some nodes, by their numbers."""
+        asked = _EventFunctions()
         for root in roots:
             for node in nodes.walk(root):
                 if isinstance(node, nodes.Did):
-                    did.setdefault(self.canon.number(node.events), node.events)
+                    asked.did.setdefault(self.canon.number(node.events), node.events)
+                elif isinstance(node, (nodes.Sequence, nodes.ActivePeriods)):
+                    asked.gathered.setdefault(self.canon.number(node), node)
                 elif isinstance(node, nodes.Aggregate):
-                    aggregates.setdefault(self.canon.number(node), node)
-        return did, aggregates
+                    asked.aggregates.setdefault(self.canon.number(node), node)
+        return asked
+
+    def _beside(self, number: int, node: Gathering, scans: Sequence[EventScan]) -> Beside | None:
+        """The table of a function of rows beside each other; None where no table can have such rows."""
+        tables = tuple((events_table(scan.source), scan.lists[number]) for scan in scans if number in scan.lists)
+        if not tables:
+            return None
+        name, compared = sql.internal(f"beside{number}"), len(gathered(node).values)
+        rows = Lists(tables, compared).rows(self.ops)
+        if isinstance(node, nodes.ActivePeriods):
+            query = active_periods(node, rows, self.ops, [instant(self.ops, start) for start in node.starts])
+        elif compared:
+            query = joined(node, rows, name, self.ops, self.canon, self.calendar)
+        else:
+            query = folded(node, rows, self.ops)
+        return Beside(name, query)
+
+
+@dataclass
+class _EventFunctions:
+    """The event functions of a plan: choices that `did` asks for, aggregates, functions of rows beside each other."""
+
+    did: dict[int, nodes.Events] = field(default_factory=dict)
+    aggregates: dict[int, nodes.Aggregate] = field(default_factory=dict)
+    gathered: dict[int, Gathering] = field(default_factory=dict)
 
 
 class LeavesQuery:
     """The query that gives conditions of a chunk of contacts as booleans, and values. `standings` are the tables of populations to read."""
 
-    def __init__(self, planner: _Planner, scans: Sequence[EventScan], columns: Sequence[str], standings: Sequence[Standings]) -> None:
-        self.planner, self.scans, self.standings = planner, scans, standings
+    def __init__(
+        self,
+        planner: _Planner,
+        scans: Sequence[EventScan],
+        columns: Sequence[str],
+        standings: Sequence[Standings],
+        beside: Mapping[int, Beside],
+    ) -> None:
+        self.planner, self.scans, self.standings, self.beside = planner, scans, standings, beside
         contacts = planner.snapshot.contacts
         ops = planner.ops
         key = contacts.relation.columns[contacts.key]
@@ -286,6 +343,9 @@ class LeavesQuery:
         return sql.select(selected, staged(self.lowering, self._rows()))
 
     def _leaf(self, node: Condition) -> Sql:
+        if isinstance(node, nodes.Sequence):
+            did = self.beside.get(self.planner.canon.number(node))
+            return verdict((), sql.boolean(False) if did is None else sql.is_set(sql.column(did.found)))
         return self._did(node) if isinstance(node, nodes.Did) else self.lowering.truth(node)
 
     def _did(self, node: nodes.Did) -> Sql:
@@ -301,6 +361,11 @@ class LeavesQuery:
 
     def _aggregate(self, node: nodes.Aggregate) -> Sql:
         number = self.planner.canon.number(node)
+        if isinstance(node, nodes.ActivePeriods):
+            counted = self.beside.get(number)
+            zero: sql.Expr = sql.integer(0)
+            found = zero if counted is None else sql.call("coalesce", sql.column(counted.found), zero)
+            return self.lowering.named(Sql(found, COUNT, "BIGINT"))
         tables: list[Mapping[str, Joined]] = [_copied(scan.parts[number]) for scan in self.scans if number in scan.parts]
         return self.lowering.named(self.assembly.value(node, tables))
 
@@ -324,6 +389,10 @@ class LeavesQuery:
                 query.append("expressions", sql.column(column, table.name))
             on = exp.EQ(this=sql.column(POSITION, table.name), expression=sql.column(POSITION, "c"))
             joins.append(exp.Join(this=sql.table(table.name), on=on, side="LEFT"))
+        for one in self.beside.values():
+            query.append("expressions", sql.named(sql.column(FOUND, one.table), one.found))
+            on = exp.EQ(this=sql.column(POSITION, one.table), expression=sql.column(POSITION, "c"))
+            joins.append(exp.Join(this=sql.table(one.table), on=on, side="LEFT"))
         query.set("from_", exp.From(this=exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)))
         query.set("joins", joins)
         return query

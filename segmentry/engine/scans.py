@@ -14,20 +14,21 @@ from sqlglot import exp
 
 from segmentry.engine.aggregates import Joined, Part, Parts
 from segmentry.engine.footers import span_of
+from segmentry.engine.gathered import AT as INSTANT
+from segmentry.engine.gathered import CHOICES, POSITION, Gathered
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar, midnight_bounds
 from segmentry.engine.lowering.canon import Canon
 from segmentry.engine.lowering.operations import Operations
-from segmentry.engine.lowering.shapes import Sql, verdict
+from segmentry.engine.lowering.shapes import Sql, made_of, verdict
 from segmentry.engine.lowering.stored import held_when_read, read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.snapshot import ContactSource, EventSource, Relation
 from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
-from segmentry.rules.types import TIMESTAMP, Kind
+from segmentry.rules.types import COUNT, TIMESTAMP, Kind
 
 SNAPSHOT = sql.internal("snapshot")
 CONTACTS = sql.internal("contacts")
-POSITION = sql.internal("position")
 KEY = sql.internal("key")
 AT = sql.internal("at")
 EVENT = sql.internal("event")
@@ -134,6 +135,8 @@ class EventScan:
     parts: Mapping[int, Mapping[str, Joined]]
     """Of each `Aggregate` (by its number): its parts as columns, by role."""
     words: int
+    lists: Mapping[int, str] = field(default_factory=dict)
+    """Of each function that needs rows beside each other (by its number): the column with its rows as a list."""
 
     def query(self, among: sql.Expr | None = None) -> exp.Select:
         """The aggregates beside the contacts' positions, NULL for the events of no known contact. `among` restricts the keys."""
@@ -153,15 +156,19 @@ class EventScan:
 class _Asked:
     did: list[tuple[int, Events]] = field(default_factory=list)
     aggregates: list[tuple[int, Aggregate]] = field(default_factory=list)
+    gathered: list[tuple[int, Gathered]] = field(default_factory=list)
 
     @property
     def events(self) -> list[Events]:
-        return [e for _, e in self.did] + [a.events for _, a in self.aggregates]
+        choices = [events for _, kept in self.gathered for events in kept.choices]
+        return [e for _, e in self.did] + [a.events for _, a in self.aggregates] + choices
 
 
-def carries(source: EventSource, event: str | None) -> bool:
-    """Whether a table may have rows of that event (None: of any)."""
-    return event is None or source.name is not None or source.event == event
+def carries(source: EventSource, asked: Events) -> bool:
+    """Whether a table may have such events."""
+    if source.name is not None or source.event is None:
+        return True
+    return source.event.startswith(asked.prefix) if asked.prefix is not None else asked.event in (None, source.event)
 
 
 class EventScans:
@@ -174,8 +181,14 @@ class EventScans:
         self.calendar = calendar
         self.as_of = as_of
 
-    def plan(self, sources: Sequence[EventSource], did: Iterable[Events], aggregates: Iterable[Aggregate]) -> tuple[EventScan, ...]:
-        """A scan for each table that has a part in any of them."""
+    def plan(
+        self,
+        sources: Sequence[EventSource],
+        did: Iterable[Events],
+        aggregates: Iterable[Aggregate],
+        gathered: Mapping[int, Gathered] | None = None,
+    ) -> tuple[EventScan, ...]:
+        """A scan for each table that has a part in any of them. `gathered` is what functions need rows of, by their numbers."""
         asked = [_Asked() for _ in sources]
         alone: dict[int, bool] = {}
         for events in did:
@@ -187,24 +200,27 @@ class EventScans:
             alone[number] = len(tables) == 1
             for index in tables:
                 asked[index].aggregates.append((number, aggregate))
+        for number, kept in (gathered or {}).items():
+            for index in sorted({index for events in kept.choices for index in self._tables(sources, events)}):
+                asked[index].gathered.append((number, kept))
         return tuple(self._scan(index, sources[index], wanted, alone) for index, wanted in enumerate(asked) if wanted.events)
 
     def _tables(self, sources: Sequence[EventSource], events: Events) -> list[int]:
-        return [index for index, source in enumerate(sources) if carries(source, events.event)]
+        return [index for index, source in enumerate(sources) if carries(source, events)]
 
     def _scan(self, index: int, source: EventSource, asked: _Asked, alone: Mapping[int, bool]) -> EventScan:
         windows = [events.window or Window() for events in asked.events]
         first = None if any(w.first is None for w in windows) else min(w.first for w in windows if w.first)
         final = max((w.final or self.as_of) for w in windows)
-        names = fields_below([*asked.events, *(a.property for _, a in asked.aggregates if a.property)])
+        compared = [value for _, kept in asked.gathered for value in kept.values]
+        names = fields_below([*asked.events, *(a.property for _, a in asked.aggregates if a.property), *compared])
         own = sorted(name for name in names[Scope.EVENT] if name in source.relation.columns and source.relation.columns[name].type)
         of_contact = sorted(names[Scope.CONTACT])
         rows = _EventRows(self, source, own, of_contact, first, min(final, self.as_of))
         table = _Grouping(index, rows, asked, alone)
         columns = {source.contact, source.at, *own} | ({source.name} if source.name else set())
-        return EventScan(
-            index, table.query(), tuple(sorted(columns)), tuple(of_contact), first, rows.final, table.bits, table.parts, table.words
-        )
+        query, read = table.query(), tuple(sorted(columns))
+        return EventScan(index, query, read, tuple(of_contact), first, rows.final, table.bits, table.parts, table.words, table.lists)
 
 
 class _EventRows:
@@ -238,6 +254,8 @@ class _EventRows:
         parts: list[Sql] = []
         if events.event is not None and self.source.name is not None:
             parts.append(verdict((), exp.EQ(this=sql.column(EVENT), expression=sql.text(events.event))))
+        if events.prefix is not None and self.source.name is not None:
+            parts.append(verdict((), self.scans.ops("starts with", sql.column(EVENT), sql.text(events.prefix))))
         window = events.window or Window()
         if window.first is not None and window.first != self.first:
             parts.append(self._beside(exp.GTE, window.first))
@@ -315,8 +333,9 @@ class _Grouping:
         self.index, self.rows = index, rows
         self.bits: dict[int, Bit] = {}
         self.parts: dict[int, Mapping[str, Joined]] = {}
+        self.lists: dict[int, str] = {}
         self._columns: dict[str, sql.Expr] = {}
-        self._chosen: dict[int, sql.Expr] = {}
+        self._chosen: dict[int, Sql] = {}
         self._names: dict[tuple[int, str, int | None], dict[str, Joined]] = {}
         self._masks: list[list[sql.Expr]] = []
         for number, events in asked.did:
@@ -325,17 +344,37 @@ class _Grouping:
         self._maker = Parts(ops, rows.lowering.numbers, rows.at, rows.source.scale)
         for number, aggregate in asked.aggregates:
             self.parts[number] = self._add_parts(number, aggregate, alone[number])
+        for number, kept in asked.gathered:
+            self.lists[number] = self._add_list(number, kept)
 
     @property
     def words(self) -> int:
         return len(self._masks)
 
     def _rows(self, events: Events) -> sql.Expr:
+        return self._chosen_rows(events).expr.copy()
+
+    def _chosen_rows(self, events: Events) -> Sql:
         """Which rows, as a column of their own where the condition is more than one comparison."""
         number = self.rows.scans.canon.number(events)
         if number not in self._chosen:
-            self._chosen[number] = self.rows.lowering.named(self.rows.chosen(events)).expr
-        return self._chosen[number].copy()
+            self._chosen[number] = self.rows.lowering.named(self.rows.chosen(events))
+        return self._chosen[number]
+
+    def _add_list(self, number: int, kept: Gathered) -> str:
+        """The rows that are any of the choices, as a list of records."""
+        ops, lowering = self.rows.scans.ops, self.rows.lowering
+        carried = [self._chosen_rows(events) if carries(self.rows.source, events) else None for events in kept.choices]
+        chosen = [(1 << bit, rows) for bit, rows in enumerate(carried) if rows is not None]
+        bits = [sql.when(rows.expr.copy(), sql.integer(bit), sql.integer(0)) for bit, rows in chosen]
+        choices = lowering.named(made_of([rows for _, rows in chosen], sql.total(bits, exp.BitwiseOr), COUNT, "BIGINT"))
+        record = {INSTANT: self.rows.at.expr, CHOICES: choices.expr.copy()}
+        for value in kept.values:
+            record[kept.carried(value)] = lowering.numbers.held(lowering.value(value), value.type).expr
+        name = sql.internal(f"{self.index}.rows{number}")
+        any_choice = exp.NEQ(this=choices.expr.copy(), expression=sql.integer(0))
+        self._columns[name] = ops("records", ops("record", record), any_choice)
+        return name
 
     def _add_bit(self, number: int, events: Events) -> None:
         if number in self.bits:

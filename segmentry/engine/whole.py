@@ -13,6 +13,7 @@ import polars as pl
 from sqlglot import exp
 
 from segmentry.engine import algebra
+from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.duckdb import IN_ANY_CONNECTION
 from segmentry.engine.lowering.operations import NotExpressible, Operations
@@ -21,7 +22,7 @@ from segmentry.engine.lowering.spark_sources import SparkSources, TableNames
 from segmentry.engine.lowering.spark_types import in_spark_types
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.populations import Level
-from segmentry.engine.scans import CONTACTS, KEY, POSITION, events_table
+from segmentry.engine.scans import CONTACTS, KEY, events_table
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.whole_populations import foremost_columns, order_query, order_table, standings_query, values_table
 from segmentry.errors import DialectError
@@ -225,6 +226,8 @@ class _Statement:
         yield CONTACTS, exp.Select(expressions=everything).from_(sql.subquery(self.plan.contacts_query, "c"), copy=False)
         for scan in self.plan.scans:
             yield events_table(scan.source), scan.query()
+        for one in self.plan.beside:
+            yield one.table, one.query
         for column, keys in self.lists.items():
             yield _list_table(column), self._listed(column, keys)
         for level in self.plan.levels:

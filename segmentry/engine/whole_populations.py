@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 
+from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.populations import Level, Ranking
-from segmentry.engine.scans import POSITION
 from segmentry.rules.nodes import Foremost, Ranked, Standing
 
 WIDEST_SHARE = "DECIMAL(23,0)"

@@ -1,9 +1,10 @@
 """The builder form: a tree of field, operator and value, as YAML or JSON gives it, read into the language's own tree.
 
 One entry is one of: a group (`match`, `rules`), a field (`field`, `operator`, `value`), an event and its measure
-(`event`, ...), a segment (`segment`, `member`), or a text (`rule`). Values are taken as written: `2026-01-31` is a
-text that the checker reads as a date, `NO` is Norway. A field, event or property is named whole, whatever characters
-are in it; inside `where` of an event, `contact.` before a field's name makes it the contact's.
+(`event`, ...), events one after the other (`sequence`, ...), a segment (`segment`, `member`), or a text (`rule`).
+Values are taken as written: `2026-01-31` is a text that the checker reads as a date, `NO` is Norway. A field, event or
+property is named whole, whatever characters are in it; inside `where` of an event, `contact.` before a field's name
+makes it the contact's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from segmentry.errors import RuleError
 from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
 from segmentry.rules.builder_populations import population
 from segmentry.rules.builder_schema import builder_schema
+from segmentry.rules.builder_sequences import read_sequence
 from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS, Measure
 from segmentry.rules.builder_writer import to_builder
 from segmentry.rules.diagnostics import Diagnostic, Place
@@ -79,12 +81,16 @@ class _Reader:
             self._no_one_kind(entry, kinds, path)
             return None
         kind = kinds[0]
-        known = ENTRIES[kind]
+        known = self.only_known(entry, ENTRIES[kind], kind, path)
+        syntax = self._of_kind(kind, entry, path, depth)
+        return syntax if known else None
+
+    def only_known(self, entry: Mapping[object, object], known: Sequence[str], beside: str, path: Path) -> bool:
+        """Whether an entry has only the keys of its kind; told if not."""
         wrong = [key for key in entry if key not in known]
         for key in wrong:
-            self.problem("R121", f"{_shown(key)} can't stand beside `{kind}`", (*path, _step(key)), _meant(key, known))
-        syntax = self._of_kind(kind, entry, path, depth)
-        return None if wrong else syntax
+            self.problem("R121", f"{_shown(key)} can't stand beside `{beside}`", (*path, _step(key)), _meant(key, known))
+        return not wrong
 
     def _of_kind(self, kind: str, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
         match kind:
@@ -92,6 +98,8 @@ class _Reader:
                 return self._group(entry, path, depth)
             case "event":
                 return self._event(entry, path, depth)
+            case "sequence":
+                return read_sequence(self, entry, path, depth)
             case "field":
                 return self.comparison(self.name(entry, "field", path), entry, path)
             case "segment":
@@ -150,7 +158,7 @@ class _Reader:
         if len(asked) > 1:
             self.problem("R123", f"`{asked[0]}` and `{asked[1]}` can't stand in one entry", (*path, asked[1]), "write two entries")
         name = asked[0] if asked else "member"
-        wanted = self._flag(entry, name, path)
+        wanted = self.flag(entry, name, path)
         named = self._segment_times(entry, name, path)
         if segment is None or wanted is None or len(self.problems) > before:
             return None
@@ -192,13 +200,16 @@ class _Reader:
     def event_call(self, entry: Mapping[object, object], path: Path, depth: int) -> Call | None:
         """The event function of an entry, without what it is compared with."""
         before = len(self.problems)
-        event = self._string(entry["event"], (*path, "event"))
+        event = self.event_name(entry, path)
         name = self._measure_name(entry, path)
-        conditions = self._where(entry, path, depth)
+        conditions = self.conditions(entry, path, depth)
         if event is None or name is None or len(self.problems) > before:
             return None
         measure = MEASURES[name]
-        parts = [event]
+        parts = [event] if isinstance(event, str) else []
+        if measure.property and not parts:
+            self.problem("R123", f"`{name}` needs one event's property, not the beginning of names", (*path, "event"))
+            return None
         if measure.property:
             found = self._string(entry["property"], (*path, "property")) if "property" in entry else None
             if "property" not in entry:
@@ -210,8 +221,20 @@ class _Reader:
             self.problem("R123", f"`{name}` has no `property`", (*path, "property"))
         named = self._bounds(entry, measure, name, path)
         here = Place(path=(*path, "event"))
-        call = Call(name, (Name(tuple(parts), place=here), *conditions), named, place=here)
+        first: Syntax = Name(tuple(parts), place=here) if isinstance(event, str) else event
+        call = Call(name, (first, *conditions), named, place=here)
         return call if len(self.problems) == before else None
+
+    def event_name(self, entry: Mapping[object, object], path: Path) -> str | Text | None:
+        """The event of an entry: its whole name, or `{prefix: order_}` for every event whose name begins so."""
+        written, here = entry["event"], (*path, "event")
+        if not isinstance(written, Mapping):
+            return self._string(written, here)
+        if set(written) != {"prefix"}:
+            self.problem("R125", "an event is its name, or `{prefix: ...}` for every event whose name begins so", here)
+            return None
+        prefix = self._string(written["prefix"], (*here, "prefix"))
+        return None if prefix is None else Text(f"{prefix}*", place=Place(path=here))
 
     def _measure_name(self, entry: Mapping[object, object], path: Path) -> str | None:
         """The function an event entry stands for: said by `measure`, by `count`, or else `did`."""
@@ -228,7 +251,8 @@ class _Reader:
             return None
         return measure
 
-    def _where(self, entry: Mapping[object, object], path: Path, depth: int) -> tuple[Syntax, ...]:
+    def conditions(self, entry: Mapping[object, object], path: Path, depth: int) -> tuple[Syntax, ...]:
+        """What an entry's `where` asks of the events."""
         if "where" not in entry:
             return ()
         where = self.entry(entry["where"], (*path, "where"), depth + 1)
@@ -238,16 +262,15 @@ class _Reader:
 
     def _bounds(self, entry: Mapping[object, object], measure: Measure, name: str, path: Path) -> tuple[Named, ...]:
         """`last`, `since`, `until`, and what the measure itself takes by name."""
-        named: list[Named] = []
-        for key in (*TIME_KEYS, *EVENT_KEYS):
-            if key not in entry:
-                continue
-            here = (*path, key)
-            if key in EVENT_KEYS and key not in measure.keys:
-                self.problem("R123", f"`{name}` has no `{key}`", here)
-            elif (value := self.scalar(entry[key], here)) is not None:
-                named.append(Named(key, value, place=Place(path=here)))
-        return tuple(named)
+        for key in EVENT_KEYS:
+            if key in entry and key not in measure.keys:
+                self.problem("R123", f"`{name}` has no `{key}`", (*path, key))
+        return self.named(entry, (*TIME_KEYS, *measure.keys), path)
+
+    def named(self, entry: Mapping[object, object], keys: Sequence[str], path: Path) -> tuple[Named, ...]:
+        """Those of some keys that an entry has, as keyword arguments."""
+        read = [(key, self.scalar(entry[key], (*path, key))) for key in keys if key in entry]
+        return tuple(Named(key, value, place=Place(path=(*path, key))) for key, value in read if value is not None)
 
     def _measured(self, call: Call, entry: Mapping[object, object], path: Path) -> Syntax | None:
         """The measure, compared; `did` is a condition by itself."""
@@ -259,7 +282,7 @@ class _Reader:
             if key in entry:
                 self.problem("R123", f"`did` has no `{key}`", (*path, key), "`count` counts; `measure` names another function")
                 return None
-        did = self._flag(entry, "did", path)
+        did = self.flag(entry, "did", path)
         if did is None:
             return None
         return call if did else Not(call, place=call.place)
@@ -334,9 +357,13 @@ class _Reader:
         return Between(left, *whole, place=left.place) if two else In(left, whole, place=left.place)
 
     def _value(self, value: object, path: Path) -> Syntax | None:
-        """A scalar, or `{field: x}`."""
+        """A scalar, `{field: x}`, or `{step: s, field: x}` for what a former step's event has."""
         if not isinstance(value, Mapping):
             return self.scalar(value, path)
+        if set(value) == {"step", "field"}:
+            parts = [self._string(value[key], (*path, key)) for key in ("step", "field")]
+            whole = tuple(part for part in parts if part is not None)
+            return Name(whole, place=Place(path=path)) if len(whole) == len(parts) else None
         if set(value) != {"field"}:
             self.problem("R125", "a value is a text, a number, true, false or `{field: name}`", path)
             return None
@@ -372,7 +399,7 @@ class _Reader:
         parts = (prefix, rest) if dot and rest and prefix == "contact" else (written,)
         return Name(parts, place=Place(path=(*path, key)))
 
-    def _flag(self, entry: Mapping[object, object], key: str, path: Path) -> bool | None:
+    def flag(self, entry: Mapping[object, object], key: str, path: Path) -> bool | None:
         """`did:` or `member:`, true where not said."""
         value = entry.get(key, True)
         if isinstance(value, bool):

@@ -11,6 +11,7 @@ from segmentry.rules.builder_words import (
     OPERATOR_WORDS,
     PLACES,
     SEGMENT_KEYS,
+    STEP_KEYS,
     TIME_KEYS,
 )
 from segmentry.rules.operators import Shape
@@ -22,8 +23,11 @@ _DESCRIPTIONS = {
     "rules": "one entry for each rule",
     "field": "a column of the contacts, by its whole name",
     "operator": "what the value is compared by",
-    "value": "what it is compared with: a text, a number, true or false, `{field: name}`, or a list",
-    "event": "the event's name, or any_event",
+    "value": "what it is compared with: a text, a number, true or false, `{field: name}`, of a step `{step: name, field: name}`, a list",
+    "event": "the event's name, any_event, or `{prefix: order_}` for every event whose name begins so",
+    "sequence": "events one after the other, an entry for each; `did: false` for one that does not come in between, or after",
+    "within": "how long all may take, or of a step, how long after the one before: 7 days",
+    "as": "a name for the step, by which later ones ask for its properties",
     "where": "which of the events count",
     "last": "only events of this long ago at most: 30 days",
     "since": "only events from this day or instant on",
@@ -32,7 +36,7 @@ _DESCRIPTIONS = {
     "count": "how many such events",
     "measure": "a function of the events: its result is compared",
     "property": "which property of the events is measured",
-    "period": "active_periods: day, week or month",
+    "period": "active_periods: day, week, month, quarter or year",
     "of": "active_periods: the last how many periods",
     "at_least": "active_periods: events that make a period active",
     "segment": "the name of another segment",
@@ -61,6 +65,10 @@ def builder_schema() -> dict[str, object]:
             "group": _entry("rules", {"match": _one_of(MATCHES), "rules": _list_of(_ref("entry"), least=1)}),
             "field": {**_entry("field", {"field": _NAME, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
             "event": {**_entry("event", _event_keys()), "allOf": _EVENT_RULES},
+            "sequence": _entry(
+                "sequence", {"sequence": _list_of(_ref("step"), least=2), **{key: _ref("scalar") for key in ("within", *TIME_KEYS)}}
+            ),
+            "step": _object(_step_keys(), STEP_KEYS, ("event",)),
             "segment": {**_entry("segment", _segment_keys()), "allOf": _SEGMENT_RULES},
             **{name: _entry(name, {name: _HOW_MANY, **_population_keys()}, required=("by",)) for name in PLACES},
             "ntile": {
@@ -87,6 +95,12 @@ def builder_schema() -> dict[str, object]:
                 "anyOf": [
                     _ref("scalar"),
                     {"type": "object", "properties": {"field": _NAME}, "required": ["field"], "additionalProperties": False},
+                    {
+                        "type": "object",
+                        "properties": {"step": _NAME, "field": _NAME},
+                        "required": ["step", "field"],
+                        "additionalProperties": False,
+                    },
                 ]
             },
         },
@@ -107,8 +121,16 @@ def _list_of(items: Json, *, least: int, most: int | None = None) -> Json:
 
 def _entry(kind: str, properties: Json, required: tuple[str, ...] = ()) -> Json:
     """An object with the keys of a kind of entry, and no others."""
-    told = {key: {**_json(properties[key]), **_description(key)} for key in ENTRIES[kind] if key in properties}
-    return {"type": "object", "properties": told, "required": [kind, *required], "additionalProperties": False}
+    return _object(properties, ENTRIES[kind], (kind, *required))
+
+
+def _object(properties: Json, keys: tuple[str, ...], required: tuple[str, ...]) -> Json:
+    told = {key: {**_json(properties[key]), **_description(key)} for key in keys if key in properties}
+    return {"type": "object", "properties": told, "required": list(required), "additionalProperties": False}
+
+
+def _step_keys() -> Json:
+    return {"event": _EVENT, "where": _ref("entry"), "did": _FLAG, **{key: _ref("scalar") for key in ("as", "within", *TIME_KEYS)}}
 
 
 def _json(value: object) -> Json:
@@ -122,7 +144,7 @@ def _description(key: str) -> Json:
 
 def _event_keys() -> Json:
     return {
-        "event": _NAME,
+        "event": _EVENT,
         "where": _ref("entry"),
         **{key: _ref("scalar") for key in (*TIME_KEYS, *EVENT_KEYS)},
         "did": _FLAG,
@@ -154,6 +176,9 @@ def _beside(key: str, refused: list[str]) -> Json:
 
 
 _NAME: Json = {"type": "string", "minLength": 1}
+_EVENT: Json = {
+    "anyOf": [_NAME, {"type": "object", "properties": {"prefix": _NAME}, "required": ["prefix"], "additionalProperties": False}]
+}
 _FLAG: Json = {"type": "boolean"}
 _COMPARISON: Json = {"operator": _one_of(OPERATOR_WORDS), "value": {}}
 _VALUE_BY_OPERATOR = [
@@ -162,7 +187,7 @@ _VALUE_BY_OPERATOR = [
     _if("operator", _operators(Shape.LIST), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=1)}}),
     _if("operator", _operators(Shape.POSTFIX), {"properties": {"value": False}}),
 ]
-_ENTRY_KINDS = ("field", "event", "segment", *PLACES, "ntile", "group", "rule")
+_ENTRY_KINDS = ("field", "event", "sequence", "segment", *PLACES, "ntile", "group", "rule")
 _HOW_MANY: Json = {"type": ["number", "string"]}
 _PARTS: Json = {"type": "number"}
 _NEEDS_PROPERTY = _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property"]})

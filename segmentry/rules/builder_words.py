@@ -17,6 +17,9 @@ EVENT_KEYS = ("period", "of", "at_least")
 SEGMENT_KEYS = ("member", "entered", "exited")
 """What may be asked of a segment; each is a function's name, true or false."""
 
+STEP_KEYS = ("event", "where", "did", "as", "within", *TIME_KEYS)
+"""What a step of a sequence may have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -50,6 +53,7 @@ PLACES = ("top", "bottom")
 ENTRIES: dict[str, tuple[str, ...]] = {
     "field": ("field", "operator", "value"),
     "event": ("event", "where", *TIME_KEYS, "did", "count", "measure", "property", *EVENT_KEYS, "operator", "value"),
+    "sequence": ("sequence", "within", *TIME_KEYS),
     "segment": ("segment", *SEGMENT_KEYS, "for", *TIME_KEYS),
     **{name: (name, *POPULATION_KEYS) for name in PLACES},
     "ntile": ("ntile", *POPULATION_KEYS, "operator", "value"),

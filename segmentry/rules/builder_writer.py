@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from segmentry.rules.builder_sequences import write_sequence
 from segmentry.rules.builder_words import MEASURES, PLACES, POPULATION_KEYS, SEGMENT_KEYS, TIME_KEYS
 from segmentry.rules.operators import BY_NAME, COMPARISONS
 from segmentry.rules.printer import to_text
@@ -85,13 +86,15 @@ def _words(name: str, value: Syntax | None, negated: bool) -> str:
 
 
 def _call(call: Call, *, negated: bool) -> Entry | None:
-    """`did`, `member`, `entered`, `exited`, `top` and `bottom`, which are conditions by themselves."""
+    """`did`, `sequence`, `member`, `entered`, `exited`, `top` and `bottom`, which are conditions by themselves."""
     if call.name == "did":
         event = _event(call)
         return event if event is None or not negated else {**event, "did": False}
     if call.name in PLACES:
         found = _population(call)
         return {"match": "none", "rules": [found]} if negated and found is not None else found
+    if call.name == "sequence" and not negated:
+        return write_sequence(call, _event, _scalar)
     return _segment(call, negated=negated) if call.name in SEGMENT_KEYS else None
 
 
@@ -140,15 +143,16 @@ def _ordered_by(value: Syntax) -> object:
     return {"event": event.pop("event"), "measure": value.name, **event}
 
 
-def _event(call: Call) -> Entry | None:
-    """An event function without what it is compared with."""
+def _event(call: Call, keys: Sequence[str] = ()) -> Entry | None:
+    """An event function without what it is compared with; `keys` are further ones that it may have."""
     measure = MEASURES.get(call.name)
     if measure is None or not call.args:
         return None
     parts = _event_parts(call.args[0])
     if parts is None or len(parts) != 1 + measure.property:
         return None
-    entry: Entry = {"event": parts[0]}
+    prefix = isinstance(call.args[0], Text) and parts[0].endswith("*")
+    entry: Entry = {"event": {"prefix": parts[0].removesuffix("*")} if prefix else parts[0]}
     if call.name not in ("did", "count"):
         entry["measure"] = call.name
     if measure.property:
@@ -158,7 +162,7 @@ def _event(call: Call) -> Entry | None:
         entry["where"] = where if "rules" in where else {"match": "all", "rules": [where]}
     for named in call.named:
         value = _scalar(named.value)
-        if named.name not in (*TIME_KEYS, *measure.keys) or value is None:
+        if named.name not in (*TIME_KEYS, *measure.keys, *keys) or value is None:
             return None
         entry[named.name] = value
     return entry
@@ -167,7 +171,7 @@ def _event(call: Call) -> Entry | None:
 def _event_parts(name: Syntax) -> tuple[str, ...] | None:
     if isinstance(name, Name):
         return name.parts
-    if isinstance(name, Text) and name.value and name.value.lower() != "any_event":
+    if isinstance(name, Text) and name.value not in ("", "*") and name.value.lower() != "any_event":
         return (name.value,)
     return None
 
@@ -186,9 +190,11 @@ def _values(items: Sequence[Syntax]) -> list[object] | None:
 
 
 def _value(syntax: Syntax) -> object:
-    """A value as YAML has it, `{"field": name}`, or None."""
+    """A value as YAML has it, `{"field": name}`, `{"step": name, "field": name}`, or None."""
     if isinstance(syntax, Name):
         field = _field(syntax)
+        if field is None and len(syntax.parts) == 2:
+            return {"step": syntax.parts[0], "field": syntax.parts[1]}
         return None if field is None else {"field": field}
     return _scalar(syntax)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
 from segmentry.rules.arithmetic import OPERATORS
-from segmentry.rules.check_events import EventFunctions, are_reversed
+from segmentry.rules.check_events import are_reversed
 from segmentry.rules.check_names import in_quotes
+from segmentry.rules.check_sequences import Sequences
 from segmentry.rules.check_values import CONDITIONS, TIME_KINDS, a_kind, hull
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.functions import FUNCTIONS
@@ -24,7 +25,7 @@ ORDERED = frozenset({Kind.NUMBER, Kind.DATE, Kind.TIMESTAMP, Kind.TEXT})
 
 
 @dataclass
-class Comparisons(EventFunctions):
+class Comparisons(Sequences):
     """Checks operators. Every method answers None when it has reported why there is no condition."""
 
     def comparison(self, node: s.Infix) -> n.Condition | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
-from segmentry.rules.check_names import ANY_EVENT, EventRows, quoted_if_needed
+from segmentry.rules.check_names import ANY_EVENT, EventRows, FormerStep, quoted_if_needed
 from segmentry.rules.check_values import TIME_KINDS, Values, a_kind
 from segmentry.rules.functions import WITH_PROPERTY, Function
 from segmentry.rules.times import MONTHS, SECONDS
@@ -36,10 +37,20 @@ class EventFunctions(Values):
             return None
         events, prop, rows = chosen
         result = self._aggregate_type(call, prop, rows)
-        return None if result is None else n.Aggregate(result, call.name, events, prop, place=call.place)
+        if result is None:
+            return None
+        if call.name == "active_periods":
+            return self.active_periods(call, events)
+        return n.Aggregate(result, call.name, events, prop, place=call.place)
 
-    def events(self, call: s.Call, function: Function) -> tuple[n.Events, n.Field | None, EventRows] | None:
-        """The rows an event function is about, and its property where it has one."""
+    @abstractmethod
+    def active_periods(self, call: s.Call, events: n.Events) -> n.Value | None:
+        """`active_periods` over some events."""
+
+    def events(
+        self, call: s.Call, function: Function, former: tuple[FormerStep, ...] = ()
+    ) -> tuple[n.Events, n.Field | None, EventRows] | None:
+        """The rows an event function is about, and its property where it has one. `former` are the steps before it in a sequence."""
         if self.rows is not None:
             hint = "conditions here are about one event at a time"
             return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
@@ -51,14 +62,14 @@ class EventFunctions(Values):
         if named is None:
             return None
         rows, wanted = named
-        with self.inside(rows):
+        with self.inside(replace(rows, former=former)):
             prop = None if wanted is None else self.property(wanted, call.args[0].place, rows)
             where = [self.condition(node) for node in call.args[1:]]
         conditions = [condition for condition in where if condition is not None]
         if not fine or bounds is None or len(conditions) < len(where) or (wanted is not None and prop is None):
             return None
         combined = n.And(tuple(conditions), place=call.place) if len(conditions) > 1 else conditions[0] if conditions else None
-        events = n.Events(rows.event, combined, bounds.last, bounds.since, bounds.until, place=call.place)
+        events = n.Events(rows.event, combined, bounds.last, bounds.since, bounds.until, prefix=rows.prefix, place=call.place)
         return events, prop, rows
 
     # ------------------------------------------------------------ which event
@@ -67,6 +78,8 @@ class EventFunctions(Values):
         """The first argument as the rows of an event and the name of a property."""
         node = call.args[0]
         needs_property = call.name in WITH_PROPERTY
+        if isinstance(node, s.Text) and node.value.endswith("*"):
+            return self._prefixed(call, node, needs_property=needs_property)
         parts = self._event_parts(call, node)
         if parts is None:
             return None
@@ -80,6 +93,17 @@ class EventFunctions(Values):
         unquoted = isinstance(node, s.Name) and not (node.quoted and node.quoted[0])
         rows = self.any_rows(node.place) if event == ANY_EVENT and unquoted else self.event_rows(event, node.place)
         return None if rows is None else (rows, prop)
+
+    def _prefixed(self, call: s.Call, node: s.Text, *, needs_property: bool) -> tuple[EventRows, None] | None:
+        """`'order_*'`: every event whose name begins so. A name in double quotes is that very name, star and all."""
+        prefix = node.value.removesuffix("*")
+        if not prefix:
+            return self.error("R544", "`*` alone is every event", node.place, f"write {call.name}({ANY_EVENT})")
+        if needs_property:
+            hint = f"""an event that is named `{node.value}` is written in double quotes: {call.name}("{node.value}".property)"""
+            return self.error("R544", f"`{call.name}` needs one event's property, not the beginning of names", node.place, hint)
+        rows = self.prefix_rows(prefix, node.place)
+        return None if rows is None else (rows, None)
 
     def _event_parts(self, call: s.Call, node: s.Syntax) -> tuple[str, str | None] | None:
         match node:
@@ -126,6 +150,8 @@ class EventFunctions(Values):
     def _aggregate_type(self, call: s.Call, prop: n.Field | None, rows: EventRows) -> Type | None:
         if call.name in ("first", "last"):
             return TIMESTAMP
+        if call.name == "active_periods":
+            return COUNT
         if prop is None:
             return COUNT
         allowed = ALLOWED.get(call.name, COMPARABLE)
@@ -183,7 +209,7 @@ ALLOWED = {"sum": (Kind.NUMBER,), "avg": (Kind.NUMBER,), "min": ORDERED, "max": 
 
 def reads_clock_only(value: n.Value) -> bool:
     """Whether a value is the same for every contact."""
-    return not any(isinstance(node, (n.Field, n.Aggregate)) for node in n.walk(value))
+    return not any(isinstance(node, (n.Field, n.Former, n.Aggregate)) for node in n.walk(value))
 
 
 def are_reversed(low: n.Value, high: n.Value) -> bool:

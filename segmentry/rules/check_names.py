@@ -11,7 +11,7 @@ from typing import TypeVar
 from segmentry.rules import syntax as s
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.functions import FUNCTIONS
-from segmentry.rules.nodes import Field, Scope
+from segmentry.rules.nodes import Field, Former, Scope
 from segmentry.rules.printer import to_text
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.suggest import nearest
@@ -29,14 +29,31 @@ QUOTED_LENGTH = 60
 
 
 @dataclass(frozen=True, slots=True)
+class FormerStep:
+    """A step of a sequence that later ones may name: its place among all steps, what it is called, and its rows (None: reported)."""
+
+    place: int
+    name: str | None
+    rows: EventRows | None
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EventRows:
-    """The rows that an event function is about: which event (None: any), and the tables that can carry it."""
+    """The rows that an event function is about: which event (None: any), and the tables that can carry it.
+
+    With a `prefix` it is every event whose name begins with it. `former` are the steps before, inside a sequence.
+    """
 
     event: str | None
     tables: tuple[EventTable, ...]
+    prefix: str | None = None
+    former: tuple[FormerStep, ...] = ()
 
     @property
     def label(self) -> str:
+        if self.prefix is not None:
+            return f"`{self.prefix}*` events"
         return "events" if self.event is None else f"`{self.event}` events"
 
 
@@ -84,7 +101,7 @@ class Names:
 
     # ------------------------------------------------------------ fields
 
-    def field(self, name: s.Name, *, text_meant: bool = False) -> Field | None:
+    def field(self, name: s.Name, *, text_meant: bool = False) -> Field | Former | None:
         """The field or property that a name stands for; None if it is reported.
 
         `text_meant`: it stands where a text would, so an unknown name may be a text without its quotes.
@@ -204,16 +221,46 @@ class Names:
         folded = wanted.casefold()
         return any(name.casefold() == folded for name in self.schema.fields)
 
-    def _dotted_in_event(self, name: s.Name) -> Field | None:
+    def _dotted_in_event(self, name: s.Name) -> Field | Former | None:
         joined = ".".join(name.parts)
         assert self.rows is not None
+        before, wanted = ".".join(name.parts[:-1]), name.parts[-1]
+        meant = [step for step in self.rows.former if step.name == before]
+        if meant:
+            return self._of_former(meant, before, wanted, name)
         if any(joined in table.fields for table in self.rows.tables):
             return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
         if self.rows.event is not None and ".".join(name.parts[:-1]) == self.rows.event:
             hint = f"inside {self.rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
             return self.error("R204", f"`{joined}` names its event twice", name.place, hint)
         hint = "write the property's own name, or contact.field for the contact's"
+        if named := sorted({quoted_if_needed(step.name) for step in self.rows.former if step.name and not step.negated}):
+            hint += f"; the steps before are {', '.join(f'`{one}`' for one in named)}"
         return self.error("R204", f"{self.rows.label} have no property `{joined}`", name.place, hint)
+
+    def _of_former(self, meant: list[FormerStep], step: str, wanted: str, name: s.Name) -> Former | None:
+        """A property of a former step, which must be the only one of that name and an event that was."""
+        meant = [one for one in meant if not one.negated] or meant
+        if meant[0].negated:
+            return self.error("R541", f"`{step}` is a step with `not`: there is no such event to ask", name.place)
+        if len(meant) > 1:
+            hint = f"give the one you mean a name of its own: did({quoted_if_needed(step)}, ..., as => 'first_one')"
+            return self.error("R541", f"several steps before this one are called `{step}`", name.place, hint)
+        rows = meant[0].rows
+        found = None if rows is None else self.property(wanted, name.place, rows)
+        return None if found is None else Former(found.type, meant[0].place, found.name, place=name.place)
+
+    def prefix_rows(self, prefix: str, place: Place) -> EventRows | None:
+        """The rows of every event whose name begins so. Reported if no source can carry one; a warning if none has been seen yet."""
+        dedicated = [table for table in self.schema.events if table.event is not None and table.event.startswith(prefix)]
+        named = [table for table in self.schema.events if table.event is None]
+        seen = [table for table in named if table.names is None or any(one.startswith(prefix) for one in table.names)]
+        if dedicated or seen:
+            return EventRows(None, (*dedicated, *seen), prefix)
+        if not named:
+            return self.error("R506", f"no event's name begins with `{prefix}`", place)
+        self.warn("R900", f"no event whose name begins with `{prefix}` has been seen yet", place)
+        return EventRows(None, tuple(named), prefix)
 
     def event_rows(self, event: str, place: Place) -> EventRows | None:
         """The rows of a named event. Reported if no source can carry it; a warning if no table has carried it yet."""

@@ -1,7 +1,8 @@
 """Checking: from what was written to what it means, or every problem with it at once.
 
 The work is one walk over the syntax tree by one class in six layers: names (`check_names`), values (`check_values`),
-event functions (`check_events`), comparisons (`check_comparisons`), populations (`check_populations`), and here conditions. Recursion
+event functions (`check_events`, `check_sequences`), comparisons (`check_comparisons`), populations (`check_populations`), and here
+conditions. Recursion
 is only as deep as brackets, `not` and calls nest (at most 100 levels, a few frames each); chains are loops.
 """
 
@@ -129,6 +130,8 @@ class Conditions(Populations):
         if call.name == "did":
             chosen = self.events(call, function)
             return None if chosen is None else n.Did(chosen[0], place=call.place)
+        if call.name == "sequence":
+            return self.sequence(call, function)
         return CALLS[call.name](self, call) if self.only_keywords(call, function) else None
 
     def infix(self, call: s.Call) -> n.Condition | None:

@@ -85,6 +85,11 @@ FUNCTIONS = {
     "R508": "an event without its property, or a property where an event is needed",
     "R509": "an argument that must be written as a literal",
     "R510": "an order or a grouping by something that is the same for every contact",
+    "R540": "a sequence whose steps are not one event after the other",
+    "R541": "a step that is named wrongly, or a name that fits several steps or none",
+    "R542": "a length of time between steps that has no beginning or is none",
+    "R543": "calendar periods of a wrong kind or number",
+    "R544": "the beginning of an event's name where it can't stand",
 }
 
 REFERENCES = {
@@ -102,6 +107,7 @@ WARNINGS = {
     "R905": "a window longer than the data",
     "R906": "a condition that never holds where it stands",
     "R907": "a condition that changes nothing where it stands",
+    "R920": "contacts who are younger than the time in which they did nothing",
 }
 
 CODES: dict[str, str] = {**SYNTAX, **LIMITS, **NAMES, **TYPES, **LITERALS, **FUNCTIONS, **REFERENCES, **WARNINGS}

@@ -98,14 +98,15 @@ LOOKED_UP = frozenset({Kind.TEXT, Kind.NUMBER})
 
 def compared_values(condition: n.Condition) -> list[ComparedValue]:
     """Every text or exact number that a column is asked to equal or, for a list, to have; each once, in the rule's order."""
-    found: dict[tuple[n.Field, n.Constant, str | None], ComparedValue] = {}
+    found: dict[tuple[n.Field, n.Constant, str | None, str | None], ComparedValue] = {}
     pending: list[tuple[n.Node, n.Events | None]] = [(condition, None)]
     while pending:
         node, events = pending.pop()
         inside = node if isinstance(node, n.Events) else events
         for column, constant in _asked(node):
             rows = inside if column.scope is n.Scope.EVENT else None
-            found.setdefault((column, constant, rows.event if rows else None), ComparedValue(column, constant, rows))
+            which = (rows.event, rows.prefix) if rows else (None, None)
+            found.setdefault((column, constant, *which), ComparedValue(column, constant, rows))
         pending.extend((child, inside) for child in reversed(tuple(n.children(node))))
     return list(found.values())
 

@@ -152,9 +152,11 @@ _ROWS = (
     Function("latest", Group.EVENT, "latest(event.property, cond..., ...)", "missing without such events, or if missing on the last",
              "the property on the last; among several at one instant the largest value", keywords=WINDOW_KEYWORDS, time=TimeClass.WINDOW),
     Function("sequence", Group.EVENT, "sequence(did(a, ...), did(b, ...), not did(c, ...), within => '7 days', last =>)", "false",
-             "a, then b strictly later, no c in between", is_condition=True, time=TimeClass.OPAQUE, available=False),
-    Function("active_periods", Group.EVENT, "active_periods(event, ..., period => 'week', of => 4, at_least => 1)", "0",
-             "in how many of the last calendar periods there are so many", time=TimeClass.OPAQUE, available=False),
+             "such events one after the other, and none of those with `not` in between or after",
+             keywords=("within", *WINDOW_KEYWORDS), is_condition=True, time=TimeClass.OPAQUE),
+    Function("active_periods", Group.EVENT, "active_periods(event, cond..., period => 'week', of => 4, at_least => 1)",
+             "0 without such events", "in how many of the last calendar periods there are at least so many",
+             keywords=("period", "of", "at_least"), time=TimeClass.OPAQUE),
     # ------------------------------------------------------------ segments and populations
     Function("member", Group.SEGMENT, "member('vip', for => '90 days')", "never",
              "in that segment, as this run computes it; with `for`, and without a gap for at least so long",
@@ -185,6 +187,9 @@ WITH_PROPERTY = frozenset({"distinct", "sum", "avg", "min", "max", "earliest", "
 
 REFERRING = frozenset({"member", "entered", "exited"})
 """Functions whose first argument is the name of a segment."""
+STEP = Function("did", Group.EVENT, "did(event, cond..., within =>, as =>, last =>, since =>, until =>)", "false without such events",
+                "an event of a sequence", keywords=("within", "as", *WINDOW_KEYWORDS), is_condition=True)  # fmt: skip
+"""`did` as it stands in a sequence."""
 
 INSTEAD = {
     "contains": "x contains 'y'",

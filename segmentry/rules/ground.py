@@ -85,8 +85,8 @@ class _Grounding:
                 return replace(node, value=self.value(node.value), pattern=self.value(node.pattern))
             case n.HasElements():
                 return replace(node, value=self.value(node.value), options=self.values(node.options))
-            case n.Did():
-                return replace(node, events=self.events(node.events))
+            case n.Did() | n.Sequence():
+                return self.over_events(node)
             case n.Moved():
                 return self.moved(node)
             case n.Stayed():
@@ -204,6 +204,8 @@ class _Grounding:
                 return replace(node, value=self.utc(moment))
             case n.Call():
                 return self.call(replace(node, args=self.values(node.args)))
+            case n.ActivePeriods():
+                return self.active_periods(node)
             case n.Aggregate():
                 return replace(node, events=self.events(node.events))
             case n.Ranked():
@@ -267,11 +269,43 @@ class _Grounding:
         then = n.Remembered(node.segment, n.Memory.STAYED, self.clock.as_of, window, place=node.place)
         return n.And((n.Member(node.segment, place=node.place), then), place=node.place)
 
+    def over_events(self, node: n.Did | n.Sequence) -> n.Condition:
+        """Events within a window; of a sequence each step's own, within that of the whole."""
+        if isinstance(node, n.Did):
+            return replace(node, events=self.events(node.events))
+        whole = self.events(n.Events(None, last=node.last, since=node.since, until=node.until)).window
+        steps = []
+        for step in node.steps:
+            events = self.events(step.events)
+            steps.append(replace(step, events=replace(events, window=_both(events.window, whole))))
+        return replace(node, steps=tuple(steps), last=None, since=None, until=None)
+
+    def active_periods(self, node: n.ActivePeriods) -> n.Value:
+        """Calendar periods in the timezone, the one of `as_of` being the last. Those before the calendar begins are none."""
+        starts = [start_of(self.clock.today, node.unit, self.clock.week_start)]
+        while len(starts) < node.of and (before := day_before(starts[-1])) is not None:
+            starts.append(start_of(before, node.unit, self.clock.week_start))
+        instants = tuple(day_start(day, self.clock.zone) for day in reversed(starts))
+        events = self.events(node.events)
+        return replace(node, events=replace(events, window=_both(events.window, n.Window(instants[0], None))), starts=instants)
+
     def _edge(self, bound: n.Value, of_day: Callable[[date, str], datetime]) -> datetime:
         grounded = self.value(bound)
         assert isinstance(grounded, n.Constant)
         assert isinstance(grounded.value, date)
         return grounded.value if isinstance(grounded.value, datetime) else of_day(grounded.value, self.clock.zone)
+
+
+def _both(window: n.Window | None, other: n.Window | None) -> n.Window:
+    """What is in two windows."""
+    windows = [one for one in (window, other) if one is not None]
+    firsts, finals = [one.first for one in windows if one.first], [one.final for one in windows if one.final]
+    return n.Window(max(firsts, default=None), min(finals, default=None))
+
+
+def day_before(day: date) -> date | None:
+    """The day before; None where the calendar begins."""
+    return None if day == date.min else day - timedelta(days=1)
 
 
 def _next_tick(instant: datetime) -> datetime:

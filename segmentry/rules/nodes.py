@@ -88,6 +88,14 @@ class Field(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class Former(Value):
+    """A property of the event that a former step of the same sequence is: `step` is that step's place in `Sequence.steps`."""
+
+    step: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Constant(Value):
     """A literal: str, bool, Decimal (exact numbers), date, datetime, Duration.
 
@@ -135,6 +143,8 @@ class Call(Value):
 class Events(Node):
     """A choice of event rows: which event (None: any), which rows (`where`, over event and contact fields), which time.
 
+    With a `prefix`, `event` is None, and it is every event whose name begins with that.
+
     Before grounding: `last`, `since`, `until` as written (each may be None). After it: `window` alone, which always
     ends at `as_of` or before.
     """
@@ -145,6 +155,7 @@ class Events(Node):
     since: Value | None = None
     until: Value | None = None
     window: Window | None = None
+    prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +168,19 @@ class Aggregate(Value):
     function: str
     events: Events
     property: Field | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePeriods(Aggregate):
+    """In how many of the last `of` calendar periods, the one of `as_of` included, there are `at_least` chosen events.
+
+    After grounding `starts` has the first instants of those periods, rising, and the events' window begins with the first.
+    """
+
+    unit: Unit = Unit.WEEK
+    of: int = 1
+    at_least: int = 1
+    starts: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +300,37 @@ class Did(Condition):
     """At least one such event."""
 
     events: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Node):
+    """One step of a sequence: an event that was, or with `negated` none such between its neighbours.
+
+    `within` bounds the time since the former step that is not negated, both ends in. The events' `where` may ask the
+    former steps' properties (`Former`).
+    """
+
+    events: Events
+    negated: bool = False
+    within: Duration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Condition):
+    """An event for each step that is not negated, at strictly rising instants, the last of them at most `within` after the first.
+
+    No event of a negated step lies strictly between its neighbours. After the last of them: none within the step's own
+    `within` of that, or without one, none within the sequence's `within` of its first step; or none at all.
+
+    The first step is never negated. Lengths are exact ones (seconds to weeks). Before grounding `last`, `since` and `until`
+    bound all steps; after it each step's events have a window of their own, and these are None.
+    """
+
+    steps: tuple[Step, ...]
+    within: Duration | None = None
+    last: Duration | None = None
+    since: Value | None = None
+    until: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,3 +216,22 @@ select household_id from vip v where exists (
         select count(*) from vip_at x where x.household_id = v.household_id and x.moment >= r.moment
     ) = (select count(*) - 1 from runs where moment >= r.moment)
 )
+
+-- part: quick_redeemers
+select l.household_id from letters l join redeemed r on r.household_id = l.household_id and r.campaign_id = l.campaign_id
+where l.sent < r.moment and r.moment <= l.sent + to_hours(14 * 24)
+
+-- part: weekly_regulars
+select household_id from (select distinct household_id, date_trunc('week', local) as week from seen)
+where week > date_trunc('week', timezone('America/New_York', getvariable('as_of')::timestamp at time zone 'UTC')) - to_days(56)
+group by 1 having count(*) >= 7
+
+-- part: letters_unanswered
+select household_id from letters where (sent <= getvariable('as_of')::timestamp and sent > days_ago(90))
+or (ended <= getvariable('as_of')::timestamp and ended > days_ago(90))
+except select household_id from redeemed where moment > months_ago(6)
+
+-- part: flowers_for_farewell
+select f.household_id from seen f anti join seen o
+on o.household_id = f.household_id and o.moment > f.moment and o.moment <= f.moment + to_days(10)
+where f.department = 'FLORAL' and f.moment <= days_ago(10)

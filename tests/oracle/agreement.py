@@ -210,13 +210,16 @@ def smaller(node: Any) -> Iterator[Any]:
         yield from (replace(node, **{f.name: None}) for f in dataclasses.fields(node) if getattr(node, f.name) is not None)
     elif isinstance(node, lang.Node):
         sort = lang.Condition if isinstance(node, lang.Condition) else lang.Value
-        outside = not isinstance(node, lang.Did | lang.Aggregate)
+        outside = not isinstance(node, lang.Did | lang.Aggregate | lang.ActivePeriods)
         for part in children(node):
             if outside and isinstance(part, sort) and (sort is lang.Condition or part.type == node.type):
                 yield part
         for field in dataclasses.fields(node):  # type: ignore[arg-type]
             part = getattr(node, field.name)
             if field.name in ("conditions", "items") and len(part) == 1:
+                continue
+            if field.name == "steps":  # steps go by their places: each only becomes simpler
+                yield from (replace(node, steps=(*part[:i], less, *part[i + 1 :])) for i, item in enumerate(part) for less in smaller(item))
                 continue
             if isinstance(node, lang.AtLeast) and field.name == "conditions" and len(part) <= node.number:
                 continue

@@ -71,6 +71,8 @@ class Scope:
     clock: Moment
     row: EventRow | None = None
     world: World | None = None
+    former: tuple[EventRow | None, ...] = ()
+    """The rows that the steps before are, None for a negated one."""
 
     def place(self, order: lang.Order) -> tuple[int, int] | None:
         """The contact's place in an order of all contacts, and how many are in it."""
@@ -279,6 +281,12 @@ def value(node: lang.Value, scope: Scope) -> Any:
         case lang.Field(name, type_, outer):
             fields = scope.contact.fields if scope.row is None or outer else scope.row.fields
             return as_type(fields.get(name), type_)
+        case lang.Former(step, _, name, type_):
+            row = scope.former[step]
+            assert row is not None
+            return as_type(row.fields.get(name), type_)
+        case lang.ActivePeriods():
+            return active_periods(node, scope)
         case lang.Number(digits):
             return Fraction(digits.replace("_", ""))
         case lang.Text(text):
@@ -379,15 +387,21 @@ SCALARS: dict[str, Callable[..., Any]] = {
 # --- events
 
 
-def rows_of(event: str | None, filters: Iterable[lang.Condition], window: lang.Window, scope: Scope) -> list[EventRow]:
+def is_event(name: str | None, event: lang.Event) -> bool:
+    if isinstance(event, lang.Prefix):
+        return name is not None and name.startswith(event.text)
+    return event is None or name == event
+
+
+def rows_of(event: lang.Event, filters: Iterable[lang.Condition], window: lang.Window, scope: Scope) -> list[EventRow]:
     return [
         row
         for row in scope.contact.events
         if row.at is not None
         and row.at <= scope.clock.as_of
-        and (event is None or row.event == event)
+        and is_event(row.event, event)
         and in_window(row.at, window, scope)
-        and all(holds(f, Scope(scope.contact, scope.clock, row)) for f in filters)
+        and all(holds(f, Scope(scope.contact, scope.clock, row, former=scope.former)) for f in filters)
     ]
 
 
@@ -400,6 +414,66 @@ def in_window(at: int, window: lang.Window, scope: Scope) -> bool:
     if window.since and not relation(">=", field, window.since, here):
         return False
     return not window.until or relation("<=", field, window.until, here)
+
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+
+
+def length(duration: lang.Duration) -> int:
+    return duration.amount * SECONDS[duration.unit] * 10**6
+
+
+def did_sequence(node: lang.Sequence, scope: Scope) -> bool:
+    """Tries every way through the steps, one row after the other."""
+
+    def rows(place: int, former: tuple[EventRow | None, ...]) -> list[EventRow]:
+        step = node.steps[place]
+        here = Scope(scope.contact, scope.clock, former=former)
+        return [row for row in rows_of(step.event, step.filters, step.window, here) if in_window(row.at, node.window, scope)]
+
+    def goes_on(former: tuple[EventRow | None, ...], avoided: tuple[int, ...]) -> bool:
+        """Whether the rows so far can be completed; `avoided` are the negated steps since the last of them."""
+        place = len(former)
+        done = [row for row in former if row is not None]
+        if place == len(node.steps):
+            return not any(undone(step, former, done) for step in avoided)
+        if node.steps[place].negated:
+            return goes_on((*former, None), (*avoided, place))
+        within = node.steps[place].within
+        for row in rows(place, former):
+            if done and not done[-1].at < row.at:
+                continue
+            if done and within and row.at - done[-1].at > length(within):
+                continue
+            if done and node.within and row.at - done[0].at > length(node.within):
+                continue
+            if any(done[-1].at < other.at < row.at for step in avoided for other in rows(step, former)):
+                continue
+            if goes_on((*former, row), ()):
+                return True
+        return False
+
+    def undone(place: int, former: tuple[EventRow | None, ...], done: list[EventRow]) -> bool:
+        until = math.inf
+        if node.steps[place].within:
+            until = done[-1].at + length(node.steps[place].within)
+        elif node.within:
+            until = done[0].at + length(node.within)
+        return any(done[-1].at < row.at <= until for row in rows(place, former))
+
+    return goes_on((), ())
+
+
+def active_periods(node: lang.ActivePeriods, scope: Scope) -> int:
+    """Period by period, from today's back."""
+    found, zone, begins = 0, scope.clock.zone, zones.start_of(node.unit, scope.clock.today)
+    end = math.inf
+    instants = [row.at for row in rows_of(node.event, node.filters, lang.Window(), scope)]
+    for _ in range(node.of):
+        start = zones.first_instant(begins, zone)
+        found += sum(start <= at < end for at in instants) >= node.at_least
+        end, begins = start, zones.start_of(node.unit, date.fromordinal(begins.toordinal() - 1))
+    return found
 
 
 def aggregate(node: lang.Aggregate, scope: Scope) -> Any:
@@ -499,6 +573,8 @@ def holds(node: lang.Condition, scope: Scope) -> bool:
             return all(found) if every else any(found)
         case lang.Did(event, filters, window):
             return bool(rows_of(event, filters, window, scope))
+        case lang.Sequence():
+            return did_sequence(node, scope)
         case lang.Member(segment):
             assert scope.world is not None
             return scope.world.member(segment, scope.contact)

@@ -73,6 +73,27 @@ class Field(Value):
 
 
 @dataclass(frozen=True)
+class Former(Value):
+    """A property of the event that a former step of the sequence is; `step` counts all steps, `called` is what it goes by."""
+
+    step: int
+    called: str
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Every event whose name begins so."""
+
+    text: str
+
+
+Event = str | Prefix | None
+"""Which event: one, several by the beginning of their names, or any."""
+
+
+@dataclass(frozen=True)
 class Number(Value):
     """An unsigned literal, as written."""
 
@@ -183,7 +204,7 @@ class Aggregate(Value):
     """count distinct sum avg min max first last earliest latest. `event` is None for `any_event`."""
 
     function: str
-    event: str | None
+    event: Event
     measured: str | None
     """The property's name."""
     filters: tuple[Condition, ...]
@@ -229,6 +250,18 @@ class Order(Node):
 class Ntile(Value):
     parts: int
     order: Order
+    type: Type = INTEGER
+
+
+@dataclass(frozen=True)
+class ActivePeriods(Value):
+    """In how many of the last calendar periods there are so many events."""
+
+    event: Event
+    filters: tuple[Condition, ...]
+    unit: str
+    of: int
+    at_least: int = 1
     type: Type = INTEGER
 
 
@@ -329,9 +362,28 @@ class ListHas(Condition):
 
 @dataclass(frozen=True)
 class Did(Condition):
-    event: str | None
+    event: Event
     filters: tuple[Condition, ...]
     window: Window
+
+
+@dataclass(frozen=True)
+class Step(Node):
+    """An event of a sequence, or with `negated` its absence. `called` is the name it is given."""
+
+    event: Event
+    filters: tuple[Condition, ...] = ()
+    window: Window = Window()
+    negated: bool = False
+    within: Duration | None = None
+    called: str | None = None
+
+
+@dataclass(frozen=True)
+class Sequence(Condition):
+    steps: tuple[Step, ...]
+    within: Duration | None = None
+    window: Window = Window()
 
 
 @dataclass(frozen=True)

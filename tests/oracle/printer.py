@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tests.oracle import language as lang
@@ -84,6 +85,11 @@ class Printer:
         match node:
             case lang.Field(name, _, outer):
                 return ("contact." if outer else "") + self.name(name), ATOM
+            case lang.Former(_, called, name):
+                return f"{self.name(called, exact=True)}.{self.name(name)}", ATOM
+            case lang.ActivePeriods(event, filters, unit, of, at_least):
+                more = [("period", quoted(unit)), ("of", str(of)), *([("at_least", str(at_least))] if at_least > 1 else [])]
+                return self.function("active_periods", self.event_arguments(event, None, filters, lang.Window(), more)), ATOM
             case lang.Number(digits):
                 return digits, ATOM
             case lang.Text(text):
@@ -127,15 +133,38 @@ class Printer:
         first = quoted(number) if number.endswith("%") else number
         return [first, *(self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named)]
 
-    def event_arguments(self, event: str | None, prop: str | None, filters: tuple[lang.Condition, ...], window: lang.Window) -> list[str]:
+    def step(self, step: lang.Step) -> str:
+        more = [("as", quoted(step.called))] if step.called else []
+        if step.within:
+            more.append(("within", self.duration(step.within)))
+        did = self.function("did", self.event_arguments(step.event, None, step.filters, step.window, more))
+        return f"{self.words('not')}{self.gap()}{did}" if step.negated else did
+
+    def sequence(self, node: lang.Sequence) -> str:
+        named = [("within", self.duration(node.within))] if node.within else []
+        return self.function("sequence", [*map(self.step, node.steps), *self.keywords(named + self.bounds(node.window))])
+
+    def event_arguments(
+        self,
+        event: lang.Event,
+        prop: str | None,
+        filters: tuple[lang.Condition, ...],
+        window: lang.Window,
+        more: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
         if event is None:
             first = "any_event"
-        elif prop is None and self.chance(0.2):
+        elif isinstance(event, lang.Prefix):
+            first = quoted(event.text + "*")
+        elif prop is None and not event.endswith("*") and self.chance(0.2):
             first = quoted(event)
         else:
             first = self.name(event, exact=True)
         if prop is not None:
             first += "." + self.name(prop)
+        return [first, *(self.condition(f) for f in filters), *self.keywords([*more, *self.bounds(window)])]
+
+    def bounds(self, window: lang.Window) -> list[tuple[str, str]]:
         named = []
         if window.last:
             named.append(("last", self.duration(window.last)))
@@ -143,10 +172,12 @@ class Printer:
             named.append(("since", self.value(window.since)))
         if window.until:
             named.append(("until", self.value(window.until)))
+        return named
+
+    def keywords(self, named: list[tuple[str, str]]) -> list[str]:
         if self.draw:
             self.draw.shuffle(named)
-        keywords = [self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named]
-        return [first, *(self.condition(f) for f in filters), *keywords]
+        return [self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named]
 
     # --- conditions
 
@@ -172,6 +203,8 @@ class Printer:
                 return self.value(inner, ATOM), ATOM
             case lang.Did(event, filters, window):
                 return self.function("did", self.event_arguments(event, None, filters, window)), ATOM
+            case lang.Sequence():
+                return self.sequence(node), ATOM
             case lang.Member(segment):
                 return self.function("member", [quoted(segment)]), ATOM
             case lang.Sample(percent, salt):
@@ -266,13 +299,15 @@ def builder_of(node: lang.Condition, draw: random.Random) -> dict[str, Any]:
         case lang.Not(lang.Member(segment)):
             return {"segment": segment, "member": False}
         case lang.Not(lang.Did(event, filters, window)):
-            return leaf(lambda: {"event": event or "any_event", "did": False} | event_parts(filters, window, draw), node)
+            return leaf(lambda: {"event": event_name(event), "did": False} | event_parts(filters, window, draw), node)
+        case lang.Sequence(steps, within, window):
+            return leaf(lambda: sequence_mapping(steps, within, window, draw), node)
         case lang.Not(inner):
             return {"match": "none", "rules": [builder_of(inner, draw)]}
         case lang.Member(segment):
             return {"segment": segment} if draw.random() < 0.5 else {"segment": segment, "member": True}
         case lang.Did(event, filters, window):
-            return leaf(lambda: {"event": event or "any_event"} | event_parts(filters, window, draw), node)
+            return leaf(lambda: {"event": event_name(event)} | event_parts(filters, window, draw), node)
     return leaf(lambda: predicate_mapping(node, draw), node)
 
 
@@ -324,8 +359,12 @@ def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> di
             return {"field": name} | compared
         case lang.Ntile(parts, order):
             return {"ntile": parts} | order_parts(order, draw) | compared
+        case lang.ActivePeriods(event, filters, unit, of, at_least):
+            periods = {"period": unit, "of": of} | ({"at_least": at_least} if at_least > 1 else {})
+            found = {"event": event_name(event), "measure": "active_periods"} | event_parts(filters, lang.Window(), draw)
+            return found | periods | compared
         case lang.Aggregate(function, event, prop, filters, window):
-            found = {"event": event or "any_event"} | event_parts(filters, window, draw)
+            found = {"event": event_name(event)} | event_parts(filters, window, draw)
             if prop is not None:
                 found["property"] = prop
             if function == "count" and draw.random() < 0.5:
@@ -339,7 +378,7 @@ def order_parts(order: lang.Order, draw: random.Random) -> dict[str, Any]:
         case lang.Field(name, _, False):
             by: Any = name
         case lang.Aggregate(function, event, prop, filters, window):
-            by = {"event": event or "any_event", "measure": function} | event_parts(filters, window, draw)
+            by = {"event": event_name(event), "measure": function} | event_parts(filters, window, draw)
             by |= {} if prop is None else {"property": prop}
         case _:
             raise NoBuilder
@@ -350,6 +389,22 @@ def order_parts(order: lang.Order, draw: random.Random) -> dict[str, Any]:
         case lang.Field(name, _, False):
             return {"by": by, "per": name} | among
     raise NoBuilder
+
+
+def event_name(event: lang.Event) -> Any:
+    return {"prefix": event.text} if isinstance(event, lang.Prefix) else event or "any_event"
+
+
+def sequence_mapping(
+    steps: tuple[lang.Step, ...], within: lang.Duration | None, window: lang.Window, draw: random.Random
+) -> dict[str, Any]:
+    made = []
+    for step in steps:
+        found = {"event": event_name(step.event)} | event_parts(step.filters, step.window, draw)
+        found |= {"did": False} if step.negated else {}
+        found |= {"within": span(step.within)} if step.within else {}
+        made.append(found | ({"as": step.called} if step.called else {}))
+    return {"sequence": made} | ({"within": span(within)} if within else {}) | event_parts((), window, draw)
 
 
 def event_parts(filters: tuple[lang.Condition, ...], window: lang.Window, draw: random.Random) -> dict[str, Any]:
@@ -381,4 +436,6 @@ def plain(value: lang.Value) -> Any:
             return day.isoformat()
         case lang.Field(name, _, False):
             return {"field": name}
+        case lang.Former(_, called, name):
+            return {"step": called, "field": name}
     raise NoBuilder

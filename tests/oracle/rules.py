@@ -37,6 +37,8 @@ class Rules:
         self.draw, self.data, self.segments = draw, data, segments
         self.table: list[Table] | None = None
         """The tables whose columns names mean, inside an event function."""
+        self.former: list[tuple[int, str, list[Table]]] = []
+        """The steps before in a sequence that can be named: their places, names and tables."""
 
     # --- names
 
@@ -482,6 +484,63 @@ class Rules:
         found = self.event()
         return found and lang.Did(found[0], self.filters(found[1]), self.window())
 
+    def sequence(self) -> lang.Condition | None:
+        """Two to four steps; later ones may ask former ones."""
+        draw, steps, named = self.draw, list[lang.Step](), list[tuple[int, str, list[Table]]]()
+        number = draw.choice([2, 2, 3, 3, 4])
+        negated = [place > 0 and draw.random() < 0.35 for place in range(number)]
+        last = max(place for place in range(number) if not negated[place])
+        for place in range(number):
+            found = self.event()
+            if found is None:
+                return None
+            event, tables = found
+            may_last = place > 0 and (not negated[place] or place > last)
+            within = draw.choice(LENGTHS) if may_last and draw.random() < 0.3 else None
+            taken = {name for _, name, _ in named}
+            own = STEP_NAMES[place] if not negated[place] and ((event or "any_event") in taken or draw.random() < 0.2) else None
+            saved, self.former = self.former, list(named)
+            try:
+                filters = self.filters(tables)
+            finally:
+                self.former = saved
+            if not negated[place]:
+                named.append((place, own or event or "any_event", tables))
+            window = self.window() if draw.random() < 0.15 else lang.Window()
+            steps.append(lang.Step(event, filters, window, negated[place], within, own))
+        ends = number - last > 1 and any(step.within is None for step in steps[last + 1 :])
+        whole = draw.choice(LENGTHS) if (last > 0 or ends) and draw.random() < 0.5 and (negated.count(False) > 1 or ends) else None
+        return lang.Sequence(tuple(steps), whole, self.window() if draw.random() < 0.3 else lang.Window())
+
+    def compare_former(self) -> lang.Condition | None:
+        """A property of this row beside one of a former step's."""
+        if not self.former or self.table is None:
+            return None
+        place, called, tables = self.draw.choice(self.former)
+        kinds = self.draw.choice([("text",), ("exact", "float"), ("timestamp", "date")])
+        own, theirs = self.event_columns(self.table, *kinds), self.event_columns(tables, *kinds)
+        if not own or not theirs:
+            return None
+        asked = self.draw.choice(theirs)
+        return self.compare(self.draw.choice(own), lang.Former(place, called, asked.name, asked.type), ("=", "=", "!=", *COMPARISONS))
+
+    def active_periods(self) -> lang.Condition | None:
+        found, draw = self.event(), self.draw
+        if found is None:
+            return None
+        unit, of = draw.choice([("day", 4), ("week", 3), ("week", 53), ("month", 6), ("quarter", 5), ("year", 12)])
+        x = lang.ActivePeriods(found[0], self.filters(found[1]), unit, of, draw.choice([1, 1, 2]))
+        return self.compare(x, lang.Number(str(draw.choice([1, 1, 2, 3]))), COMPARISONS)
+
+    def did_by_prefix(self) -> lang.Condition | None:
+        names = sorted({name for table in self.data.tables for name in table.names()})
+        if not names:
+            return None
+        name = self.draw.choice(names)
+        prefix = name[: self.draw.randint(1, len(name))]
+        tables = [t for t in self.data.tables if any(n.startswith(prefix) for n in t.names())]
+        return lang.Did(lang.Prefix(prefix), self.filters(tables), self.window())
+
     def aggregate(self) -> lang.Condition | None:
         x = self.number_aggregate()
         return x and self.compare(x, self.number_literal(x), COMPARISONS)
@@ -530,6 +589,8 @@ class Rules:
         return lang.Constant(self.draw.random() < 0.5)
 
 
+LENGTHS = tuple(d for d in DURATIONS if not d.is_calendar)
+STEP_NAMES = ("one", "the second", "Three", "4th")
 OFFSET = timezone(timedelta(hours=2))
 CALENDAR = {"year": (2010, 2026), "month": (1, 12), "day": (1, 31), "weekday": (1, 7), "hour": (0, 23)}
 INSIDE: list[tuple[Callable[[Rules], Any], float]] = [
@@ -547,11 +608,16 @@ INSIDE: list[tuple[Callable[[Rules], Any], float]] = [
     (Rules.within, 2),
     (Rules.distance, 0.4),
     (Rules.constant, 0.2),
+    (Rules.compare_former, 15),
 ]
+"""Inside an event's conditions; a former step can be named only where there is one."""
 EVERYWHERE = [
     *INSIDE,
     (Rules.did, 4),
+    (Rules.did_by_prefix, 0.7),
     (Rules.aggregate, 6),
+    (Rules.sequence, 3),
+    (Rules.active_periods, 1),
     (Rules.member, 1),
     (Rules.sample, 0.7),
     (Rules.foremost, 1.2),

@@ -74,6 +74,8 @@ def shift_date(day: date, duration: Duration, sign: int) -> date:
 
 def start_of(unit: str, day: date) -> date:
     match unit:
+        case "day":
+            return day
         case "week":
             return day - timedelta(days=day.weekday())
         case "month":

@@ -40,7 +40,8 @@ SHOP = Schema(
     fields={**TEXTS, "activity_count": exact(10), "date_added": TIMESTAMP, "birthday": DATE},
     events=(
         EventTable("events", {"at": TIMESTAMP, "event": TEXT, "form_id": TEXT}, names=frozenset({"form_submitted"})),
-        EventTable("orders", {"at": TIMESTAMP, "amount": exact(12, 2), "coupon": TEXT}, event="order_placed"),
+        EventTable("orders", {"at": TIMESTAMP, "amount": exact(12, 2), "coupon": TEXT, "cart_id": TEXT}, event="order_placed"),
+        EventTable("carts", {"at": TIMESTAMP, "cart_id": TEXT}, event="cart_added"),
     ),
     segments=frozenset({"vip", "staff"}),
 )
@@ -80,6 +81,31 @@ def test_rules_in_the_first_table_are_rules(line: str) -> None:
 def test_what_is_certain_of_a_rule_is_said_as_documented(rule: str, told: str) -> None:
     [warning] = check(parse_text(rule), SHOP, source=rule)[1]
     assert told == f"`{warning.code}` {warning.message} | {warning.notes[0]}"
+
+
+@pytest.mark.parametrize(
+    "rule", re.findall(r"^\| [^|`]+ \| `(.*)` \|$", RULES[RULES.index("### Behaviour in words") : RULES.index("## Segments")], re.MULTILINE)
+)
+def test_rules_for_behaviour_are_rules(rule: str) -> None:
+    check(parse_text(rule), SHOP)
+
+
+def test_the_sequences_that_are_shown_find_whom_they_say() -> None:
+    table = RULES[RULES.index("| contact | `a` |") :]
+    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[: table.index("\n\n")].splitlines()]
+    rows = [
+        {"contact_id": int(line[0]), "event": name, "at": datetime(2026, 3, int(day), tzinfo=UTC)}
+        for line in lines
+        for name, days in zip("abc", line[1:4], strict=True)
+        for day in days.split(",")
+        if day
+    ]
+    rules = {str(number): text.strip("`") for number, text in enumerate(head) if number > 3}
+    contacts = pl.DataFrame({"id": [int(line[0]) for line in lines]})
+    found = evaluate(rules, contacts=contacts, key="id", events=Events(pl.DataFrame(rows)), as_of=datetime(2026, 3, 31, tzinfo=UTC))
+    expected = {number: [line[int(number)] == "yes" for line in lines] for number in rules}
+    assert len(expected) == 5
+    assert found.to_polars().drop("id").to_dict(as_series=False) == expected
 
 
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", RULES, re.MULTILINE | re.DOTALL))

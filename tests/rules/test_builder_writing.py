@@ -29,10 +29,12 @@ def rebuilt(node):
         elif isinstance(held, tuple) and held and isinstance(held[0], Syntax):
             changes[key] = tuple(rebuilt(part) for part in held)
     node = replace(node, **changes)
+    if isinstance(node, Call) and node.name == "sequence":
+        return replace(node, named=tuple(sorted(node.named, key=lambda named: named.name)))
     if not isinstance(node, Call) or node.name not in MEASURES or not node.args:
         return node
     event, *filters = node.args
-    if isinstance(event, Text) and event.value and event.value.lower() != "any_event":
+    if isinstance(event, Text) and event.value and event.value.lower() != "any_event" and not event.value.endswith("*"):
         event = Name((event.value,))
     spread = [part for item in filters for part in (item.items if isinstance(item, And) else (item,))]
     return replace(node, args=(event, *spread), named=tuple(sorted(node.named, key=lambda named: named.name)))

@@ -1,5 +1,6 @@
 """Random syntax trees: everything that a rule's text can say, whether or not it means anything."""
 
+from dataclasses import replace
 from random import Random
 
 from segmentry.rules.builder_words import MEASURES
@@ -44,10 +45,23 @@ def call(draws: Random, depth: int) -> Call:
 def event_function(draws: Random, depth: int) -> Call:
     """One as the builder form has it, more or less."""
     function = draws.choice(list(MEASURES))
-    event = name(draws) if draws.random() < 0.5 else Name(("order placed", "amount")[: 1 + MEASURES[function].property])
+    plain = Name(("order placed", "amount")[: 1 + MEASURES[function].property])
+    event = draws.choices((Text("order_*"), name(draws), plain), (1, 5, 4))[0]
     keywords = draws.sample(["last", "since", "until", "period", "salt"], draws.choice((0, 0, 1, 2)))
     where = tuple(condition(draws, depth - 2) for _ in range(draws.choice((0, 0, 1, 2))))
     return Call(function, (event, *where), tuple(Named(word, Text("30 days")) for word in keywords))
+
+
+def sequence(draws: Random, depth: int) -> Call:
+    """Steps as the builder form has them, more or less."""
+    steps = []
+    for _ in range(draws.randint(1, 4)):
+        did = replace(event_function(draws, depth - 1), name="did")
+        words = draws.sample(["within", "as", "last"], draws.choice((0, 1, 2)))
+        did = replace(did, named=tuple(Named(word, Text("2 days")) for word in words))
+        steps.append(Not(did) if draws.random() < 0.3 else did)
+    named = draws.sample(["within", "last", "until"], draws.choice((0, 1, 2)))
+    return Call("sequence", tuple(steps), tuple(Named(word, Text("30 days")) for word in named))
 
 
 def value(draws: Random, depth: int) -> Syntax:
@@ -92,5 +106,5 @@ def condition(draws: Random, depth: int) -> Syntax:
     if shape == 2:
         return Not(condition(draws, depth - 1))
     if shape == 3:
-        return draws.choice((call, event_function, member))(draws, depth)
+        return draws.choice((call, event_function, sequence, member))(draws, depth)
     return comparison(draws, depth)

@@ -123,6 +123,14 @@ class Numbers:
             return value
         return self.cast(value, held_as(type), attempt=wider)
 
+    def held(self, value: Sql, type: Type) -> Sql:
+        """The value as values of its type are held, whichever table it came from."""
+        if value.held == held_as(type):
+            return value
+        if type.is_float:
+            return self.to_float(value, type.width)
+        return value.made(self.ops("cast", value.expr, held_as(type)), type, held_as(type))
+
     # ---------------------------------------------------------------- arithmetic
 
     def arithmetic(self, op: str, left: Sql, right: Sql, type: Type) -> Sql:

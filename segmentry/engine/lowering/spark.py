@@ -249,6 +249,10 @@ TABLE: dict[str, Build] = {
     "greatest": lambda *values: call("greatest", *values),
     "lists joined": _lists_joined,
     "distinct elements": lambda x: cast(call("array_size", call("array_distinct", x)), "BIGINT"),
+    # ------------------------------------------------------------ rows beside each other
+    "record": lambda fields: call("named_struct", *(part for k, v in fields.items() for part in (text(k), v))),
+    "records": lambda record, rows: call("collect_list", when(rows, record)),
+    "each": lambda records: call("explode", records),
     # ------------------------------------------------------------ keys
     "md5": lambda x: call("md5", cast(x, "BLOB")),
     "first characters": lambda x, n: call("substr", x, integer(1), integer(n)),

@@ -45,6 +45,7 @@ class Lowering:
         key_text: Sql | None = None,
         aggregate: Resolve | None = None,
         ranked: ResolveRanked | None = None,
+        former: Mapping[tuple[int, str], Sql] | None = None,
         prefix: str = "v",
     ) -> None:
         self.ops = ops
@@ -56,6 +57,7 @@ class Lowering:
         self._key_text = key_text
         self._aggregate = aggregate
         self._ranked = ranked
+        self._former = former or {}
         self._prefix = prefix
         self._done: dict[int, Sql] = {}
         self._lowered: dict[int, Sql] = {}
@@ -107,6 +109,8 @@ class Lowering:
         match node:
             case nodes.Field():
                 return self._field(node)
+            case nodes.Former():
+                return self._former[node.step, node.name]
             case nodes.Constant():
                 return self.constant(node)
             case nodes.Aggregate() if self._aggregate is not None:
