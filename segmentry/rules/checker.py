@@ -15,6 +15,7 @@ from math import ceil
 from segmentry.errors import RuleError
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
+from segmentry.rules.absence import young_absences
 from segmentry.rules.certainties import certainties
 from segmentry.rules.check_comparisons import COMPARISONS, TEXT_TESTS, WINDOWS
 from segmentry.rules.check_names import in_quotes
@@ -44,7 +45,7 @@ def check(syntax: s.Syntax, schema: Schema, *, source: str | None = None, proofs
         if condition is None or checker.errors:
             raise RuleError(sorted(checker.errors, key=_in_order))
         certain = certainties(condition, said_in(syntax), source) if proofs else []
-        return condition, sorted(checker.warnings + certain, key=_in_order)
+        return condition, sorted(checker.warnings + young_absences(condition, schema, source) + certain, key=_in_order)
 
 
 def _in_order(problem: Diagnostic) -> tuple[tuple[str, ...], int, int]:
