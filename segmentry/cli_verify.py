@@ -1,4 +1,4 @@
-"""Commands that hold segments to something: verify."""
+"""Commands that hold segments to something: test, verify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from segmentry.cli_options import INSTANT, SEGMENT, Settings, pass_settings, workspace_options
-from segmentry.cli_output import print_frame, print_json, print_text
+from segmentry.cli_output import print_frame, print_json, print_styled, print_text
 
 OUR_BUG = 70
 """The exit code of two readings that disagree: one of them is wrong, and both are ours."""
@@ -47,4 +47,30 @@ def verify(settings: Settings, names: tuple[str, ...], sample: int, seed: int | 
         settings.talk.error("two readings of a rule disagree: this is a bug of ours; please report it with what is printed")
 
 
-COMMANDS = (verify,)
+@click.command("test")
+@click.argument("names", metavar="[SEGMENT]...", nargs=-1, type=SEGMENT)
+@click.option("--as-of", type=INSTANT, help="The instant of tests that don't say one. Default: now.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@workspace_options()
+@pass_settings
+def run_tests(settings: Settings, names: tuple[str, ...], as_of: datetime | None, form: str) -> None:
+    """Run the tests that stand in segments' files.
+
+    Under `tests:` a segment's file has contacts that are made up, with their events, and says of each whether it is in. All
+    segments' tests are run, or those of each SEGMENT, over the rules and the columns as they are; no contact of the data has a part
+    in it. For each one that fails the rule's tree shows why. Exit code 1: one failed.
+    """
+    found = settings.open().test(names, as_of=as_of)
+    if form == "json":
+        print_json(found.to_json())
+    else:
+        for result in found.failed:
+            print_text(str(result))
+            if result.explanation is not None:
+                print_styled([*result.explanation.styled(), ("\n", "")])
+        settings.talk.say(found.headline())
+    if found.failed:
+        settings.exit_code = 1
+
+
+COMMANDS = (run_tests, verify)

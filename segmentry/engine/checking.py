@@ -19,6 +19,7 @@ from segmentry.engine.preview import CONDITIONS, audit_conditions
 from segmentry.engine.relating import certain_now, relate
 from segmentry.engine.render import table_html
 from segmentry.engine.rows import rows
+from segmentry.engine.segment_tests import fixtures_of
 from segmentry.engine.snapshot import Format, Relation, Snapshot
 from segmentry.engine.vanished import renamed_unsaid
 from segmentry.engine.yaml import locate, parse_document
@@ -127,6 +128,9 @@ def check(
         raise (WorkspaceError if problems else SourceError)([*problems, *error.diagnostics]) from None
     checked, wrong, found = _rules(loaded, moment)
     kinds += [RuleError] if wrong else []
+    untestable = [] if problems else fixtures_of(moment, sorted(loaded.segments))[1]
+    problems += untestable
+    kinds += [WorkspaceError] if untestable else []
     unread = _unread(loaded, moment.snapshot)
     kinds += [SourceError] if unread else []
     if kinds:

@@ -49,6 +49,10 @@ CODES: dict[str, str] = {
     "W324": "a field that a destination does not have yet",
     # groups of segments
     "W325": "two segments with one rank in one group",
+    # tests in segments' files
+    "W401": "a test of a segment names what is not there: a field, an event, a property, a segment",
+    "W402": "a value in a test that its column can't hold",
+    "W403": "an event in a test without a time, or with two",
     # sources: finding the files
     "S101": "no such file, or nothing matches",
     "S102": "a directory where a file is meant",

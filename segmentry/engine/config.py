@@ -76,7 +76,6 @@ SEGMENT_LATER: Mapping[Steps, str] = {
     ("enroll", EVERY, "split"): "splits",
     ("sync", "split"): "splits",
     ("sync", EVERY, "split"): "splits",
-    ("tests",): "tests of segments",
 }
 """Keys of the format whose features are not built yet, by their place, and what the feature is called."""
 

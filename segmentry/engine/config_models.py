@@ -17,6 +17,7 @@ from segmentry.engine.config_activation import (
     SequenceConfig,
     Syncs,
 )
+from segmentry.engine.config_tests import SegmentTestConfig
 from segmentry.engine.config_values import SEGMENT_NAME, FieldType, Filled, Length, Matching, Memory, Model, Names, Uuid, Zone
 
 _NAMED = "'s name is lower-case letters, digits and `_`, a letter first"
@@ -178,3 +179,5 @@ class SegmentConfig(Model):
     """The sequences that first-time entrants are enrolled in."""
     sync: Syncs = Field(default_factory=list)
     """What is kept in step with the segment."""
+    tests: list[SegmentTestConfig] = Field(default_factory=list)
+    """Contacts that are made up, and whether each is in: `segmentry test` runs them."""

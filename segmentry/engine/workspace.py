@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from segmentry.engine.proving import Verification
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
+    from segmentry.engine.segment_tests import Tested
 
 # What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
 # `check` of a hundred segments takes less time than that import.
@@ -113,6 +114,17 @@ class Workspace(WorkspaceTelling):
 
         moment = self.moment(as_of)
         return verify(moment, list(dict.fromkeys(names)) or sorted(moment.loaded.require().names), sample, seed)
+
+    def test(self, names: Sequence[str] = (), as_of: When = None) -> Tested:
+        """Runs the tests that stand in segments' files, of all segments where none is named; `as_of` is for tests that don't say one.
+
+        Raises NotFound for a segment that there is not, and WorkspaceError with everything that is wrong with a test.
+        """
+        from segmentry.engine.segment_tests import run_tests
+
+        moment = self.moment(as_of)
+        known = moment.loaded.require().names
+        return run_tests(moment, list(dict.fromkeys(names)) or sorted(known))
 
     def query_plan(self, name: str | None = None, as_of: When = None) -> Plan:
         """What a run evaluates: for one segment with what it refers to, or for all."""

@@ -18,9 +18,12 @@ import pyarrow.parquet as pq
 from segmentry.engine.activation_checks import aliases_of, field_problems
 from segmentry.engine.lists import read_lists
 from segmentry.engine.loading import load
+from segmentry.engine.moment import Moment
+from segmentry.engine.segment_tests import fixtures_of
 from segmentry.engine.sources import pin
 from segmentry.errors import DiagnosedError
 from segmentry.rules.diagnostics import Diagnostic
+from segmentry.rules.ground import Clock
 
 AS_OF = datetime(2026, 2, 1, 12, tzinfo=UTC)
 SAID = "=== what is said\n"
@@ -103,9 +106,10 @@ def problems_of(root: Path) -> list[Diagnostic]:
         if unmapped:
             return unmapped
         aliases_of(loaded, snapshot)
+        moment = Moment(loaded, snapshot, Clock(AS_OF, loaded.config.timezone))
+        return fixtures_of(moment, sorted(loaded.segments))[1]
     except DiagnosedError as error:
         return list(error.diagnostics)
-    return []
 
 
 def rendered(root: Path) -> str:
