@@ -49,17 +49,24 @@ def verify(settings: Settings, names: tuple[str, ...], sample: int, seed: int | 
 
 @click.command("test")
 @click.argument("names", metavar="[SEGMENT]...", nargs=-1, type=SEGMENT)
+@click.option("--boundaries", is_flag=True, help="Run nothing; print tests for the edges of each SEGMENT's rule.")
 @click.option("--as-of", type=INSTANT, help="The instant of tests that don't say one. Default: now.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def run_tests(settings: Settings, names: tuple[str, ...], as_of: datetime | None, form: str) -> None:
+def run_tests(settings: Settings, names: tuple[str, ...], boundaries: bool, as_of: datetime | None, form: str) -> None:
     """Run the tests that stand in segments' files.
 
     Under `tests:` a segment's file has contacts that are made up, with their events, and says of each whether it is in. All
     segments' tests are run, or those of each SEGMENT, over the rules and the columns as they are; no contact of the data has a part
     in it. For each one that fails the rule's tree shows why. Exit code 1: one failed.
+
+    With --boundaries, tests are made instead: of each condition of a rule a contact that is just in by it, and one that is just
+    out. They are YAML to be pasted into the segment's file once you have seen that they are what you mean.
     """
+    if boundaries:
+        print_boundaries(settings, names, as_of)
+        return
     found = settings.open().test(names, as_of=as_of)
     if form == "json":
         print_json(found.to_json())
@@ -71,6 +78,18 @@ def run_tests(settings: Settings, names: tuple[str, ...], as_of: datetime | None
         settings.talk.say(found.headline())
     if found.failed:
         settings.exit_code = 1
+
+
+def print_boundaries(settings: Settings, names: tuple[str, ...], as_of: datetime | None) -> None:
+    """Tests for the edges of these segments' rules, on stdout."""
+    if not names:
+        raise click.UsageError("--boundaries needs a SEGMENT.")
+    for name in names:
+        found = settings.open().boundaries(name, as_of)
+        if found.text:
+            print_text((f"# segments/{name}.yml\n" if len(names) > 1 else "") + found.text.rstrip("\n"))
+        for condition in found.without:
+            settings.talk.warn(f"{name}: no test made for: {condition}")
 
 
 COMMANDS = (run_tests, verify)

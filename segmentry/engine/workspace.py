@@ -28,6 +28,7 @@ from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from segmentry.engine.asking import Inquiry
+    from segmentry.engine.boundaries import Boundaries
     from segmentry.engine.deciding import Decided
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
@@ -125,6 +126,15 @@ class Workspace(WorkspaceTelling):
         moment = self.moment(as_of)
         known = moment.loaded.require().names
         return run_tests(moment, list(dict.fromkeys(names)) or sorted(known))
+
+    def boundaries(self, name: str, as_of: When = None) -> Boundaries:
+        """Tests for a segment's file: of each condition of its rule a contact just in and one just out.
+
+        Raises NotFound for a segment that there is not, and whatever is wrong with its file, its rule or the sources.
+        """
+        from segmentry.engine.boundaries import boundaries
+
+        return boundaries(self.moment(clock_now().replace(microsecond=0) if as_of is None else as_of), name)
 
     def query_plan(self, name: str | None = None, as_of: When = None) -> Plan:
         """What a run evaluates: for one segment with what it refers to, or for all."""
