@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from segmentry.engine.columns import key_kind
 from segmentry.engine.config_tests import SegmentTestConfig
+from segmentry.engine.evaluation import Recall
 from segmentry.engine.explain import Explanation, explain
 from segmentry.engine.fixtures import MOVED, Misfit, Row, cell, column_named, in_utc, moved, snapshot_of, table_of
 from segmentry.engine.instants import instant
 from segmentry.engine.keys import typed_key
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.moment import Moment
-from segmentry.engine.snapshot import Column
+from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.yaml import Steps
 from segmentry.errors import NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
+from segmentry.rules.nodes import Always, Condition, Memory
 from segmentry.rules.parse import parse_text
 from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.times import LiteralError, parse_moment
@@ -291,8 +296,25 @@ def _moment(moment: Moment, group: Sequence[Fixture], folder: Path) -> Moment:
         stored = cell(fixture.key, str(fixture.key), key, fixture.clock)
         contacts.append(Row({**fixture.contact, key.name: stored}))
         events += [Row({**row.cells, moment.snapshot.events[row.source].contact: stored}, row.source) for row in fixture.events]
-    loaded = _with_memberships(moment.loaded, group[0].config.member)
-    return Moment(loaded, snapshot_of(moment.snapshot, contacts, events, folder), group[0].clock)
+    told = group[0].config.member
+    small = snapshot_of(moment.snapshot, contacts, events, folder)
+    return _MadeUp(_with_memberships(moment.loaded, told), small, group[0].clock, _without_history, member=told)
+
+
+@dataclass(frozen=True)
+class _MadeUp(Moment):
+    """A moment of made-up contacts, of whom some segments' memberships are said."""
+
+    member: Mapping[str, bool] = field(default_factory=dict)
+
+    def whole(self, name: str) -> Condition:
+        return Always(self.member[name]) if name in self.member else super().whole(name)
+
+
+@contextmanager
+def _without_history(_loaded: LoadedWorkspace, _snapshot: Snapshot, _among: object) -> Iterator[Recall]:
+    """What earlier runs say of contacts that are new: they were in nothing."""
+    yield lambda asked, alignment: pl.repeat(asked.memory is Memory.OUT, alignment.size, dtype=pl.Boolean(), eager=True)
 
 
 def _fresh_key(number: int, key: Column) -> int | str:

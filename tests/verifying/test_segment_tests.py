@@ -132,6 +132,38 @@ def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
     assert "4 tests of 1 segment: all as they should be" in made.run("test").stderr
 
 
+def test_a_made_up_contact_has_no_history_and_stands_alone_among_all(tmp_path: Path) -> None:
+    made = build(tmp_path)
+    made.run("recompute", "--first-run", "--as-of", "2026-02-01T00:00Z")
+    tests = """\
+tests:
+  - {contact: {contact_id: 1, score: 95}, in: true}
+  - {contact: {contact_id: 2, score: 20}, in: false}
+"""
+    made.write("segments/came.yml", f"where: entered('vip', last => '7 days')\n{tests}")
+    made.write("segments/stayed.yml", "where: member('vip', for => '1 day')\ntests: [{member: {vip: true}, in: false}]\n")
+    made.write("segments/first.yml", f"where: top(1, by => score)\n{tests.replace('false', 'true')}")
+    results = Workspace.open(tmp_path).test().results
+    assert {(one.segment, one.number): one.member for one in results} == {
+        ("came", 1): True,
+        ("came", 2): False,
+        ("first", 1): True,
+        ("first", 2): True,
+        ("stayed", 1): False,
+    }
+
+
+def test_a_membership_that_is_given_beats_a_priority(tmp_path: Path) -> None:
+    made = build(tmp_path)
+    made.write("segments/uk.yml", "where: location = 'UK'\npriority: {group: offers, rank: 1}\n")
+    made.write(
+        "segments/us.yml", "where: location is set\npriority: {group: offers, rank: 2}\ntests: [{contact: {location: UK}, in: false}]\n"
+    )
+    uk = "[{contact: {location: UK}, member: {us: true}, in: true}, {contact: {location: UK}, in: false}]"
+    made.write("segments/both.yml", f"where: member('us')\ntests: {uk}\n")
+    assert "3 tests of 2 segments: all as they should be" in made.run("test").stderr
+
+
 def test_keys_of_other_types_are_made_up_too(tmp_path: Path) -> None:
     made = build(tmp_path)
     settings = (tmp_path / "segmentry.yml").read_text(encoding="utf-8")
