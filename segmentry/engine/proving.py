@@ -21,7 +21,7 @@ from segmentry.verifying.cells import UnreadColumn
 from segmentry.verifying.days import Undecided, Zone
 from segmentry.verifying.evaluator import Reading, World
 from segmentry.verifying.people import Key, people
-from segmentry.verifying.reach import unread, wanted
+from segmentry.verifying.reach import first_unread, unread, wanted
 
 EACH_SIDE = 10
 """Members, and others, of every segment that are looked at beside the sample."""
@@ -131,13 +131,24 @@ def verify(moment: Moment, names: Sequence[str], sample: int, seed: int | None =
     conditions = moment.with_references(asked)
     answer = moment.answer(asked)
     keys = _drawn(answer, names, sample, random.Random(seed))  # noqa: S311 - a sample, no secret
-    reasons = {name: unread(conditions, name) for name in names}
+    reasons = {name: _reason(moment, conditions, name) for name in names}
     readable = {name: conditions[name] for name in conditions if unread(conditions, name) is None}
     world = _world(moment, conditions, readable)
     proofs = _proofs(moment, answer, keys, world, reasons)
     verify_unchanged(moment.snapshot)
     cases = _cases(moment, proofs, world)
     return Verification(moment.clock.as_of, seed, len(keys), len(answer.keys), proofs, cases, tuple(read_by_engine(moment.snapshot)))
+
+
+def _reason(moment: Moment, conditions: Mapping[str, Condition], name: str) -> str | None:
+    """Why a segment is not answered a second time, in the words of its rule; None if it is."""
+    found = first_unread(conditions, name)
+    if found is None:
+        return None
+    rule = moment.own_rule(found.segment)
+    words = "" if rule is None else " ".join(rule.text[found.node.place.start : found.node.place.end].split())
+    within = "" if found.segment == name else f", in `{found.segment}`"
+    return f"{found.why}{f': {words}' if words else ''}{within}"
 
 
 def _drawn(answer: Answer, names: Sequence[str], sample: int, draw: random.Random) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 
 from segmentry.rules import nodes as n
 from segmentry.verifying.evaluator import AGGREGATES, ARITHMETIC, CONDITIONS, HOLDS, SCALARS, TEXT_TESTS, VALUES
@@ -40,19 +40,34 @@ OF_ALL_CONTACTS = frozenset({n.Foremost, n.Ranked, n.Population})
 ALWAYS_READ = frozenset({"place", "type"})
 
 
-def unread(conditions: Mapping[str, n.Condition], name: str) -> str | None:
-    """Why a segment can't be answered here: what in its rule, or in one that it refers to, has no reading; None if it can."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Something that has no second reading: the segment in whose rule it stands, itself, and why it has none."""
+
+    segment: str
+    node: n.Node
+    why: str
+
+
+def first_unread(conditions: Mapping[str, n.Condition], name: str) -> Unread | None:
+    """What in a segment's rule, or in one that it refers to, can't be answered here; None if all can."""
     pending, seen = [name], {name}
     while pending:
         current = pending.pop()
         for node in n.walk(conditions[current]):
             problem = _problem(node)
             if problem is not None:
-                return problem if current == name else f"{problem}, in `{current}`"
+                return Unread(current, node, problem)
             if isinstance(node, n.Member) and node.segment not in seen:
                 seen.add(node.segment)
                 pending.append(node.segment)
     return None
+
+
+def unread(conditions: Mapping[str, n.Condition], name: str) -> str | None:
+    """Why a segment can't be answered here; None if it can."""
+    found = first_unread(conditions, name)
+    return None if found is None else found.why if found.segment == name else f"{found.why}, in `{found.segment}`"
 
 
 def wanted(conditions: Mapping[str, n.Condition]) -> Wanted:

@@ -149,3 +149,11 @@ def test_a_node_that_came_to_carry_more_is_not_verified(monkeypatch: pytest.Monk
     assert unread({"s": n.Did(Wider("order", window=n.Window()))}, "s") is None
     wider = n.Did(Wider("order", window=n.Window(), prefix="ord"))
     assert unread({"s": wider}, "s") == "no second reading of `prefix` of `Wider` yet"
+
+
+def test_what_is_not_verified_is_told_in_the_rules_own_words(shop: Shop) -> None:
+    shop.write("segments/best.yml", "where: location is set and top(3, by => score)\n")
+    [proof] = Workspace.open(shop.folder).verify(["best"], as_of=AS_OF).proofs
+    shop.folder.joinpath("segments", "best.yml").unlink()
+    assert (proof.finding, proof.members) == ("not verified", 2)
+    assert proof.reason == "no second reading of `Foremost` yet: top(3, by => score)"
