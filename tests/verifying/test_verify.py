@@ -156,4 +156,4 @@ def test_what_is_not_verified_is_told_in_the_rules_own_words(shop: Shop) -> None
     [proof] = Workspace.open(shop.folder).verify(["best"], as_of=AS_OF).proofs
     shop.folder.joinpath("segments", "best.yml").unlink()
     assert (proof.finding, proof.members) == ("not verified", 2)
-    assert proof.reason == "no second reading of `Foremost` yet: top(3, by => score)"
+    assert proof.reason == "a place among all contacts has no second reading on a sample: top(3, by => score)"
