@@ -102,7 +102,18 @@ def cell(written: Any, text: str | None, column: Column, clock: Clock) -> object
         Kind.DATE: _time,
         Kind.TIMESTAMP: _time,
     }[type.kind]
-    return reads(written, text, column, clock)
+    return _fitting(reads(written, text, column, clock), column)
+
+
+def _fitting(value: object, column: Column) -> object:
+    """The value, which its column can hold. Misfit where it can't: too large, or text that is no Unicode."""
+    kind = held(column)
+    assert kind is not None
+    try:
+        pa.array([value], kind[0])
+    except (pa.ArrowException, OverflowError, ValueError):
+        raise Misfit(f"`{column.name}` can't hold this: it is {column.stored}") from None
+    return value
 
 
 def _text(written: Any, _text: str | None, column: Column, _clock: Clock) -> object:
@@ -127,7 +138,10 @@ def _number(written: Any, text: str | None, column: Column, _clock: Clock) -> ob
         raise Misfit(f"`{column.name}` is a number", "write it without quotes")
     assert column.type is not None
     if column.type.is_float:
-        return float(written)
+        try:
+            return float(written)
+        except OverflowError:
+            raise Misfit(f"`{column.name}` can't hold a number as large as this") from None
     try:
         exact = Decimal(text if text is not None and _NUMBER.fullmatch(text) else str(written))
     except InvalidOperation:

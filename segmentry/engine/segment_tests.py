@@ -164,8 +164,11 @@ class _Making:
         for name, written in fixture.config.contact.items():
             steps = (*fixture.at, "contact", name)
             column = self.column(name, contacts.relation.columns, "contacts", steps)
-            if column is not None and (column.name != contacts.key or self.key(written, column, steps)):
-                fixture.contact[column.name] = self.cell(written, column, steps)
+            if column is None or (column.name == contacts.key and (written is None or not self.key(written, column, steps))):
+                continue
+            if column.name in fixture.contact:
+                self.note("W401", f"`{name}` is said twice", steps, "names of columns don't differ in case alone", key=True)
+            fixture.contact[column.name] = self.cell(written, column, steps)
         for index, event in enumerate(fixture.config.events):
             self.event(event, (*fixture.at, "events", index))
         for name in fixture.config.member:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from segmentry import NotFound, Workspace, WorkspaceError
@@ -112,6 +113,32 @@ def test_check_says_what_is_wrong_with_a_test(tmp_path: Path) -> None:
     [problem] = caught.value.diagnostics
     assert (problem.code, problem.help) == ("W401", "did you mean `location`?")
     assert "W401" in made.run("test", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "{score: 1" + "0" * 400 + "}",
+        "{ratio: 1" + "0" * 400 + "}",
+        "{location: UK, LOCATION: US}",
+        '{location: "\\ud800"}',
+        "{added: {ago: 99999 years}}",
+    ],
+)
+def test_values_that_nothing_can_hold_end_in_a_diagnostic(tmp_path: Path, contact: str) -> None:
+    made = build(tmp_path)
+    rows = pl.read_parquet(tmp_path / "data" / "contacts.parquet")
+    rows.with_columns(ratio=pl.lit(0.5)).write_parquet(tmp_path / "data" / "contacts.parquet")
+    made.write("segments/uk.yml", f"where: location = 'UK'\ntests: [{{contact: {contact}, in: true}}]\n")
+    with pytest.raises(WorkspaceError) as caught:
+        Workspace.open(tmp_path).test()
+    assert {problem.code for problem in caught.value.diagnostics} <= {"W401", "W402", "W104"}
+
+
+def test_a_key_that_is_not_said_is_made_up(tmp_path: Path) -> None:
+    made = build(tmp_path)
+    made.write("segments/uk.yml", "where: location = 'UK'\ntests: [{contact: {contact_id: null, location: UK}, in: true}]\n")
+    assert Workspace.open(tmp_path).test().results[0].passed
 
 
 def test_a_test_changes_nothing_of_what_a_run_keeps(tmp_path: Path) -> None:
