@@ -24,6 +24,7 @@ from segmentry.rules.nodes import Condition
 from segmentry.rules.parse import parse_text
 from segmentry.rules.references import in_order
 from segmentry.rules.schema import Schema
+from segmentry.rules.times import WEEKDAYS
 from segmentry.rules.zones import is_zone
 
 Rule = str | Mapping[str, object]
@@ -94,6 +95,7 @@ def evaluate(
     events: Events | Sequence[Events] | Mapping[str, Events] | None = None,
     as_of: datetime | str | None = None,
     timezone: str = "UTC",
+    week_start: str = "monday",
 ) -> Membership:
     """Who is in each of some segments.
 
@@ -101,12 +103,12 @@ def evaluate(
     `contacts` is any Arrow-speaking frame (polars, pyarrow, pandas, a DuckDB relation) or the path of a Parquet file,
     one row a contact; `key` is its unique column. `events` is one `Events`, several, or a mapping from event name to
     `Events`. `as_of` is the instant that `now()` is (a datetime, naive is UTC, or ISO text; None is now), `timezone`
-    the zone that days and dates are of.
+    the zone that days and dates are of, `week_start` the day that weeks begin with.
 
     Raises RuleError with every problem of every rule, SourceError with every problem of the frames, and ClockError for
-    an `as_of` or `timezone` that is none.
+    an `as_of`, `timezone` or `week_start` that is none.
     """
-    clock = Clock(_instant(as_of), _zone(timezone))
+    clock = Clock(_instant(as_of), _zone(timezone), _weekday(week_start))
     sources = snapshot_of(contacts, key, list(_event_frames(events)))
     conditions = _checked(rules, sources)
     grounded = {name: ground(condition, clock) for name, condition in conditions.items()}
@@ -129,6 +131,12 @@ def _zone(timezone: str) -> str:
     if not is_zone(timezone):
         raise ClockError(f"there is no timezone `{timezone}`; write one such as Europe/London")
     return timezone
+
+
+def _weekday(week_start: str) -> str:
+    if week_start not in WEEKDAYS:
+        raise ClockError(f"there is no weekday `{week_start}`; write one such as sunday")
+    return week_start
 
 
 def _event_frames(events: Events | Sequence[Events] | Mapping[str, Events] | None) -> Iterable[EventFrame]:

@@ -233,7 +233,7 @@ def _place_note(place: int | None, size: int | None) -> str:
 
 def _clock_note(condition: Condition, compared: tuple[object, ...]) -> str:
     """What the clock's part of a condition came to, where its words alone don't say."""
-    reads_clock = any(isinstance(node, (nodes.AsOf, nodes.Day, nodes.InWindow)) for node in _outside_events(condition))
+    reads_clock = any(isinstance(node, (nodes.AsOf, nodes.Day, nodes.InWindow, nodes.During)) for node in _outside_events(condition))
     instants = [second(value) if isinstance(value, datetime) else cell(value) for value in compared if isinstance(value, date)]
     return f"compared with {' and '.join(instants)}" if reads_clock and instants else ""
 

@@ -110,7 +110,12 @@ def operands(condition: Condition) -> list[Value]:
         return [value for value in (condition.population.by, condition.population.per) if value is not None]
     if isinstance(condition, nodes.Sequence):
         return [_step_count(condition, step) for step in condition.steps]
-    return [value for value in _values(condition) if _varies(value)]
+    return [_told_of(value, condition) for value in _values(condition) if _varies(value)]
+
+
+def _told_of(value: Value, condition: Condition) -> Value:
+    """Of `any(list, ...)`, which is a comparison of how many, the list tells more than the number."""
+    return value.value if isinstance(value, nodes.HowMany) and value.place == condition.place else value
 
 
 def standings(condition: Condition) -> list[Value]:

@@ -372,6 +372,9 @@ class _Pass:
             self.emit(TokenType.NOT, "not", first)
         self.emit(operator.token, operator.name, first)
         self.at += length
+        if meaning.value is not None:
+            self.leaf(Text(meaning.value, place=self.place(first, last)), last)
+            return
         if operator.shape is Shape.POSTFIX:
             # The stock parser is given an infix operator; what stands on its right only says where the words end.
             self.leaf(Null(place=self.place(first, last)), last)
@@ -382,7 +385,7 @@ class _Pass:
         elif operator.shape is Shape.LIST:
             opening = self.peek(0)
             if opening is None or not opening.is_symbol("("):
-                self.problem(*mistakes.no_list(first, last, opening))
+                self.problem(*mistakes.no_list(self.lexemes, self.at - length, length))
             else:
                 self.open(Bracket.LIST, opening)
 

@@ -1,10 +1,10 @@
 """The builder form: a tree of field, operator and value, as YAML or JSON gives it, read into the language's own tree.
 
 One entry is one of: a group (`match`, `rules`), a field (`field`, `operator`, `value`), an event and its measure
-(`event`, ...), events one after the other (`sequence`, ...), a segment (`segment`, `member`), or a text (`rule`).
-Values are taken as written: `2026-01-31` is a text that the checker reads as a date, `NO` is Norway. A field, event or
-property is named whole, whatever characters are in it; inside `where` of an event, `contact.` before a field's name
-makes it the contact's.
+(`event`, ...), events one after the other (`sequence`, ...), a list and its elements (`list`, `where`, `has` or `count`),
+a segment (`segment`, `member`), or a text (`rule`). Values are taken as written: `2026-01-31` is a text that the checker
+reads as a date, `NO` is Norway. A field, event or property is named whole, whatever characters are in it; inside `where`
+of an event, `contact.` before a field's name makes it the contact's; inside `where` of a list, `element` is its element.
 """
 
 from __future__ import annotations
@@ -18,10 +18,20 @@ from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
 from segmentry.rules.builder_populations import population
 from segmentry.rules.builder_schema import builder_schema
 from segmentry.rules.builder_sequences import read_sequence
-from segmentry.rules.builder_words import ENTRIES, EVENT_KEYS, MATCHES, MEASURES, OPERATOR_WORDS, SEGMENT_KEYS, TIME_KEYS, Measure
+from segmentry.rules.builder_words import (
+    ENTRIES,
+    EVENT_KEYS,
+    MATCHES,
+    MEASURES,
+    OPERATOR_WORDS,
+    QUANTIFIERS,
+    SEGMENT_KEYS,
+    TIME_KEYS,
+    Measure,
+)
 from segmentry.rules.builder_writer import to_builder
 from segmentry.rules.diagnostics import Diagnostic, Place
-from segmentry.rules.operators import Meaning, Shape
+from segmentry.rules.operators import PHRASES, Meaning, Shape
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
@@ -102,6 +112,8 @@ class _Reader:
                 return read_sequence(self, entry, path, depth)
             case "field":
                 return self.comparison(self.name(entry, "field", path), entry, path)
+            case "list":
+                return self._list(entry, path, depth)
             case "segment":
                 return self._segment(entry, path)
             case "top" | "bottom":
@@ -190,6 +202,27 @@ class _Reader:
         except RuleError as error:
             self.problems.extend(error.diagnostics)
             return None
+
+    # ------------------------------------------------------------ lists
+
+    def _list(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
+        """`has`, or `count`, of a list's elements that `where` holds for."""
+        field = self.name(entry, "list", path)
+        conditions = self.conditions(entry, path, depth)
+        if "where" not in entry:
+            self.problem("R122", "a list needs a `where`, in which `element` is its element", path)
+        given = [key for key in ("has", "count") if key in entry]
+        if len(given) != 1:
+            code, message = ("R123", "`has` and `count` can't stand in one entry") if given else ("R122", "a list needs `has` or `count`")
+            self.problem(code, message, path, f"`has` is {_listed(QUANTIFIERS, 'or')}")
+            return None
+        has = entry.get("has", "how_many")
+        if "has" in entry and (not isinstance(has, str) or has not in QUANTIFIERS):
+            self.problem("R125", f"`has` is {_listed(QUANTIFIERS, 'or')}", (*path, "has"), _meant(has, QUANTIFIERS))
+            return None
+        here = Place(path=(*path, "list"))
+        call = Call(str(has), (field, *conditions), place=here) if field is not None and conditions else None
+        return call if "has" in entry else self._comparison_of_count(call, entry, path)
 
     # ------------------------------------------------------------ events
 
@@ -287,7 +320,7 @@ class _Reader:
             return None
         return call if did else Not(call, place=call.place)
 
-    def _comparison_of_count(self, call: Call, entry: Mapping[object, object], path: Path) -> Syntax | None:
+    def _comparison_of_count(self, call: Call | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
         count, here = entry["count"], (*path, "count")
         if not isinstance(count, Mapping):
             self.problem("R120", f"`count` is a mapping, not {_kind(count)}", here, "write `count: {operator: at least, value: 2}`")
@@ -435,6 +468,9 @@ def _any(items: list[Syntax], place: Place) -> Syntax:
 
 
 def _operator_meant(words: str) -> str | None:
+    with_period = PHRASES.get(tuple(words.split()))
+    if with_period is not None and with_period.value is not None:
+        return f"write `{'not ' * with_period.negated}during`, and `value: {with_period.value}`"
     from_symbol = next((known for known, meaning in OPERATOR_WORDS.items() if words in meaning.operator.symbols), None)
     return f"write `{from_symbol}`" if from_symbol else did_you_mean(words, OPERATOR_WORDS)
 

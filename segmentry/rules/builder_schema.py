@@ -10,11 +10,12 @@ from segmentry.rules.builder_words import (
     MEASURES,
     OPERATOR_WORDS,
     PLACES,
+    QUANTIFIERS,
     SEGMENT_KEYS,
     STEP_KEYS,
     TIME_KEYS,
 )
-from segmentry.rules.operators import Shape
+from segmentry.rules.operators import PERIODS, Shape
 
 Json = dict[str, object]
 
@@ -28,17 +29,20 @@ _DESCRIPTIONS = {
     "sequence": "events one after the other, an entry for each; `did: false` for one that does not come in between, or after",
     "within": "how long all may take, or of a step, how long after the one before: 7 days",
     "as": "a name for the step, by which later ones ask for its properties",
-    "where": "which of the events count",
+    "where": "which of the events, or elements, count",
     "last": "only events of this long ago at most: 30 days",
     "since": "only events from this day or instant on",
     "until": "only events up to this day or instant",
+    "during": "only events in this calendar period: last month",
     "did": "false: contacts without such an event",
-    "count": "how many such events",
+    "count": "how many such events, or elements",
     "measure": "a function of the events: its result is compared",
     "property": "which property of the events is measured",
     "period": "active_periods: day, week, month, quarter or year",
     "of": "active_periods: the last how many periods",
     "at_least": "active_periods: events that make a period active",
+    "list": "a field that is a list; in `where`, `element` is its element",
+    "has": "any, all or none of the elements",
     "segment": "the name of another segment",
     "member": "false: contacts outside that segment",
     "entered": "contacts who came into that segment; false: all others",
@@ -69,6 +73,7 @@ def builder_schema() -> dict[str, object]:
                 "sequence", {"sequence": _list_of(_ref("step"), least=2), **{key: _ref("scalar") for key in ("within", *TIME_KEYS)}}
             ),
             "step": _object(_step_keys(), STEP_KEYS, ("event",)),
+            "list": {**_entry("list", _LIST, required=("where",)), "allOf": _LIST_RULES},
             "segment": {**_entry("segment", _segment_keys()), "allOf": _SEGMENT_RULES},
             **{name: _entry(name, {name: _HOW_MANY, **_population_keys()}, required=("by",)) for name in PLACES},
             "ntile": {
@@ -147,6 +152,7 @@ def _event_keys() -> Json:
         "event": _EVENT,
         "where": _ref("entry"),
         **{key: _ref("scalar") for key in (*TIME_KEYS, *EVENT_KEYS)},
+        "during": _PERIOD,
         "did": _FLAG,
         "count": _ref("comparison"),
         "measure": _one_of(MEASURES),
@@ -180,17 +186,25 @@ _EVENT: Json = {
     "anyOf": [_NAME, {"type": "object", "properties": {"prefix": _NAME}, "required": ["prefix"], "additionalProperties": False}]
 }
 _FLAG: Json = {"type": "boolean"}
+_PERIOD: Json = {"anyOf": [_one_of(PERIODS), _ref("scalar")]}
+"""For completion; what is none of them the checker refuses, with a place."""
 _COMPARISON: Json = {"operator": _one_of(OPERATOR_WORDS), "value": {}}
 _VALUE_BY_OPERATOR = [
     _if("operator", _operators(Shape.INFIX), {"required": ["value"], "properties": {"value": _ref("value")}}),
+    _if("operator", ["during", "not during"], {"properties": {"value": {"anyOf": [_one_of(PERIODS), _ref("value")]}}}),
     _if("operator", _operators(Shape.BETWEEN), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=2, most=2)}}),
     _if("operator", _operators(Shape.LIST), {"required": ["value"], "properties": {"value": _list_of(_ref("value"), least=1)}}),
     _if("operator", _operators(Shape.POSTFIX), {"properties": {"value": False}}),
 ]
-_ENTRY_KINDS = ("field", "event", "sequence", "segment", *PLACES, "ntile", "group", "rule")
+_ENTRY_KINDS = ("field", "event", "sequence", "list", "segment", *PLACES, "ntile", "group", "rule")
 _HOW_MANY: Json = {"type": ["number", "string"]}
 _PARTS: Json = {"type": "number"}
 _NEEDS_PROPERTY = _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property"]})
+_LIST: Json = {"list": _NAME, "has": _one_of(QUANTIFIERS), "where": _ref("entry"), "count": _ref("comparison")}
+_LIST_RULES: list[Json] = [
+    {"anyOf": [{"required": ["has"]}, {"required": ["count"]}]},
+    {"if": {"required": ["has"]}, "then": {"properties": {"count": False}}},
+]
 _EVENT_RULES = [
     *_VALUE_BY_OPERATOR,
     _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property", "operator"]}),

@@ -8,7 +8,10 @@ from segmentry.rules.operators import PHRASES, Meaning
 
 MATCHES = ("all", "any", "none")
 
-TIME_KEYS = ("last", "since", "until")
+QUANTIFIERS = ("any", "all", "none")
+"""Of how many elements of a list the conditions hold: what `has` may say."""
+
+TIME_KEYS = ("last", "since", "until", "during")
 
 EVENT_KEYS = ("period", "of", "at_least")
 """What only some measures take by name."""
@@ -54,6 +57,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {
     "field": ("field", "operator", "value"),
     "event": ("event", "where", *TIME_KEYS, "did", "count", "measure", "property", *EVENT_KEYS, "operator", "value"),
     "sequence": ("sequence", "within", *TIME_KEYS),
+    "list": ("list", "has", "where", "count"),
     "segment": ("segment", *SEGMENT_KEYS, "for", *TIME_KEYS),
     **{name: (name, *POPULATION_KEYS) for name in PLACES},
     "ntile": ("ntile", *POPULATION_KEYS, "operator", "value"),
@@ -65,5 +69,7 @@ ENTRIES: dict[str, tuple[str, ...]] = {
 BY_MEASURE = ("event", "where", *TIME_KEYS, "measure", "property", *EVENT_KEYS)
 """The keys of an event's measure that contacts are put in order by."""
 
-OPERATOR_WORDS: dict[str, Meaning] = {" ".join(words): meaning for words, meaning in PHRASES.items() if "null" not in words}
-"""The operators by their words; `is null` is SQL's way to say one of them, and stays in the text."""
+OPERATOR_WORDS: dict[str, Meaning] = {
+    " ".join(words): meaning for words, meaning in PHRASES.items() if "null" not in words and meaning.value is None
+}
+"""The operators by their words; `is null` is SQL's way to say one of them, and stays in the text. A period is the `value` of `during`."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from segmentry.rules.builder_sequences import write_sequence
-from segmentry.rules.builder_words import MEASURES, PLACES, POPULATION_KEYS, SEGMENT_KEYS, TIME_KEYS
+from segmentry.rules.builder_words import MEASURES, PLACES, POPULATION_KEYS, QUANTIFIERS, SEGMENT_KEYS, TIME_KEYS
 from segmentry.rules.operators import BY_NAME, COMPARISONS
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
@@ -45,6 +45,9 @@ def _leaf(syntax: Syntax, *, negated: bool) -> Entry | None:
     if compared is None:
         return None
     left, comparison = compared
+    if isinstance(left, Call) and left.name == "how_many":
+        listed = _list(left)
+        return None if listed is None else {**listed, "count": comparison}
     if isinstance(left, Name):
         field = _field(left)
         return None if field is None else {"field": field, **comparison}
@@ -86,7 +89,10 @@ def _words(name: str, value: Syntax | None, negated: bool) -> str:
 
 
 def _call(call: Call, *, negated: bool) -> Entry | None:
-    """`did`, `sequence`, `member`, `entered`, `exited`, `top` and `bottom`, which are conditions by themselves."""
+    """`did`, `sequence`, `member`, `entered`, `exited`, `top`, `bottom`, `any`, `all` and `none`, which are conditions by themselves."""
+    if call.name in QUANTIFIERS and not negated:
+        listed = _list(call)
+        return None if listed is None else {**listed, "has": call.name}
     if call.name == "did":
         event = _event(call)
         return event if event is None or not negated else {**event, "did": False}
@@ -143,6 +149,19 @@ def _ordered_by(value: Syntax) -> object:
     return {"event": event.pop("event"), "measure": value.name, **event}
 
 
+def _list(call: Call) -> Entry | None:
+    """A list and the conditions on its elements."""
+    if call.named or len(call.args) < 2 or not isinstance(call.args[0], Name):
+        return None
+    field = _field(call.args[0])
+    return None if field is None else {"list": field, "where": _where(call.args[1:])}
+
+
+def _where(conditions: Sequence[Syntax]) -> Entry:
+    where = _entry(conditions[0]) if len(conditions) == 1 else _entry(And(tuple(conditions)))
+    return where if "rules" in where else {"match": "all", "rules": [where]}
+
+
 def _event(call: Call, keys: Sequence[str] = ()) -> Entry | None:
     """An event function without what it is compared with; `keys` are further ones that it may have."""
     measure = MEASURES.get(call.name)
@@ -158,8 +177,7 @@ def _event(call: Call, keys: Sequence[str] = ()) -> Entry | None:
     if measure.property:
         entry["property"] = parts[1]
     if conditions := call.args[1:]:
-        where = _entry(conditions[0]) if len(conditions) == 1 else _entry(And(conditions))
-        entry["where"] = where if "rules" in where else {"match": "all", "rules": [where]}
+        entry["where"] = _where(conditions)
     for named in call.named:
         value = _scalar(named.value)
         if named.name not in (*TIME_KEYS, *measure.keys, *keys) or value is None:
@@ -178,6 +196,8 @@ def _event_parts(name: Syntax) -> tuple[str, ...] | None:
 
 def _field(name: Name) -> str | None:
     """A field as the form names it, if the form reads that name as the same field."""
+    if name.quoted and name.quoted[0] and name.parts[0].lower() == "element":
+        return None
     if len(name.parts) == 2 and name.parts[0] == "contact":
         return ".".join(name.parts)
     whole = len(name.parts) == 1 and not name.parts[0].startswith("contact.")

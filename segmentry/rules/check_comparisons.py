@@ -1,4 +1,4 @@
-"""Checking, fourth layer: operators that compare."""
+"""Checking, fifth layer: operators that compare."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from segmentry.rules.check_sequences import Sequences
 from segmentry.rules.check_values import CONDITIONS, TIME_KINDS, a_kind, hull
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.functions import FUNCTIONS
+from segmentry.rules.operators import PERIODS
 from segmentry.rules.types import TEXT, TIMESTAMP, Kind, Type
 
 COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
@@ -157,13 +158,31 @@ class Comparisons(Sequences):
         """`x in the last '30 days'`."""
         value = self.value(node.left, TIMESTAMP)
         of_date = value is not None and value.type.kind is Kind.DATE
-        duration = self.duration(node.right, f"x {node.op} '30 days'", of_date=of_date)
+        duration = self.duration(node.right, self._length_meant(node), of_date=of_date)
         if value is None or duration is None:
             return None
         if value.type.kind not in TIME_KINDS:
             written = self.written(node.left, "this")
             return self.error("R301", f"`{node.op}` is for dates and timestamps, and `{written}` is {a_kind(value.type)}", node.place)
         return n.InWindow(value, duration, WINDOWS[node.op], place=node.place)
+
+    def _length_meant(self, node: s.Infix) -> str:
+        """What to write for a length of time; `in the last month` may mean the calendar's."""
+        unit = node.right.parts[0].lower() if isinstance(node.right, s.Name) else ""
+        period = f"{'next' if WINDOWS[node.op] else 'last'} {unit}"
+        return f"x {node.op} '1 {unit}', or for the calendar's: x in {period}" if period in PERIODS else f"x {node.op} '30 days'"
+
+    def during(self, node: s.Infix) -> n.Condition | None:
+        """`x in this month`, `x is yesterday`, `x during 'last quarter'`."""
+        value = self.value(node.left, TIMESTAMP)
+        period = self.period(node.right, "x during 'last month'")
+        if value is None or period is None:
+            return None
+        if value.type.kind not in TIME_KINDS:
+            written = self.written(node.left, "this")
+            message = f"a calendar period is for dates and timestamps, and `{written}` is {a_kind(value.type)}"
+            return self.error("R301", message, node.place)
+        return n.During(value, period, place=node.place)
 
     # ------------------------------------------------------------ the sides
 

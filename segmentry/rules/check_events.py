@@ -1,4 +1,4 @@
-"""Checking, third layer: event functions, that is which rows, which property, which time."""
+"""Checking, fourth layer: event functions, that is which rows, which property, which time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import date, datetime, time, timedelta
 
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
+from segmentry.rules.check_lists import Lists
 from segmentry.rules.check_names import ANY_EVENT, EventRows, FormerStep, quoted_if_needed
-from segmentry.rules.check_values import TIME_KINDS, Values, a_kind
+from segmentry.rules.check_values import TIME_KINDS, a_kind
 from segmentry.rules.functions import WITH_PROPERTY, Function
 from segmentry.rules.times import MONTHS, SECONDS
 from segmentry.rules.types import COUNT, FLOAT64, MAX_DIGITS, TIMESTAMP, Kind, Type, exact
@@ -25,10 +26,11 @@ class Bounds:
     last: n.Duration | None = None
     since: n.Value | None = None
     until: n.Value | None = None
+    during: n.Period | None = None
 
 
 @dataclass
-class EventFunctions(Values):
+class EventFunctions(Lists):
     """Checks event functions; their conditions are checked by the layer above."""
 
     def aggregate(self, call: s.Call, function: Function) -> n.Value | None:
@@ -51,6 +53,8 @@ class EventFunctions(Values):
         self, call: s.Call, function: Function, former: tuple[FormerStep, ...] = ()
     ) -> tuple[n.Events, n.Field | None, EventRows] | None:
         """The rows an event function is about, and its property where it has one. `former` are the steps before it in a sequence."""
+        if self.element is not None:
+            return self.not_of_elements(call)
         if self.rows is not None:
             hint = "conditions here are about one event at a time"
             return self.error("R505", f"`{call.name}` can't stand inside an event's conditions", call.place, hint)
@@ -69,7 +73,9 @@ class EventFunctions(Values):
         if not fine or bounds is None or len(conditions) < len(where) or (wanted is not None and prop is None):
             return None
         combined = n.And(tuple(conditions), place=call.place) if len(conditions) > 1 else conditions[0] if conditions else None
-        events = n.Events(rows.event, combined, bounds.last, bounds.since, bounds.until, prefix=rows.prefix, place=call.place)
+        events = n.Events(
+            rows.event, combined, bounds.last, bounds.since, bounds.until, prefix=rows.prefix, during=bounds.during, place=call.place
+        )
         return events, prop, rows
 
     # ------------------------------------------------------------ which event
@@ -170,14 +176,18 @@ class EventFunctions(Values):
     # ------------------------------------------------------------ which time
 
     def bounds(self, call: s.Call) -> Bounds | None:
-        """`last =>`, `since =>`, `until =>`."""
+        """`last =>`, `since =>`, `until =>`, `during =>`."""
         fine = True
         last: n.Duration | None = None
+        during: n.Period | None = None
         ends: dict[str, n.Value] = {}
         for named in call.named:
             if named.name == "last":
                 last = self.duration(named.value, "last => '30 days'")
                 fine = fine and last is not None
+            elif named.name == "during":
+                during = self._past_period(named)
+                fine = fine and during is not None
             elif named.name in ("since", "until"):
                 bound = self._bound(named)
                 if bound is None:
@@ -187,7 +197,15 @@ class EventFunctions(Values):
         since, until = ends.get("since"), ends.get("until")
         if since is not None and until is not None and are_reversed(since, until):
             self.error("R404", "`since` is after `until`", since.place, "swap them")
-        return Bounds(last, since, until) if fine else None
+        return Bounds(last, since, until, during) if fine else None
+
+    def _past_period(self, named: s.Named) -> n.Period | None:
+        """A period that events can be in: they lie before the run's instant."""
+        period = self.period(named.value, "during => 'last month'")
+        if period is not None and period.offset > 0:
+            hint = "events lie before the run: write 'today', 'this month', 'last month', ..."
+            return self.error("R410", "no event can be in a period that is still to come", named.value.place, hint)
+        return period
 
     def _bound(self, named: s.Named) -> n.Value | None:
         before = len(self.errors)

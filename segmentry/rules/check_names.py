@@ -11,7 +11,7 @@ from typing import TypeVar
 from segmentry.rules import syntax as s
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.functions import FUNCTIONS
-from segmentry.rules.nodes import Field, Former, Scope
+from segmentry.rules.nodes import Element, Field, Former, Scope, Value
 from segmentry.rules.printer import to_text
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.suggest import nearest
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 ANY_EVENT = "any_event"
 CONTACT = "contact"
+ELEMENT = "element"
+"""What an element is called in the conditions of `any`, `all`, `none` and `how_many`."""
 MOST_SUGGESTIONS = 50
 """Each looks at every name there is; after so many problems of one rule the rest are told without."""
 
@@ -66,6 +68,8 @@ class Names:
     errors: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     rows: EventRows | None = None
+    element: Type | None = None
+    """What `element` is; None outside the conditions on a list's elements."""
 
     # ------------------------------------------------------------ reporting
 
@@ -90,6 +94,11 @@ class Names:
         piece = " ".join(self.source[start:end].split()) if self.source is not None and from_source else to_text(node)
         return piece if len(piece) <= QUOTED_LENGTH else otherwise
 
+    def not_of_elements(self, call: s.Call) -> T | None:
+        """Report a function that is about the contact among the conditions on a list's elements."""
+        hint = "it is about the contact: put it beside the list's function"
+        return self.error("R505", f"`{call.name}` can't stand in a condition on a list's elements", call.place, hint)
+
     @contextmanager
     def inside(self, rows: EventRows) -> Iterator[None]:
         """While it lasts, names are columns of those event rows."""
@@ -99,13 +108,24 @@ class Names:
         finally:
             self.rows = before
 
+    @contextmanager
+    def each(self, element: Type | None) -> Iterator[None]:
+        """While it lasts, `element` is an element of that type."""
+        self.element, before = element, self.element
+        try:
+            yield
+        finally:
+            self.element = before
+
     # ------------------------------------------------------------ fields
 
-    def field(self, name: s.Name, *, text_meant: bool = False) -> Field | Former | None:
-        """The field or property that a name stands for; None if it is reported.
+    def field(self, name: s.Name, *, text_meant: bool = False) -> Value | None:
+        """The field, property or element that a name stands for; None if it is reported.
 
         `text_meant`: it stands where a text would, so an unknown name may be a text without its quotes.
         """
+        if self.element is not None and name.parts[0].lower() == ELEMENT and not is_quoted(name):
+            return self._of_element(name, self.element)
         if self.rows is None:
             return self._contact_name(name, text_meant)
         if len(name.parts) == 1:
@@ -114,6 +134,12 @@ class Names:
         if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
             return self._contact_field(name.parts[1], name, text_meant)
         return self._dotted_in_event(name)
+
+    def _of_element(self, name: s.Name, element: Type) -> Value | None:
+        """`element`, and what follows it after dots."""
+        if len(name.parts) > 1:
+            return self.error("R204", f"an element of this list is {element}, which has no fields", name.place, "write `element`")
+        return Element(element, place=name.place)
 
     def _contact_name(self, name: s.Name, text_meant: bool) -> Field | None:
         if len(name.parts) == 1:
@@ -149,10 +175,13 @@ class Names:
             return f"`{wanted}` is a segment: write member('{wanted}')"
         if self.is_event(wanted):
             return f"`{wanted}` is an event: write did({quoted_if_needed(wanted)})"
+        if wanted.lower() == ELEMENT:
+            return "`element` stands in the conditions of a list's function: any(tags, element starts with 'a')"
         function = FUNCTIONS.get(wanted.lower())
         if function is not None and function.signature.endswith("()"):
             return f"a function needs brackets: {function.signature}"
-        similar = self._similar(wanted, self.schema.fields)
+        known = self.schema.fields if self.element is None else [*self.schema.fields, ELEMENT]
+        similar = self._similar(wanted, known)
         if similar is not None:
             return similar
         return f"a text is written in single quotes: {in_quotes(wanted)}" if text_meant else None

@@ -32,7 +32,10 @@ class Populations(Comparisons):
     """Checks functions of all contacts together. Every method answers None when it has reported why there is none."""
 
     def of_contacts(self, call: s.Call) -> bool:
-        """Whether we are outside event functions; reported if not."""
+        """Whether we are outside event functions and lists; reported if not."""
+        if self.element is not None:
+            self.not_of_elements(call)
+            return False
         if self.rows is None:
             return True
         hint = "it is about the contact: put it beside the event function"

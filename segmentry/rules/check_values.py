@@ -15,10 +15,20 @@ from segmentry.rules.check_names import Names, in_quotes
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.functions import FUNCTIONS, INSTEAD, Function, Group
 from segmentry.rules.suggest import nearest
-from segmentry.rules.times import DURATION_HELP, WITHIN_A_DAY, LiteralError, is_duration, is_moment, parse_duration, parse_moment
+from segmentry.rules.times import (
+    DURATION_HELP,
+    WITHIN_A_DAY,
+    LiteralError,
+    is_duration,
+    is_moment,
+    parse_duration,
+    parse_moment,
+    parse_period,
+)
 from segmentry.rules.types import BOOLEAN, DATE, MAX_DIGITS, TEXT, TIMESTAMP, Kind, Type, exact
 
 COMBINE = "a condition has nothing to compare; use and, or, not"
+PERIOD_OR_DAY = "a day is compared with =, several with between"
 TIME_KINDS = (Kind.DATE, Kind.TIMESTAMP)
 STARTS = {unit.value: unit for unit in (n.Unit.WEEK, n.Unit.MONTH, n.Unit.QUARTER, n.Unit.YEAR)}
 CONDITIONS = (s.And, s.Or, s.Not, s.Between, s.In, s.IsSet)
@@ -39,6 +49,10 @@ class Values(Names):
     @abstractmethod
     def aggregate(self, call: s.Call, function: Function) -> n.Value | None:
         """The value of an event function."""
+
+    @abstractmethod
+    def how_many(self, call: s.Call) -> n.Value | None:
+        """How many elements of a list some conditions hold for."""
 
     def value(self, node: s.Syntax, beside: Type | None = None) -> n.Value | None:
         """The value that a piece of syntax is; a text literal beside a date or timestamp is read as one."""
@@ -106,6 +120,16 @@ class Values(Names):
         if of_date and duration.unit in WITHIN_A_DAY:
             return self.error("R402", f"a date has no {duration.unit}s", node.place, "write days, weeks, months or years")
         return duration
+
+    def period(self, node: s.Syntax, example: str) -> n.Period | None:
+        """A calendar period, which must be written as a text literal."""
+        if not isinstance(node, s.Text):
+            return self.error("R509", "a calendar period is written as a text literal", node.place, f"as in {example}")
+        try:
+            return parse_period(node.value)
+        except LiteralError as problem:
+            hint = f"write in the last {in_quotes(node.value)}" if is_duration(node.value) else problem.hint
+            return self.error("R410", problem.message, node.place, PERIOD_OR_DAY if is_moment(node.value) else hint)
 
     def number(self, node: s.Number, *, negative: bool = False, place: Place | None = None) -> n.Constant | None:
         """A number literal with exactly its digits."""
@@ -389,6 +413,7 @@ SPECIAL: dict[str, Callable[[Values, s.Call], n.Value | None]] = {
     "date": Values.day,
     "next_anniversary": Values.next_anniversary,
     "coalesce": Values.coalesce,
+    "how_many": lambda checker, call: checker.how_many(call),
 }
 """Scalar functions that are more than a name with typed arguments."""
 

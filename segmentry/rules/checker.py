@@ -1,9 +1,9 @@
 """Checking: from what was written to what it means, or every problem with it at once.
 
-The work is one walk over the syntax tree by one class in six layers: names (`check_names`), values (`check_values`),
-event functions (`check_events`, `check_sequences`), comparisons (`check_comparisons`), populations (`check_populations`), and here
-conditions. Recursion
-is only as deep as brackets, `not` and calls nest (at most 100 levels, a few frames each); chains are loops.
+The work is one walk over the syntax tree by one class in seven layers: names (`check_names`), values (`check_values`),
+lists (`check_lists`), event functions (`check_events`, `check_sequences`), comparisons (`check_comparisons`), populations
+(`check_populations`), and here conditions. Recursion is only as deep as brackets, `not` and calls nest (at most 100
+levels, a few frames each); chains are loops.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from segmentry.rules.check_populations import Populations
 from segmentry.rules.check_values import a_kind
 from segmentry.rules.diagnostics import Diagnostic, Place
 from segmentry.rules.functions import FUNCTIONS
+from segmentry.rules.operators import FUNCTIONS as OPERATORS
 from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.said import said_in
 from segmentry.rules.schema import Schema
@@ -73,6 +74,8 @@ class Conditions(Populations):
                 return self.text_test(node)
             case s.Infix() if node.op in WINDOWS:
                 return self.in_window(node)
+            case s.Infix(op="during"):
+                return self.during(node)
             case s.In():
                 return self.is_in(node)
             case s.Between():
@@ -139,8 +142,8 @@ class Conditions(Populations):
         """`ends_with(x, 'y')`, `in_last(x, '30 days')`: operators written as functions."""
         if not self.has_arguments(call, 2, 2):
             return None
-        infix = s.Infix(AS_INFIX[call.name], call.args[0], call.args[1], place=call.place)
-        return self.in_window(infix) if infix.op in WINDOWS else self.text_test(infix)
+        infix = s.Infix(OPERATORS[call.name], call.args[0], call.args[1], place=call.place)
+        return self.condition(infix)
 
     def contains(self, call: s.Call) -> n.Condition | None:
         """`contains_any(list, ...)`, `contains_all(list, ...)`."""
@@ -190,7 +193,7 @@ class Conditions(Populations):
         segment, bounds = self._segment(call), self.bounds(call)
         if not self._has_history(call) or segment is None or bounds is None:
             return None
-        return n.Moved(segment, call.name, bounds.last, bounds.since, bounds.until, place=call.place)
+        return n.Moved(segment, call.name, bounds.last, bounds.since, bounds.until, bounds.during, place=call.place)
 
     def _has_history(self, call: s.Call) -> bool:
         """Whether there are runs that can be asked; reported if not."""
@@ -232,14 +235,11 @@ class Conditions(Populations):
         return n.Sample(salt.value, digits, place=call.place)
 
 
-AS_INFIX = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next"}
-"""Operators that are written as functions."""
-
-
 CALLS: dict[str, Callable[[Conditions, s.Call], n.Condition | None]] = {
-    **dict.fromkeys(AS_INFIX, Conditions.infix),
+    **dict.fromkeys(OPERATORS, Conditions.infix),
     "contains_any": Conditions.contains,
     "contains_all": Conditions.contains,
+    **dict.fromkeys(("any", "all", "none"), Conditions.quantified),
     "at_least": Conditions.at_least,
     "member": Conditions.member,
     "entered": Conditions.moved,

@@ -71,6 +71,7 @@ LITERALS = {
     "R407": "a share that is no percent above 0 and up to 100",
     "R408": "an empty `in ()`",
     "R409": "a literal of the wrong kind",
+    "R410": "a text that is no calendar period, or one in which no event can be",
 }
 
 FUNCTIONS = {
@@ -79,7 +80,7 @@ FUNCTIONS = {
     "R502": "too few or too many arguments",
     "R503": "an unknown, repeated or missing keyword argument",
     "R504": "an argument of a type the function is not for",
-    "R505": "a function that can't stand inside an event's conditions",
+    "R505": "a function that can't stand inside an event's conditions, or those on a list's elements",
     "R506": "an event that no source can carry",
     "R507": "an argument that does not name an event",
     "R508": "an event without its property, or a property where an event is needed",

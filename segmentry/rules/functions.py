@@ -73,7 +73,7 @@ def _always(result: Type) -> Callable[[Type], Type]:
 NUMBERS: Kinds = (Kind.NUMBER,)
 TEXTS: Kinds = (Kind.TEXT,)
 DAYS: Kinds = (Kind.DATE, Kind.TIMESTAMP)
-WINDOW_KEYWORDS = ("last", "since", "until")
+WINDOW_KEYWORDS = ("last", "since", "until", "during")
 POPULATION_KEYWORDS = ("by", "among", "per")
 IF_MISSING = "missing if `x` is"
 NO_EVENTS_MISSING = "missing without such events"
@@ -121,14 +121,24 @@ _ROWS = (
     Function("contains_all", Group.LIST, "contains_all(list, 'a', 'b', ...)", "false", "the list has all of them", is_condition=True),
     # ------------------------------------------------------------ operators
     Function("ends_with", Group.OPERATOR, "ends_with(x, 'y')", "false", "`x ends with 'y'`", is_condition=True),
+    Function("any", Group.LIST, "any(list, cond, ...)",
+             "false; false if the list is empty", "the conditions hold for an `element`, all of them for the same one", is_condition=True),
+    Function("all", Group.LIST, "all(list, cond, ...)",
+             "false; true if the list is empty", "they hold for every element", is_condition=True),
+    Function("none", Group.LIST, "none(list, cond, ...)",
+             "false; true if the list is empty", "they hold for no element", is_condition=True),
+    Function("how_many", Group.LIST, "how_many(list, cond, ...)",
+             "missing; 0 if the list is empty", "how many elements they hold for"),
     Function("in_last", Group.OPERATOR, "in_last(x, '30 days')",
              "false", "`x in the last '30 days'`", is_condition=True, time=TimeClass.EDGE),
     Function("in_next", Group.OPERATOR, "in_next(x, '7 days')",
              "false", "`x in the next '7 days'`", is_condition=True, time=TimeClass.EDGE),
+    Function("during", Group.OPERATOR, "during(x, 'last month')",
+             "false", "`x in last month`", is_condition=True, time=TimeClass.EDGE),
     Function("at_least", Group.CONDITION, "at_least(2, cond, cond, cond)",
              "never", "at least so many of the conditions hold", is_condition=True),
     # ------------------------------------------------------------ events
-    Function("did", Group.EVENT, "did(event, cond..., last =>, since =>, until =>)", "false without such events",
+    Function("did", Group.EVENT, "did(event, cond..., last =>, since =>, until =>, during =>)", "false without such events",
              "there is such an event", keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
     Function("count", Group.EVENT, "count(event, cond..., ...)", "0 without such events", "how many such events",
              keywords=WINDOW_KEYWORDS, time=TimeClass.WINDOW),
@@ -161,10 +171,10 @@ _ROWS = (
     Function("member", Group.SEGMENT, "member('vip', for => '90 days')", "never",
              "in that segment, as this run computes it; with `for`, and without a gap for at least so long",
              keywords=("for",), is_condition=True, time=TimeClass.WINDOW),
-    Function("entered", Group.SEGMENT, "entered('vip', last =>, since =>, until =>)", "never",
+    Function("entered", Group.SEGMENT, "entered('vip', last =>, since =>, until =>, during =>)", "never",
              "came into that segment, by accepted runs or in this one; a first computation brings nobody in",
              keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
-    Function("exited", Group.SEGMENT, "exited('vip', last =>, since =>, until =>)", "never",
+    Function("exited", Group.SEGMENT, "exited('vip', last =>, since =>, until =>, during =>)", "never",
              "left that segment, by accepted runs or in this one",
              keywords=WINDOW_KEYWORDS, is_condition=True, time=TimeClass.WINDOW),
     Function("sample", Group.POPULATION, "sample('10%', salt => 'exp-7')",
@@ -213,7 +223,9 @@ INSTEAD = {
     "segment": "member('name')",
     "in_segment": "member('name')",
     "date_trunc": "start_of('month')",
-    "any": "a or b",
-    "all": "a and b",
+    "exists": "any(list, element ...)",
+    "some": "any(list, element ...)",
+    "every": "all(list, element ...)",
+    "list_filter": "how_many(list, element ...)",
 }
 """What to write for a function that other languages have."""

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from segmentry.rules import nodes as n
 from segmentry.rules.recursion import deep_recursion
-from segmentry.rules.times import WEEKDAYS, shift_day, shift_instant, start_of
+from segmentry.rules.times import WEEKDAYS, period_days, shift_day, shift_instant, start_of
 from segmentry.rules.types import DATE, TIMESTAMP, Kind
 from segmentry.rules.zones import LAST_INSTANT, day_end, day_start, is_zone, local_to_utc, utc_to_local
 
@@ -77,8 +77,8 @@ class _Grounding:
                 return self.compare(node.op, self.value(node.left), self.value(node.right), node)
             case n.In():
                 return self.is_in(node)
-            case n.InWindow():
-                return self.in_window(node)
+            case n.InWindow() | n.During():
+                return self.in_window(node) if isinstance(node, n.InWindow) else self.during(node)
             case n.Truth() | n.IsSet():
                 return replace(node, value=self.value(node.value))
             case n.TextTest():
@@ -185,6 +185,22 @@ class _Grounding:
         bounds = n.Compare(low, value, first, place=node.place), n.Compare(high, value, last, place=node.place)
         return n.And(bounds, place=node.place)
 
+    def during(self, node: n.During) -> n.Condition:
+        """The whole days of a calendar period, half-open for instants."""
+        value, days = self.value(node.value), self._days(node.period)
+        if days is None:
+            return n.Always(False, place=node.place)
+        if value.type.kind is not Kind.DATE:
+            return self._between_days(value, *days, node)
+        first, last = (n.Constant(DATE, day, place=node.place) for day in days)
+        if days[0] == days[1]:
+            return n.Compare("=", value, first, place=node.place)
+        bounds = n.Compare(">=", value, first, place=node.place), n.Compare("<=", value, last, place=node.place)
+        return n.And(bounds, place=node.place)
+
+    def _days(self, period: n.Period) -> tuple[date, date] | None:
+        return period_days(self.clock.today, period, self.clock.week_start)
+
     # ------------------------------------------------------------ values
 
     def values(self, values: Iterable[n.Value]) -> tuple[n.Value, ...]:
@@ -210,6 +226,8 @@ class _Grounding:
                 return replace(node, events=self.events(node.events))
             case n.Ranked():
                 return replace(node, population=self.population(node.population))
+            case n.HowMany():
+                return replace(node, value=self.value(node.value), where=self.condition(node.where))
         return node
 
     def call(self, node: n.Call) -> n.Value:
@@ -238,10 +256,10 @@ class _Grounding:
         """The events with their window, in place of what it was written as."""
         window = self.window(node)
         where = None if node.where is None else self.condition(node.where)
-        return replace(node, where=where, last=None, since=None, until=None, window=window)
+        return replace(node, where=where, last=None, since=None, until=None, during=None, window=window)
 
     def window(self, node: n.Events | n.Moved) -> n.Window:
-        """`last`, `since` and `until` together as one window that ends at `as_of` or before."""
+        """`last`, `since`, `until` and `during` together as one window that ends at `as_of` or before."""
         firsts, finals = [], [self.clock.as_of]
         if node.last is not None:
             firsts.append(_next_tick(self.clock.ago(node.last)))
@@ -249,6 +267,10 @@ class _Grounding:
             firsts.append(self._edge(node.since, day_start))
         if node.until is not None:
             finals.append(self._edge(node.until, _last_tick))
+        if node.during is not None:
+            first, last = self._days(node.during) or (date.max, date.min)
+            firsts.append(day_start(first, self.clock.zone))
+            finals.append(_last_tick(last, self.clock.zone))
         return n.Window(max(firsts, default=None), min(finals))
 
     def moved(self, node: n.Moved) -> n.Condition:

@@ -31,6 +31,7 @@ INFIX: dict[type[exp.Expr], str] = {
     exp.ILike: "ilike",
     exp.ArrayOverlaps: "in the last",
     exp.ArrayContainedBy: "in the next",
+    exp.ExtendsRight: "during",
     exp.Add: "+",
     exp.Sub: "-",
     exp.Mul: "*",

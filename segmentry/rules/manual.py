@@ -37,10 +37,16 @@ ON: dict[str, str] = {
     "is set": "all",
     "in the last": "date, timestamp",
     "in the next": "date, timestamp",
+    "during": "date, timestamp; a calendar period: `in this month`, `is yesterday`",
 }
 """What each operator is for."""
 
-AS_FUNCTION = {"ends with": "ends_with(x, 'y')", "in the last": "in_last(x, '30 days')", "in the next": "in_next(x, '7 days')"}
+AS_FUNCTION = {
+    "ends with": "ends_with(x, 'y')",
+    "in the last": "in_last(x, '30 days')",
+    "in the next": "in_next(x, '7 days')",
+    "during": "during(x, 'last month')",
+}
 
 
 def function_tables() -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segmentry.rules.operators import LONGEST_PHRASE, PHRASES, SYMBOLS
+from segmentry.rules.operators import LONGEST_PHRASE, PHRASES, SYMBOLS, WITH_PERIOD
 from segmentry.rules.suggest import nearest
 from segmentry.rules.tokens import Kind, Lexeme
 
@@ -271,8 +271,15 @@ def chain(text: str, start: int, operator: Lexeme, second: Sequence[Lexeme], res
     return "R108", f"comparisons can't be chained: `{one}` and then `{two}`", operator, last, hint
 
 
-def no_list(first: Lexeme, last: Lexeme, opening: Lexeme | None) -> Told:
-    """`in` without a bracket after it."""
+def no_list(lexemes: Sequence[Lexeme], at: int, length: int) -> Told:
+    """`in`, of so many words with its `not`, and no bracket after it."""
+    first, last = lexemes[at], lexemes[at + length - 1]
+    opening = lexemes[at + length] if at + length < len(lexemes) else None
+    if opening is not None and opening.kind is Kind.WORD and (found := _nearest_phrase(_words(lexemes, at))) is not None:
+        phrase, words = found
+        if phrase in WITH_PERIOD and words > length:
+            message = "`in` takes a list in round brackets, or a calendar period"
+            return "R113", message, first, lexemes[at + words - 1], f"did you mean `{phrase}`?"
     if opening is not None and opening.kind in (Kind.TEXT, Kind.NUMBER):
         value = f"'{opening.value}'" if opening.kind is Kind.TEXT else opening.value
         return "R113", "`in` takes a list in round brackets", first, opening, f"write `in ({value})`"

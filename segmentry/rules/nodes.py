@@ -54,6 +54,14 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """`'last month'`: the calendar period that the run's day is in (`offset` 0), one before it (-1) or one after (1)."""
+
+    unit: Unit
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Absolute bounds of event times, both included, UTC with microseconds; None is open.
 
@@ -140,12 +148,28 @@ class Call(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class Element(Value):
+    """An element of the list that the innermost `HowMany` around it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class HowMany(Value):
+    """How many elements of a list a condition holds for; missing for a missing list, 0 for an empty one.
+
+    `any(list, c)` is `HowMany(list, c) >= 1`, `none(list, c)` is `= 0`, `all(list, c)` is `HowMany(list, Not(c)) = 0`.
+    """
+
+    value: Value
+    where: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Events(Node):
     """A choice of event rows: which event (None: any), which rows (`where`, over event and contact fields), which time.
 
     With a `prefix`, `event` is None, and it is every event whose name begins with that.
 
-    Before grounding: `last`, `since`, `until` as written (each may be None). After it: `window` alone, which always
+    Before grounding: `last`, `since`, `until`, `during` as written (each may be None). After it: `window` alone, which always
     ends at `as_of` or before.
     """
 
@@ -156,6 +180,7 @@ class Events(Node):
     until: Value | None = None
     window: Window | None = None
     prefix: str | None = None
+    during: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +321,14 @@ class InWindow(Condition):
 
 
 @dataclass(frozen=True, slots=True)
+class During(Condition):
+    """The value lies in a calendar period, from its first day to its last. Gone after grounding (it becomes comparisons)."""
+
+    value: Value
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
 class Did(Condition):
     """At least one such event."""
 
@@ -349,6 +382,7 @@ class Moved(Condition):
     last: Duration | None = None
     since: Value | None = None
     until: Value | None = None
+    during: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ OPERATORS = (
     Operator("is set", TokenType.ADJACENT, words=("is set", "is not null"), negated=("is not set", "is null"), shape=Shape.POSTFIX),
     Operator("in the last", TokenType.DAMP, words=("in the last",), negated=("not in the last",)),
     Operator("in the next", TokenType.LT_AT, words=("in the next",), negated=("not in the next",)),
+    Operator("during", TokenType.AMP_GT, words=("during",), negated=("not during",)),
 )
 
 ARITHMETIC = {
@@ -65,17 +66,39 @@ ARITHMETIC = {
 }
 
 
+DAYS = ("today", "yesterday", "tomorrow")
+PERIODS = (*DAYS, *(f"{which} {unit}" for unit in ("week", "month", "quarter", "year") for which in ("this", "last", "next")))
+"""The calendar periods, each as its text literal says it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a phrase stands for: an operator, or its opposite."""
+    """What a phrase stands for: an operator, or its opposite; `value` is the text on its right where the words say that too."""
 
     operator: Operator
     negated: bool = False
+    value: str | None = None
 
+
+BY_NAME: dict[str, Operator] = {op.name: op for op in OPERATORS}
+
+PERIOD_WORDS: dict[str, tuple[str, str]] = {
+    period: (f"is {period}", f"is not {period}") if period in DAYS else (f"in {period}", f"not in {period}") for period in PERIODS
+}
+"""`during` and its opposite with the period in the words, as they are printed: `x in last month`, `x is not today`."""
+
+WITH_PERIOD: dict[str, Meaning] = {
+    words: Meaning(BY_NAME["during"], bool(negated), period)
+    for period, both in PERIOD_WORDS.items()
+    for negated, printed in enumerate(both)
+    for words in (printed, "not " * negated + f"during {period}")
+}
+"""`during` with its period in the words, however it may be written."""
 
 PHRASES: dict[tuple[str, ...], Meaning] = {
     **{tuple(phrase.split()): Meaning(op) for op in OPERATORS for phrase in op.words},
     **{tuple(phrase.split()): Meaning(op, negated=True) for op in OPERATORS for phrase in op.negated},
+    **{tuple(phrase.split()): meaning for phrase, meaning in WITH_PERIOD.items()},
 }
 """Every word operator, as its words in lower case."""
 
@@ -83,9 +106,7 @@ LONGEST_PHRASE = max(map(len, PHRASES))
 
 SYMBOLS: dict[str, Meaning] = {symbol: Meaning(op) for op in OPERATORS for symbol in op.symbols}
 
-BY_NAME: dict[str, Operator] = {op.name: op for op in OPERATORS}
-
-FUNCTIONS = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next"}
+FUNCTIONS = {"ends_with": "ends with", "in_last": "in the last", "in_next": "in the next", "during": "during"}
 """Operators without a symbol are also written as functions of two arguments."""
 
 COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})

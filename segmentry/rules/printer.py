@@ -1,7 +1,7 @@
 """A rule's canonical text: `to_text`, what `fmt` prints.
 
 Comparisons and arithmetic are symbols (`=`, `>=`, `+`). Where the symbol is obscure (`@>`, `^@`, `~`) or there is
-none, the words stand: `email contains '@gmail.com'`, `added in the last '30 days'`, `phone is not set`. The opposite
+none, the words stand: `email contains '@gmail.com'`, `added in the last '30 days'`, `added in this month`, `phone is not set`. The opposite
 of such an operator is written as one (`does not contain`, `not in`); the opposite of a comparison is `not a = b`,
 which is how it was said. Brackets stand only where they must. A rule longer than a line is broken at its outermost
 `and` or `or`.
@@ -9,7 +9,7 @@ which is how it was said. Brackets stand only where they must. A rule longer tha
 
 from __future__ import annotations
 
-from segmentry.rules.operators import BY_NAME, COMPARISONS
+from segmentry.rules.operators import BY_NAME, COMPARISONS, PERIOD_WORDS
 from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Named, Negative, Not, Null, Number, Or, Syntax, Text
 from segmentry.rules.tokens import WORD
@@ -79,6 +79,9 @@ def _tell(syntax: Syntax) -> tuple[str, int]:
 
 def _operand(syntax: Syntax) -> str:
     match syntax:
+        case Name() if syntax.quoted and syntax.quoted[0] and syntax.parts[0].lower() == "element":
+            # in a condition on a list's elements the word alone is the element, the quoted name a column
+            return ".".join(('"' + syntax.parts[0] + '"', *map(_part, syntax.parts[1:])))
         case Name():
             return name_text(syntax.parts)
         case Text():
@@ -112,6 +115,8 @@ def _condition(item: Syntax, *, negated: bool) -> str:
             return f"{_print(item.value, _SUM)} {_words('between', negated)} {low} and {high}"
         case In():
             return f"{_print(item.value, _SUM)} {_words('in', negated)} ({', '.join(_print(option, _OR) for option in item.items)})"
+        case Infix(op="during", right=Text(value=period)) if period in PERIOD_WORDS:
+            return f"{_print(item.left, _SUM)} {PERIOD_WORDS[period][negated]}"
         case Infix():
             op = item.op if item.op in COMPARISONS else _words(item.op, negated)
             return f"{_print(item.left, _SUM)} {op} {_print(item.right, _SUM)}"

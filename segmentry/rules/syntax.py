@@ -74,7 +74,7 @@ class Infix(Syntax):
     """`left op right`. `op` is one of the operator table's canonical names (`rules/operators.py`).
 
     Comparison `= != < <= > >=`; `contains`, `starts with`, `ends with`, `matches`, `like`, `ilike`; `in the last`,
-    `in the next`; arithmetic `+ - * / %`.
+    `in the next`, `during`; arithmetic `+ - * / %`.
     """
 
     op: str

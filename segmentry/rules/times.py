@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
-from segmentry.rules.nodes import Duration, Unit
+from segmentry.rules.nodes import Duration, Period, Unit
+from segmentry.rules.operators import PERIODS
+from segmentry.rules.suggest import nearest
 from segmentry.rules.zones import FIRST_INSTANT, LAST_INSTANT, local_to_utc, utc_to_local
 
 WORDS = {
@@ -38,6 +40,7 @@ _MOMENT = re.compile(rf"\s*{_DAY}(?:[ Tt]{_TIME}\s*{_ZONE}?)?\s*", re.ASCII)
 
 DURATION_HELP = "write a whole number and a unit, as in '30 days', '12 hours', '2 weeks', '3 months', '1 year'"
 MOMENT_HELP = "write '2026-01-31', '2026-01-31 09:00' or '2026-01-31T09:00:00Z'"
+PERIOD_HELP = "write 'today', 'yesterday', 'this week', 'last month', 'next quarter', 'this year', ..."
 
 
 class LiteralError(ValueError):
@@ -162,6 +165,45 @@ def shift_instant(instant: datetime, sign: int, duration: Duration, zone: str) -
         return local_to_utc(datetime.combine(day, local.time()), zone)
     except OverflowError:
         return LAST_INSTANT if sign > 0 else FIRST_INSTANT
+
+
+_NAMED = {"today": Period(Unit.DAY), "yesterday": Period(Unit.DAY, -1), "tomorrow": Period(Unit.DAY, 1)}
+_WHICH = {"this": 0, "last": -1, "next": 1}
+
+
+def parse_period(text: str) -> Period:
+    """`'yesterday'`, `'last month'`, in any case. LiteralError otherwise."""
+    words = text.lower().split()
+    if (written := " ".join(words)) in PERIODS:
+        return _NAMED.get(written) or Period(Unit(words[1]), _WHICH[words[0]])
+    meant = nearest(written, PERIODS)
+    hint = (
+        f"did you mean '{meant}'?" if meant else "write 'today', 'yesterday', 'this week', 'last month', 'next quarter', 'this year', ..."
+    )
+    raise LiteralError(f"`{text}` is no calendar period", hint)
+
+
+def period_days(today: date, period: Period, week_start: str = "monday") -> tuple[date, date] | None:
+    """A period's first and last day, as far as the calendar goes; None where no day of it is in the years 1 to 9999."""
+    if period.unit in MONTHS:
+        length = MONTHS[period.unit]
+        first_month = (today.year * 12 + today.month - 1) // length * length + period.offset * length
+        first, after = _first_of_month(first_month), _first_of_month(first_month + length)
+    else:
+        length = SECONDS[period.unit] // 86_400
+        back = (today.weekday() - WEEKDAYS.index(week_start)) % 7 if period.unit is Unit.WEEK else 0
+        first = today.toordinal() - back + period.offset * length
+        after = first + length
+    first, last = max(first, 1), min(after - 1, date.max.toordinal())
+    return (date.fromordinal(first), date.fromordinal(last)) if first <= last else None
+
+
+def _first_of_month(months: int) -> int:
+    """The ordinal of the first day of a month, counted from the year 0; of one outside the calendar some ordinal outside it."""
+    year, month = divmod(months, 12)
+    if not 1 <= year <= CALENDAR_YEARS:
+        return 0 if year < 1 else date.max.toordinal() + 1
+    return date(year, month + 1, 1).toordinal()
 
 
 def start_of(day: date, unit: Unit, week_start: str = "monday") -> date:

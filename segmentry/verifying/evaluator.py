@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -45,6 +45,8 @@ class Reading:
     person: Person
     row: EventRow | None = None
     known: dict[str, bool] = field(default_factory=dict)
+    element: Any = None
+    """What `element` is, inside the conditions on a list's elements."""
 
     # ------------------------------------------------------------ conditions
 
@@ -197,6 +199,15 @@ class Reading:
             raise Undecided(f"`{node.name}` is beyond the calendar")
         return numbers.as_number(found, node.type) if found is not None and node.type.kind is Kind.NUMBER else found
 
+    def how_many(self, node: n.HowMany) -> int | None:
+        """Of a list's elements; missing where the list is."""
+        found, of = self.value(node.value), node.value.type.element
+        if found is None or of is None:
+            return None
+        numeric = of.kind is Kind.NUMBER
+        elements = [numbers.as_number(one, of) if numeric and one is not None else one for one in found]
+        return sum(replace(self, element=one).holds(node.where) for one in elements)
+
     def call(self, node: n.Call) -> Any:
         args = node.args
         if node.function in ARITHMETIC:
@@ -343,4 +354,6 @@ VALUES: Mapping[type[n.Value], Callable[[Reading, Any], Any]] = {
     n.Constant: lambda _, node: constant(node),
     n.Call: Reading.call,
     n.Aggregate: Reading.aggregate,
+    n.Element: lambda read, _: read.element,
+    n.HowMany: Reading.how_many,
 }

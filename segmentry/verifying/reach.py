@@ -16,6 +16,8 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
     n.Constant: frozenset({"value"}),
     n.Call: frozenset({"function", "args"}),
     n.Aggregate: frozenset({"function", "events", "property"}),
+    n.Element: frozenset(),
+    n.HowMany: frozenset({"value", "where"}),
     n.Always: frozenset({"value"}),
     n.Truth: frozenset({"value"}),
     n.Compare: frozenset({"op", "left", "right"}),

@@ -460,7 +460,8 @@ def test_explain_reads_uuids_lists_and_instants(tmp_path):
     shop.write("segmentry.yml", WORKSPACE.split("events:")[0].replace("contact_id", "id").replace("  email: email\n", ""))
     shop.write(
         "segments/x.yml",
-        "where: \"tags contains 'b' and seen in the last '2 days' and amount >= 1 and next_anniversary(born) > today()\"\n",
+        "where: \"tags contains 'b' and seen in the last '2 days' and amount >= 1 and next_anniversary(born) > today()"
+        ' and born not in this month"\n',
     )
     (tmp_path / "data").mkdir()
     duckdb.sql(
@@ -473,3 +474,4 @@ def test_explain_reads_uuids_lists_and_instants(tmp_path):
     assert "seen is 2026-02-28 09:00:00Z; compared with 2026-02-27 12:00:00Z and 2026-03-01 12:00:00Z" in told
     assert "amount is 1.5" in told
     assert "next_anniversary(born) is 2026-05-05; compared with 2026-03-01" in told
+    assert "born is 1990-05-05; compared with 2026-03-01 and 2026-03-31" in told

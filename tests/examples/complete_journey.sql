@@ -166,6 +166,19 @@ except select household_id from seen where moment >= days_ago(74) and moment <= 
 -- part: month_so_far
 select household_id from seen where moment >= getvariable('month')::timestamp group by 1 having sum(cents) >= 30000
 
+-- part: last_month_regulars
+with here as (select timezone('America/New_York', getvariable('as_of')::timestamp at time zone 'UTC') as local_now)
+select household_id from seen, here where local >= date_trunc('month', local_now) - to_months(1) and local < date_trunc('month', local_now)
+group by household_id having count(distinct basket_id) >= 8
+except select household_id from people, here
+where timezone('America/New_York', first_purchase at time zone 'UTC') >= date_trunc('quarter', local_now) - to_months(3)
+  and timezone('America/New_York', first_purchase at time zone 'UTC') < date_trunc('quarter', local_now)
+
+-- part: fresh_cooks
+select household_id from known group by household_id
+having count(distinct department) filter (department in ('PRODUCE', 'MEAT', 'SEAFOOD', 'DELI')) = 4
+   and count(*) filter (department like '%FROZEN%' or department = 'FUEL') = 0
+
 -- part: halloween
 select household_id from seen where local >= '2017-10-17' and local < '2017-11-01' and product_category like '%CANDY%'
 group by 1 having count(*) >= 3

@@ -210,7 +210,8 @@ def draw_clock(draw: random.Random) -> tuple[Moment, Any]:
     offset = draw.choice([timedelta(), timedelta(), timedelta(microseconds=draw.choice([-1, 1])), timedelta(minutes=draw.randint(-90, 90))])
     moment += offset
     zone = draw.choice(ZONES)
-    clock = Moment(zones.micros(moment.replace(tzinfo=zones.EPOCH.tzinfo)), zone)
+    week_start = draw.choice(["monday", "monday", "sunday", "saturday", "thursday"])
+    clock = Moment(zones.micros(moment.replace(tzinfo=zones.EPOCH.tzinfo)), zone, week_start)
     given = draw.choice([moment, moment.replace(tzinfo=zones.EPOCH.tzinfo), moment.isoformat() + "Z"])
     return clock, given
 
@@ -247,7 +248,7 @@ def days(clock: Moment) -> list[date]:
     for duration in DATE_DURATIONS:
         found += [zones.shift_date(today, duration, sign) for sign in (-1, 1)]
     for unit in ("week", "month", "quarter", "year"):
-        start = zones.start_of(unit, today)
+        start = zones.start_of(unit, today, clock.week_start)
         found += [start, start - timedelta(days=1), start + timedelta(days=5), start - timedelta(days=5)]
     return found
 
@@ -391,7 +392,7 @@ def draw_timestamp_column(draw: random.Random, name: str) -> Column:
 FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "text1": ("location", "Location", "group", "contains", "last", "Home Town"),
     "text2": ("email", "E-Mail", "all", "e.mail"),
-    "text3": ("code", "select", "größe"),
+    "text3": ("code", "select", "größe", "element"),
     "small": ("visits", "order", "in", "count"),
     "big": ("score", "between", "BigScore"),
     "unsigned": ("points", "end"),

@@ -6,7 +6,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -57,6 +57,7 @@ class World:
 class Moment:
     as_of: int
     zone: str
+    week_start: str = "monday"
 
     @property
     def today(self) -> date:
@@ -73,6 +74,7 @@ class Scope:
     world: World | None = None
     former: tuple[EventRow | None, ...] = ()
     """The rows that the steps before are, None for a negated one."""
+    element: Any = None
 
     def place(self, order: lang.Order) -> tuple[int, int] | None:
         """The contact's place in an order of all contacts, and how many are in it."""
@@ -302,7 +304,7 @@ def value(node: lang.Value, scope: Scope) -> Any:
         case lang.Ago(duration, ahead):
             return zones.shift_instant(clock.as_of, duration, 1 if ahead else -1, clock.zone)
         case lang.Today(unit, sign, duration):
-            day = zones.start_of(unit, clock.today) if unit else clock.today
+            day = zones.start_of(unit, clock.today, clock.week_start) if unit else clock.today
             return zones.shift_date(day, duration, 1 if sign == "+" else -1) if duration else day
         case lang.Negative(inner):
             number = value(inner, scope)
@@ -316,6 +318,11 @@ def value(node: lang.Value, scope: Scope) -> Any:
         case lang.Ntile(parts, order):
             place = scope.place(order)
             return None if place is None else ranking.part(parts, *place)
+        case lang.Element():
+            return scope.element
+        case lang.HowMany(of, conditions):
+            found = verdicts(of, conditions, scope)
+            return None if found is None else sum(found)
     raise TypeError(node)
 
 
@@ -410,6 +417,8 @@ def in_window(at: int, window: lang.Window, scope: Scope) -> bool:
     here = Scope(Contact("", {"at": at}, ()), clock)
     field = lang.Field("at", lang.TIMESTAMP)
     if window.last and not zones.shift_instant(clock.as_of, window.last, -1, clock.zone) < at <= clock.as_of:
+        return False
+    if window.during and not during(at, window.during, clock):
         return False
     if window.since and not relation(">=", field, window.since, here):
         return False
@@ -568,9 +577,15 @@ def holds(node: lang.Condition, scope: Scope) -> bool:
             return (value(x, scope) is not None) != negated
         case lang.Within(x, duration, ahead, negated):
             return within(x, duration, ahead, scope) != negated
+        case lang.InPeriod(x, period, negated):
+            found = value(x, scope)
+            return (found is not None and during(found, period, scope.clock)) != negated
         case lang.ListHas(x, items, every):
             found = [has("contains", x, item, scope) for item in items]
             return all(found) if every else any(found)
+        case lang.Each(quantifier, of, conditions):
+            found = verdicts(of, conditions, scope)
+            return found is not None and {"any": any(found), "all": all(found), "none": not any(found)}[quantifier]
         case lang.Did(event, filters, window):
             return bool(rows_of(event, filters, window, scope))
         case lang.Sequence():
@@ -585,6 +600,14 @@ def holds(node: lang.Condition, scope: Scope) -> bool:
             digits = hashlib.md5(f"{salt}:{scope.contact.key}".encode()).hexdigest()[:15]
             return int(digits, 16) < Fraction(percent) / 100 * 16**15
     raise TypeError(node)
+
+
+def verdicts(of: lang.Value, conditions: Iterable[lang.Condition], scope: Scope) -> list[bool] | None:
+    """Of each element whether all the conditions hold; None for a missing list."""
+    elements = value(of, scope)
+    if elements is None:
+        return None
+    return [all(holds(c, replace(scope, element=element)) for c in conditions) for element in elements]
 
 
 def has(operator: str, x: lang.Value, part: lang.Value, scope: Scope) -> bool:
@@ -614,6 +637,11 @@ def within(x: lang.Value, duration: lang.Duration, ahead: bool, scope: Scope) ->
     if ahead:
         return clock.as_of < found <= zones.shift_instant(clock.as_of, duration, 1, clock.zone)
     return zones.shift_instant(clock.as_of, duration, -1, clock.zone) < found <= clock.as_of
+
+
+def during(when: date | int, period: str, clock: Moment) -> bool:
+    day = when if isinstance(when, date) else zones.day_of(when, clock.zone)
+    return zones.in_period(day, period, clock.today, clock.week_start)
 
 
 def answers(rules: dict[str, lang.Condition], contacts: Iterable[Contact], clock: Moment) -> dict[str, list[bool | None]]:

@@ -42,12 +42,13 @@ def world(
     rows: list[tuple[Any, ...]],
     as_of: str = "2024-06-15T12:00:00",
     zone: str = "UTC",
+    week_start: str = "monday",
     tables: tuple[Table, ...] = (),
 ) -> Dataset:
     key = Column("id", "int64")
     made = tuple({"id": i} | dict(zip((c.name for c in columns), row, strict=True)) for i, row in enumerate(rows, 1))
     moment = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
-    return Dataset(Moment(zones.micros(moment), zone), key, (key, *columns), made, tables, moment)
+    return Dataset(Moment(zones.micros(moment), zone, week_start), key, (key, *columns), made, tables, moment)
 
 
 def fact(sentence: str, values: list[Any], kind: str, condition: lang.Condition, text: str, members: set[int], **where: Any) -> None:

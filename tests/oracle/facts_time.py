@@ -199,6 +199,49 @@ fact(
     "start_of takes an offset", [date(2024, 5, 27), date(2024, 5, 28)], "date32", eq(DX, lang.Today("month", "-", Duration(5, "day"))),
     "x = start_of('month') - '5 days'", {1},
 )  # fmt: skip
+MARCH, APRIL = utc("2024-03-01T05:00:00"), utc("2024-04-01T04:00:00")
+fact(
+    "a calendar period is half-open, in the workspace's timezone", [MARCH - 1, MARCH, APRIL - 1, APRIL, None], "timestamp",
+    lang.InPeriod(MX, "last month"), "x in last month", {2, 3}, as_of="2024-05-01T03:59:59.999999", **NY,
+)  # fmt: skip
+fact(
+    "its opposite is everybody else", [MARCH - 1, MARCH, APRIL - 1, APRIL, None], "timestamp",
+    lang.InPeriod(MX, "last month", negated=True), "x not in last month", {1, 4, 5}, as_of="2024-05-01T03:59:59.999999", **NY,
+)  # fmt: skip
+fact(
+    "a microsecond later last month is another", [MARCH, APRIL - 1, APRIL], "timestamp", lang.InPeriod(MX, "last month"),
+    "x in last month", {3}, as_of="2024-05-01T04:00:00", **NY,
+)  # fmt: skip
+SUNDAYS = [date(2024, 6, 8), date(2024, 6, 9), date(2024, 6, 10), date(2024, 6, 15), date(2024, 6, 16), date(2024, 6, 17)]
+fact("weeks begin on Monday", SUNDAYS, "date32", lang.InPeriod(DX, "this week"), "x in this week", {3, 4, 5})
+fact("or on the day that is said", SUNDAYS, "date32", lang.InPeriod(DX, "this week"), "x in this week", {2, 3, 4}, week_start="sunday")
+fact("last week is the one before", SUNDAYS, "date32", lang.InPeriod(DX, "last week"), "x in last week", {1, 2})
+fact("a future day is in next week", SUNDAYS, "date32", lang.InPeriod(DX, "next week"), "x in next week", {6})
+fact(
+    "yesterday, today and tomorrow are a day each", [date(2024, 6, 13), date(2024, 6, 14), date(2024, 6, 15), date(2024, 6, 16)], "date32",
+    lang.Any_((lang.InPeriod(DX, "yesterday"), lang.InPeriod(DX, "tomorrow"))), "x is yesterday or x is tomorrow", {2, 4},
+)  # fmt: skip
+fact(
+    "the last quarter of January is of the year before", [date(2023, 9, 30), date(2023, 10, 1), date(2023, 12, 31), date(2024, 1, 1)],
+    "date32", lang.InPeriod(DX, "last quarter"), "x in last quarter", {2, 3}, as_of="2024-01-31T12:00:00",
+)  # fmt: skip
+fact(
+    "next year is whole", [date(2024, 12, 31), date(2025, 1, 1), date(2025, 12, 31), date(2026, 1, 1)], "date32",
+    lang.InPeriod(DX, "next year"), "x in next year", {2, 3},
+)  # fmt: skip
+happening(
+    "during is a calendar period of events", "string",
+    [(1, "buy", MARCH - 1, "a"), (2, "buy", MARCH, "a"), (3, "buy", APRIL - 1, "a"), (4, "buy", APRIL, "a")], did(during="last month"),
+    "did(buy, during => 'last month')", {2, 3}, contacts=5, as_of="2024-04-10T12:00:00", **NY,
+)  # fmt: skip
+happening(
+    "as far as it has come", "string", [(1, "buy", AS_OF, "a"), (2, "buy", AS_OF + 1, "a")], did(during="today"),
+    "did(buy, during => 'today')", {1},
+)  # fmt: skip
+happening(
+    "together with last", "string", [(1, "buy", AS_OF - 1 * DAY, "a"), (2, "buy", AS_OF - 9 * DAY, "a")],
+    did(last=Duration(7, "day"), during="this month"), "did(buy, last => '7 days', during => 'this month')", {1},
+)  # fmt: skip
 fact("ahead", [AS_OF + DAY, AS_OF], "timestamp", eq(MX, lang.Ago(Duration(1, "day"), ahead=True)), "x = ahead('1 day')", {1})
 fact("now() is as_of", [AS_OF, AS_OF + 1], "timestamp", eq(MX, lang.Now()), "x = now()", {1})
 fact(

@@ -293,3 +293,46 @@ fact(
     "at_least is k of n", [5, 7, 1], "int32", lang.AtLeast(2, (cmp(IX, ">", n("2")), cmp(IX, ">", n("4")), cmp(IX, ">", n("6")))),
     "at_least(2, x > 2, x > 4, x > 6)", {1, 2},
 )  # fmt: skip
+
+# --- the elements of lists
+
+ELEMENT = lang.Element(TEXT)
+VIP = lang.Has("starts", ELEMENT, t("VIP"))
+LISTS = [["vip-1", "x"], ["x"], [], None, [None, ""]]
+fact("any: for an element", LISTS, "texts", lang.Each("any", LX, (VIP,)), "any(x, element ^@ 'VIP')", {1})
+fact(
+    "not any: also who has no list", LISTS, "texts", lang.Not(lang.Each("any", LX, (VIP,))), "not any(x, element ^@ 'VIP')",
+    {2, 3, 4, 5},
+)  # fmt: skip
+fact("none: of a list", LISTS, "texts", lang.Each("none", LX, (VIP,)), "none(x, element ^@ 'VIP')", {2, 3, 5})
+fact(
+    "all of an empty list, none of a missing one", LISTS, "texts", lang.Each("all", LX, (lang.IsSet(ELEMENT),)), "all(x, element is set)",
+    {1, 2, 3},
+)  # fmt: skip
+fact(
+    "a missing element is an element", LISTS, "texts", eq(lang.HowMany(LX, (cmp(ELEMENT, "!=", t("x")),)), n("2")),
+    "how_many(x, element != 'x') = 2", {5},
+)  # fmt: skip
+fact(
+    "of a missing list there is no number", LISTS, "texts", cmp(lang.HowMany(LX, (eq(ELEMENT, t("x")),)), "<", n("1")),
+    "how_many(x, element = 'x') < 1", {3, 5},
+)  # fmt: skip
+fact(
+    "all conditions are of the same element", [["ab", "cd"], ["ad"], ["xx", "a d"]], "texts",
+    lang.Each("any", LX, (lang.Has("starts", ELEMENT, t("a")), lang.Has("ends", ELEMENT, t("d")))),
+    "any(x, element ^@ 'a', element ends with 'd')", {2, 3},
+)  # fmt: skip
+ONE = lang.Element(FLOAT64)
+fact(
+    "NaN is a missing element", [[1.0, NAN], [2.0], []], "doubles",
+    lang.Each("any", x(lang.Type("list", element=FLOAT64)), (lang.IsSet(ONE, negated=True),)), "any(x, element is not set)", {1},
+)  # fmt: skip
+pair(
+    "an element beside a field", ("texts", "string"), [(["a", "b"], "b"), (["a"], "b"), (["a"], None)],
+    lang.Each("any", LX, (eq(ELEMENT, y(TEXT)),)), "any(x, element = y)", {1},
+)  # fmt: skip
+pair(
+    "a list within a condition on another", ("texts", "texts"), [(["a"], ["b", "a"]), (["c"], []), ([], ["z"])],
+    lang.Each("any", LX, (lang.Each("none", y(lang.Type("list", element=TEXT)), (eq(ELEMENT, t("b")),)),)),
+    "any(x, none(y, element = 'b'))", {2},
+)  # fmt: skip

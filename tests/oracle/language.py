@@ -197,6 +197,8 @@ class Window:
     last: Duration | None = None
     since: Value | None = None
     until: Value | None = None
+    during: str | None = None
+    """A calendar period: `last month`."""
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,22 @@ class ActivePeriods(Value):
     unit: str
     of: int
     at_least: int = 1
+    type: Type = INTEGER
+
+
+@dataclass(frozen=True)
+class Element(Value):
+    """An element of the list that the innermost Each or HowMany around it is about."""
+
+    type: Type
+
+
+@dataclass(frozen=True)
+class HowMany(Value):
+    """How many elements all the conditions hold for."""
+
+    list: Value
+    conditions: tuple[Condition, ...]
     type: Type = INTEGER
 
 
@@ -352,12 +370,30 @@ class Within(Condition):
 
 
 @dataclass(frozen=True)
+class InPeriod(Condition):
+    """`in last month`, `is today`."""
+
+    value: Value
+    period: str
+    negated: bool = False
+
+
+@dataclass(frozen=True)
 class ListHas(Condition):
     """contains_any, contains_all."""
 
     value: Value
     items: tuple[Value, ...]
     every: bool
+
+
+@dataclass(frozen=True)
+class Each(Condition):
+    """any, all, none of a list's elements."""
+
+    quantifier: str
+    list: Value
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)

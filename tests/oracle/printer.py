@@ -35,6 +35,8 @@ class Printer:
 
     def __init__(self, draw: random.Random | None = None) -> None:
         self.draw = draw
+        self.of_elements = False
+        """Whether we are in the conditions on a list's elements, where `element` is no field."""
 
     def chance(self, share: float) -> bool:
         return self.draw is not None and self.draw.random() < share
@@ -55,7 +57,7 @@ class Printer:
         return self.gap().join(parts)
 
     def name(self, name: str, *, exact: bool = False) -> str:
-        plain = WORD.fullmatch(name) and name.lower() not in RESERVED
+        plain = WORD.fullmatch(name) and name.lower() not in RESERVED and not (self.of_elements and name.lower() == "element")
         if plain and not self.chance(0.1):
             return name if exact or not self.chance(0.15) else self.pick([name.upper(), name.lower(), name.capitalize()])
         return '"' + name.replace('"', '""') + '"'
@@ -90,6 +92,10 @@ class Printer:
             case lang.ActivePeriods(event, filters, unit, of, at_least):
                 more = [("period", quoted(unit)), ("of", str(of)), *([("at_least", str(at_least))] if at_least > 1 else [])]
                 return self.function("active_periods", self.event_arguments(event, None, filters, lang.Window(), more)), ATOM
+            case lang.Element():
+                return self.words("element"), ATOM
+            case lang.HowMany(of, conditions):
+                return self.function("how_many", self.list_arguments(of, conditions)), ATOM
             case lang.Number(digits):
                 return digits, ATOM
             case lang.Text(text):
@@ -172,12 +178,22 @@ class Printer:
             named.append(("since", self.value(window.since)))
         if window.until:
             named.append(("until", self.value(window.until)))
+        if window.during:
+            named.append(("during", quoted(self.pick([window.during, window.during.upper()]))))
         return named
 
     def keywords(self, named: list[tuple[str, str]]) -> list[str]:
         if self.draw:
             self.draw.shuffle(named)
         return [self.pick([n, n, n.upper()]) + self.pick([" => ", " => ", "=>"]) + v for n, v in named]
+
+    def list_arguments(self, of: lang.Value, conditions: tuple[lang.Condition, ...]) -> list[str]:
+        first, saved = self.value(of), self.of_elements
+        self.of_elements = True
+        try:
+            return [first, *(self.condition(c) for c in conditions)]
+        finally:
+            self.of_elements = saved
 
     # --- conditions
 
@@ -205,6 +221,8 @@ class Printer:
                 return self.function("did", self.event_arguments(event, None, filters, window)), ATOM
             case lang.Sequence():
                 return self.sequence(node), ATOM
+            case lang.Each(quantifier, of, conditions):
+                return self.function(quantifier, self.list_arguments(of, conditions)), ATOM
             case lang.Member(segment):
                 return self.function("member", [quoted(segment)]), ATOM
             case lang.Sample(percent, salt):
@@ -218,6 +236,9 @@ class Printer:
                 return (f"{self.words('not')} {text}", NOT) if negated else (text, ATOM)
             case lang.Within(x, duration, ahead, negated) if self.chance(0.4):
                 text = self.function("in_next" if ahead else "in_last", [self.value(x), self.duration(duration)])
+                return (f"{self.words('not')} {text}", NOT) if negated else (text, ATOM)
+            case lang.InPeriod(x, period, negated) if self.chance(0.2):
+                text = self.function("during", [self.value(x), quoted(period)])
                 return (f"{self.words('not')} {text}", NOT) if negated else (text, ATOM)
         return self.predicate(node), PREDICATE
 
@@ -263,6 +284,12 @@ class Printer:
             case lang.Within(x, duration, ahead, negated):
                 words = ("not " if negated else "") + ("in the next" if ahead else "in the last")
                 return self.infix(x, self.words(words), self.duration(duration))
+            case lang.InPeriod(x, period, negated):
+                if self.chance(0.3):
+                    return self.infix(x, self.words("not during" if negated else "during"), quoted(self.pick([period, period.upper()])))
+                word = ("is not" if negated else "is") if len(period.split()) == 1 else ("not in" if negated else "in")
+                word = ("not during" if negated else "during") if self.chance(0.2) else word
+                return f"{self.value(x)}{self.gap()}{self.words(f'{word} {period}')}"
         raise TypeError(node)
 
 
@@ -318,8 +345,17 @@ def leaf(make: Any, node: lang.Condition) -> dict[str, Any]:
         return {"rule": text_of(node)}
 
 
+def list_mapping(of: lang.Value, conditions: tuple[lang.Condition, ...], draw: random.Random) -> dict[str, Any]:
+    """A list and what its elements are asked; a column named `element` can't be told from the element there."""
+    if not isinstance(of, lang.Field) or of.outer or any(isinstance(n, lang.Field) and n.name == "element" for n in lang.walk(conditions)):
+        raise NoBuilder
+    return {"list": of.name, "where": {"match": "all", "rules": [builder_of(c, draw) for c in conditions]}}
+
+
 def predicate_mapping(node: lang.Condition, draw: random.Random) -> dict[str, Any]:
     match node:
+        case lang.Each(quantifier, of, conditions):
+            return list_mapping(of, conditions, draw) | {"has": quantifier}
         case lang.Compare(operator, left, right):
             words = BUILDER_WORDS[operator]
             if left.type.kind in ("timestamp", "date") and draw.random() < 0.5:
@@ -345,6 +381,8 @@ def predicate_mapping(node: lang.Condition, draw: random.Random) -> dict[str, An
         case lang.Foremost(number, order):
             how_many = number if number.endswith("%") else int(number)
             return {"top" if order.falling else "bottom": how_many} | order_parts(order, draw)
+        case lang.InPeriod(x, period, negated):
+            return subject(x, "not during" if negated else "during", period, draw)
     raise NoBuilder
 
 
@@ -363,6 +401,10 @@ def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> di
             periods = {"period": unit, "of": of} | ({"at_least": at_least} if at_least > 1 else {})
             found = {"event": event_name(event), "measure": "active_periods"} | event_parts(filters, lang.Window(), draw)
             return found | periods | compared
+        case lang.Element():
+            return {"field": "element"} | compared
+        case lang.HowMany(of, conditions):
+            return list_mapping(of, conditions, draw) | {"count": compared}
         case lang.Aggregate(function, event, prop, filters, window):
             found = {"event": event_name(event)} | event_parts(filters, window, draw)
             if prop is not None:
@@ -413,6 +455,8 @@ def event_parts(filters: tuple[lang.Condition, ...], window: lang.Window, draw: 
         found["where"] = {"match": "all", "rules": [builder_of(f, draw) for f in filters]}
     if window.last:
         found["last"] = span(window.last)
+    if window.during:
+        found["during"] = window.during
     for bound, at in (("since", window.since), ("until", window.until)):
         if at is not None:
             found[bound] = plain(at)
@@ -438,4 +482,6 @@ def plain(value: lang.Value) -> Any:
             return {"field": name}
         case lang.Former(_, called, name):
             return {"step": called, "field": name}
+        case lang.Element():
+            return {"field": "element"}
     raise NoBuilder

@@ -77,7 +77,8 @@ def ask(
     elif made:
         events = made if len(made) > 1 else made[0]
     contacts = frame(change(data.arrow()), form, folder)
-    found = segmentry.evaluate(dict(rules), contacts=contacts, key=data.key.name, events=events, as_of=data.as_of, timezone=data.clock.zone)
+    clock = {"as_of": data.as_of, "timezone": data.clock.zone, "week_start": data.clock.week_start}
+    found = segmentry.evaluate(dict(rules), contacts=contacts, key=data.key.name, events=events, **clock)
     answers = found.to_polars()
     assert answers.columns == [data.key.name, *rules]
     assert answers.height == len(data.rows)

@@ -17,6 +17,9 @@ from tests.oracle.pools import ADDRESSES, LIKES, PATTERNS, PIECES, WORDS
 
 COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
 PERCENTS = ("10", "50", "33.3", "0.5", "100", "1", "99.9", "75")
+UNITS = ("week", "month", "quarter", "year")
+PAST = ("today", "yesterday", *(f"{which} {unit}" for unit in UNITS for which in ("this", "last")))
+PERIODS = (*PAST, "tomorrow", *(f"next {unit}" for unit in UNITS))
 SALTS = ("exp-7", "x", "ü", "it's", "a:b")
 
 
@@ -39,11 +42,24 @@ class Rules:
         """The tables whose columns names mean, inside an event function."""
         self.former: list[tuple[int, str, list[Table]]] = []
         """The steps before in a sequence that can be named: their places, names and tables."""
+        self.of: lang.Field | None = None
+        """The list whose elements conditions are about."""
+
+    @property
+    def outside(self) -> bool:
+        """Whether functions about the contact may stand here."""
+        return self.table is None and self.of is None
 
     # --- names
 
-    def fields(self, *kinds: str) -> list[lang.Field]:
-        """The fields in scope of these kinds of type."""
+    def fields(self, *kinds: str) -> list[Any]:
+        """The fields in scope of these kinds of type, and mostly the element where there is one."""
+        columns = self.columns(*kinds)
+        if self.of is None or self.of.type.element is None or self.of.type.element.kind not in kinds:
+            return columns
+        return [lang.Element(self.of.type.element)] * (2 * len(columns) + 1) + columns
+
+    def columns(self, *kinds: str) -> list[lang.Field]:
         outer = [lang.Field(c.name, c.type, outer=self.table is not None) for c in self.data.columns if c.type.kind in kinds]
         if self.table is None:
             return outer
@@ -68,7 +84,9 @@ class Rules:
         return found
 
     def samples(self, field: lang.Field) -> list[Any]:
-        """The values the field has."""
+        """The values the field has, or the element."""
+        if isinstance(field, lang.Element):
+            return [e for elements in self.samples(self.of) for e in elements if e is not None] if self.of else []
         found = []
         if self.table is None or field.outer:
             sources = [(self.data.columns, self.data.rows)]
@@ -93,7 +111,7 @@ class Rules:
             ]
             same = aggregate is node and (aggregate.property_type or lang.TIMESTAMP).kind == node.type.kind
             return self.draw.choice(found) if found and same else None
-        named = [n for n in lang.walk(node) if isinstance(n, lang.Field) and n.type.kind == node.type.kind]
+        named = [n for n in lang.walk(node) if isinstance(n, lang.Field | lang.Element) and n.type.kind == node.type.kind]
         found = self.samples(self.draw.choice(named)) if named else []
         return self.draw.choice(found) if found else None
 
@@ -199,12 +217,7 @@ class Rules:
                 items = [self.text(depth - 1) for _ in range(self.draw.randint(1, 2))]
                 return lang.Call(name, (*items, self.draw.choice([self.text(0), lang.Text("UK")])), lang.TEXT)
             return lang.Call(name, (self.text(depth - 1),), lang.TEXT)
-        if (
-            depth
-            and self.table is None
-            and chance < 0.45
-            and (made := self.property_aggregate("text", ["min", "max", "earliest", "latest"]))
-        ):
+        if depth and self.outside and chance < 0.45 and (made := self.property_aggregate("text", ["min", "max", "earliest", "latest"])):
             return made
         return self.draw.choice(fields)
 
@@ -237,7 +250,7 @@ class Rules:
                 draw.choice([lang.Number("0"), lang.Number("2.5"), self.number(0)]),
             )
             return lang.Call("coalesce", items, lang.common_number([i.type for i in items]))
-        if chance < 0.94 or self.table is not None:
+        if chance < 0.94 or not self.outside:
             return self.calendar_part()
         if chance < 0.955:
             return self.ntile()
@@ -260,7 +273,7 @@ class Rules:
             kind = draw.choice(["timestamp", "date"])
             items = [draw.choice(self.fields(kind)) for _ in range(2)]
             return lang.Call("coalesce", tuple(items), items[0].type)
-        if depth and self.table is None and chance < 0.5 and (made := self.moment_aggregate()):
+        if depth and self.outside and chance < 0.5 and (made := self.moment_aggregate()):
             return made
         return draw.choice(fields)
 
@@ -290,6 +303,8 @@ class Rules:
         draw, window = self.draw, {}
         if draw.random() < 0.4:
             window["last"] = draw.choice(DURATIONS)
+        if draw.random() < 0.15:
+            window["during"] = draw.choice(PAST)
         bounds = [self.day_literal, self.instant_literal, lambda _: self.clock_value()]
         for bound in ("since", "until"):
             if draw.random() < 0.15:
@@ -344,7 +359,7 @@ class Rules:
                     return lang.Not(parts[0])
                 case _:
                     return lang.AtLeast(draw.randint(1, len(parts)), parts)
-        choices = INSIDE if self.table is not None else EVERYWHERE
+        choices = EVERYWHERE if self.outside else INSIDE
         for _ in range(20):
             make = draw.choices([c for c, _ in choices], [w for _, w in choices])[0]
             made = make(self)
@@ -460,6 +475,31 @@ class Rules:
             return lang.Has("contains", x, part, self.draw.random() < 0.3)
         return lang.ListHas(x, tuple(item() for _ in range(self.draw.randint(1, 3))), self.draw.random() < 0.5)
 
+    def asked_of_elements(self) -> tuple[lang.Field, tuple[lang.Condition, ...]] | None:
+        """A list and conditions on its elements, of which the first is about the element."""
+        fields = self.columns("list")
+        if not fields:
+            return None
+        self.of, saved = self.draw.choice(fields), self.of
+        try:
+            element = self.of.type.element
+            assert element is not None
+            makes = (
+                [Rules.compare_numbers, Rules.one_of] if element.is_number else [Rules.compare_text, Rules.has, Rules.matches, Rules.like]
+            )
+            first = self.draw.choice(makes)(self)
+            return self.of, (first, *(self.condition(self.draw.choice([0, 1])) for _ in range(self.draw.choice([0, 0, 1]))))
+        finally:
+            self.of = saved
+
+    def each(self) -> lang.Condition | None:
+        found = self.asked_of_elements()
+        return found and lang.Each(self.draw.choice(["any", "all", "none"]), *found)
+
+    def how_many(self) -> lang.Condition | None:
+        found = self.asked_of_elements()
+        return found and self.compare(lang.HowMany(*found), lang.Number(str(self.draw.choice([0, 1, 1, 2, 3]))), COMPARISONS)
+
     def matches(self) -> lang.Condition:
         return lang.Matches(self.text(), self.draw.choice(PATTERNS), self.draw.random() < 0.3)
 
@@ -479,6 +519,9 @@ class Rules:
         x = self.moment()
         durations = DATE_DURATIONS if x.type == lang.DATE else DURATIONS
         return lang.Within(x, self.draw.choice(durations), self.draw.random() < 0.35, self.draw.random() < 0.3)
+
+    def in_period(self) -> lang.Condition:
+        return lang.InPeriod(self.moment(), self.draw.choice(PERIODS), self.draw.random() < 0.3)
 
     def did(self) -> lang.Condition | None:
         found = self.event()
@@ -602,10 +645,13 @@ INSIDE: list[tuple[Callable[[Rules], Any], float]] = [
     (Rules.one_of, 3),
     (Rules.has, 3),
     (Rules.list_has, 2),
+    (Rules.each, 2),
+    (Rules.how_many, 1),
     (Rules.matches, 1.5),
     (Rules.like, 1),
     (Rules.is_set, 2),
     (Rules.within, 2),
+    (Rules.in_period, 2),
     (Rules.distance, 0.4),
     (Rules.constant, 0.2),
     (Rules.compare_former, 15),

@@ -72,12 +72,46 @@ def shift_date(day: date, duration: Duration, sign: int) -> date:
     return day + sign * duration.amount * {"day": timedelta(days=1), "week": timedelta(weeks=1)}[duration.unit]
 
 
-def start_of(unit: str, day: date) -> date:
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+NEIGHBOURS = {"today": ("day", 0), "yesterday": ("day", -1), "tomorrow": ("day", 1)}
+OFFSETS = {"last": -1, "this": 0, "next": 1}
+
+
+def number_of(unit: str, day: date, week_start: str) -> int:
+    """Days, weeks, months, quarters or years counted through: neighbours in time are neighbours in number."""
+    match unit:
+        case "day":
+            return day.toordinal()
+        case "week":
+            return (day.toordinal() - 1 - WEEKDAYS.index(week_start)) // 7
+        case "month":
+            return day.year * 12 + day.month - 1
+        case "quarter":
+            return day.year * 4 + (day.month - 1) // 3
+    return day.year
+
+
+def in_period(day: date, period: str, today: date, week_start: str) -> bool:
+    """Whether a day lies in `yesterday`, `this week`, `next quarter`."""
+    which, _, named = period.partition(" ")
+    unit, offset = NEIGHBOURS.get(period) or (named, OFFSETS[which])
+    return number_of(unit, day, week_start) == number_of(unit, today, week_start) + offset
+
+
+def day_of(instant: int, zone: str) -> date:
+    """The day whose first instant has come, and the next one's has not."""
+    day = to_local(instant, zone).date() + timedelta(days=2)
+    while first_instant(day, zone) > instant:
+        day -= timedelta(days=1)
+    return day
+
+
+def start_of(unit: str, day: date, week_start: str = "monday") -> date:
     match unit:
         case "day":
             return day
         case "week":
-            return day - timedelta(days=day.weekday())
+            return day - timedelta(days=(day.weekday() - WEEKDAYS.index(week_start)) % 7)
         case "month":
             return day.replace(day=1)
         case "quarter":

@@ -20,7 +20,7 @@ FIELD = {"field": "a", "operator": "equals", "value": 1}
 
 
 def rebuilt(node):
-    """The tree with what event functions say in one of its ways: filters one by one, keywords in order, events as names."""
+    """The tree with what functions of events and lists say in one of its ways: filters one by one, keywords in order, events as names."""
     changes = {}
     for key in node.__dataclass_fields__:
         held = getattr(node, key)
@@ -31,10 +31,16 @@ def rebuilt(node):
     node = replace(node, **changes)
     if isinstance(node, Call) and node.name == "sequence":
         return replace(node, named=tuple(sorted(node.named, key=lambda named: named.name)))
-    if not isinstance(node, Call) or node.name not in MEASURES or not node.args:
+    if not isinstance(node, Call) or node.name not in {*MEASURES, *trees.LISTS} or not node.args:
         return node
     event, *filters = node.args
-    if isinstance(event, Text) and event.value and event.value.lower() != "any_event" and not event.value.endswith("*"):
+    if (
+        node.name in MEASURES
+        and isinstance(event, Text)
+        and event.value
+        and event.value.lower() != "any_event"
+        and not event.value.endswith("*")
+    ):
         event = Name((event.value,))
     spread = [part for item in filters for part in (item.items if isinstance(item, And) else (item,))]
     return replace(node, args=(event, *spread), named=tuple(sorted(node.named, key=lambda named: named.name)))

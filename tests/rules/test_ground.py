@@ -110,6 +110,26 @@ def test_windows_are_half_open(text):
     assert told(grounded(text, LONDON)) == WINDOWS[text]
 
 
+PERIODS = {
+    "birthday is today": "birthday = 2026-03-31",
+    "birthday is not yesterday": "not (birthday = 2026-03-30)",
+    "birthday is tomorrow": "birthday = 2026-04-01",
+    "birthday in this week": "birthday >= 2026-03-30 and birthday <= 2026-04-05",
+    "birthday in last month": "birthday >= 2026-02-01 and birthday <= 2026-02-28",
+    "birthday in next quarter": "birthday >= 2026-04-01 and birthday <= 2026-06-30",
+    "birthday not in last year": "not (birthday >= 2025-01-01 and birthday <= 2025-12-31)",
+    "date_added is today": "date_added >= 2026-03-30 23:00 and date_added < 2026-03-31 23:00",
+    "date_added in this month": "date_added >= 2026-03-01 00:00 and date_added < 2026-03-31 23:00",
+    "date_added during 'Last QUARTER'": "date_added >= 2025-09-30 23:00 and date_added < 2026-01-01 00:00",
+    "during(date_added, 'next year')": "date_added >= 2027-01-01 00:00 and date_added < 2028-01-01 00:00",
+}
+
+
+@pytest.mark.parametrize("text", PERIODS)
+def test_calendar_periods_are_their_whole_days(text):
+    assert told(grounded(text, LONDON)) == PERIODS[text]
+
+
 TICK = timedelta(microseconds=1)
 EVENT_WINDOWS = {
     "did(any_event)": (None, AS_OF),
@@ -129,6 +149,11 @@ EVENT_WINDOWS = {
         AS_OF - timedelta(days=1) + TICK, datetime(2026, 3, 21, tzinfo=UTC) - TICK),
     "did(any_event, last => '9999 years')": (datetime.min.replace(tzinfo=UTC) + TICK, AS_OF),
     "did(any_event, until => '9999-12-31')": (None, AS_OF),
+    "did(any_event, during => 'last month')": (datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC) - TICK),
+    "did(any_event, during => 'this month')": (datetime(2026, 3, 1, tzinfo=UTC), AS_OF),
+    "did(any_event, during => 'yesterday')": (datetime(2026, 3, 29, 23, tzinfo=UTC), datetime(2026, 3, 30, 23, tzinfo=UTC) - TICK),
+    "did(any_event, last => '7 days', during => 'last week')": (
+        AS_OF - timedelta(days=7) + TICK, datetime(2026, 3, 29, 23, tzinfo=UTC) - TICK),
 }  # fmt: skip
 
 
@@ -136,7 +161,7 @@ EVENT_WINDOWS = {
 def test_the_bounds_of_an_event_function_are_one_window(text):
     events = grounded(text, LONDON).events
     assert (events.window.first, events.window.final) == EVENT_WINDOWS[text]
-    assert (events.last, events.since, events.until) == (None, None, None)
+    assert (events.last, events.since, events.until, events.during) == (None, None, None, None)
 
 
 def test_conditions_on_event_rows_are_grounded_too():
@@ -180,10 +205,10 @@ def test_comparisons_of_dates_agree_with_those_of_their_first_instants(zone, dra
                 assert answer(condition, day) == compare(day_start(day, zone), instant), (op, day, instant)
 
 
-CLOCKS = (n.AsOf, n.Day, n.InWindow)
+CLOCKS = (n.AsOf, n.Day, n.InWindow, n.During)
 
 
-@pytest.mark.parametrize("text", [*WHOLE_DAYS, *INSTANTS, *DATES, *WINDOWS, *EVENT_WINDOWS])
+@pytest.mark.parametrize("text", [*WHOLE_DAYS, *INSTANTS, *DATES, *WINDOWS, *PERIODS, *EVENT_WINDOWS])
 @pytest.mark.parametrize("as_of", [datetime(1, 1, 1, tzinfo=UTC), AS_OF, datetime.max.replace(tzinfo=UTC)], ids=["first", "usual", "last"])
 def test_no_clock_is_left_at_any_instant(text, as_of):
     for zone in ("UTC", "Asia/Tokyo", "America/New_York"):

@@ -76,6 +76,15 @@ def test_no_name_and_no_function_is_a_keyword_of_sql(word):
         ("user-defined > 5", Infix(">", Infix("-", name("user"), name("defined")), Number("5"))),
         ("order by", None),
         ('"order by" is set', IsSet(name("order by"))),
+        ("a in this month", Infix("during", A, Text("this month"))),
+        (
+            "a IS  /* */ today and b not in LAST\nquarter",
+            And((Infix("during", A, Text("today")), Not(Infix("during", B, Text("last quarter"))))),
+        ),
+        (
+            "this in this week or today is not today",
+            Or((Infix("during", name("this"), Text("this week")), Not(Infix("during", name("today"), Text("today"))))),
+        ),
         ("a - -1", Infix("-", A, Negative(Number("1")))),
         ("a*b+c", Infix("+", Infix("*", A, B), C)),
         ("a+b*c", Infix("+", A, Infix("*", B, C))),

@@ -1,10 +1,21 @@
 # ruff: noqa: DTZ001 - local times are naive
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from segmentry.rules.nodes import Duration, Unit
-from segmentry.rules.times import LiteralError, parse_duration, parse_moment, shift_day, shift_instant, start_of
+from segmentry.rules.nodes import Duration, Period, Unit
+from segmentry.rules.operators import PERIODS
+from segmentry.rules.times import (
+    WEEKDAYS,
+    LiteralError,
+    parse_duration,
+    parse_moment,
+    parse_period,
+    period_days,
+    shift_day,
+    shift_instant,
+    start_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +111,35 @@ def test_arithmetic_that_leaves_the_calendar_stops_at_its_ends(unit):
     if unit in (Unit.YEAR, Unit.MONTH):
         assert shift_day(date(2026, 1, 1), 1, long) == date.max
         assert shift_day(date(2026, 1, 1), -1, long) == date.min
+
+
+def test_a_day_is_in_one_period_of_each_unit_and_periods_leave_no_gap(draws):
+    for _ in range(200):
+        today = date.fromordinal(draws.randrange(400, date.max.toordinal() - 800))
+        week_start = draws.choice(WEEKDAYS)
+        for unit in (Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.QUARTER, Unit.YEAR):
+            last, this, following = (period_days(today, Period(unit, offset), week_start) for offset in (-1, 0, 1))
+            assert this[0] == start_of(today, unit, week_start) <= today <= this[1]
+            assert [last[1] + timedelta(days=1), this[1] + timedelta(days=1)] == [this[0], following[0]]
+            assert period_days(this[0], Period(unit), week_start) == period_days(this[1], Period(unit), week_start) == this
+
+
+def test_periods_end_where_the_calendar_does():
+    assert period_days(date.max, Period(Unit.YEAR)) == (date(9999, 1, 1), date.max)
+    assert period_days(date.max, Period(Unit.WEEK)) == (date(9999, 12, 27), date.max)
+    assert period_days(date.min, Period(Unit.WEEK), "sunday") == (date.min, date(1, 1, 6))
+    for unit in (Unit.DAY, Unit.WEEK, Unit.MONTH, Unit.QUARTER, Unit.YEAR):
+        assert period_days(date.max, Period(unit, 1)) is None
+        assert period_days(date.min, Period(unit, -1)) is None
+
+
+def test_every_period_has_its_words_and_no_other_text_is_one():
+    assert {parse_period(f" {text.upper().replace(' ', '  ')} ") for text in PERIODS} == {parse_period(text) for text in PERIODS}
+    assert len({parse_period(text) for text in PERIODS}) == len(PERIODS) == 15
+    for text in ("", "month", "last", "last months", "this day", "2026-01", "30 days", "next yesterday"):
+        with pytest.raises(LiteralError) as refused:
+            parse_period(text)
+        assert refused.value.hint
 
 
 def test_periods_begin_where_the_calendar_says():

@@ -13,6 +13,7 @@ QUOTED = ["order placed", "invoice.paid", 'a"b', "true", "NOT", "and", "null", "
 TEXTS = ["UK", "", "it's", "30 days", "2026-01-31", "-- no comment", "/* nor this", "a\nb", "\\", "%_", "日本", "🎉", '"', "''", "x" * 80]
 NUMBERS = ["0", "5", "2.5", "1000000", "007", "1e-07", "1e+16", "0.10", "9" * 40]
 FUNCTIONS = ["did", "count", "sum", "lower", "member", "sequence", "contains", "not_known", "first", "left", "map", "date"]
+LISTS = ["any", "all", "none", "how_many"]
 KEYWORDS = ["last", "since", "until", "within", "by", "salt"]
 PREDICATES = [name for name in BY_NAME if name not in ("between", "in", "is set")]
 
@@ -64,6 +65,11 @@ def sequence(draws: Random, depth: int) -> Call:
     return Call("sequence", tuple(steps), tuple(Named(word, Text("30 days")) for word in named))
 
 
+def list_function(draws: Random, depth: int) -> Call:
+    """One as the builder form has it, more or less."""
+    return Call(draws.choice(LISTS), (name(draws), *(condition(draws, depth - 2) for _ in range(draws.choice((0, 1, 1, 2))))))
+
+
 def value(draws: Random, depth: int) -> Syntax:
     if depth <= 0 or draws.random() < 0.4:
         return leaf(draws)
@@ -84,7 +90,7 @@ def member(draws: Random, depth: int) -> Call:
 
 
 def comparison(draws: Random, depth: int) -> Syntax:
-    left = draws.choice((value, value, event_function))(draws, depth - 1)
+    left = draws.choice((value, value, event_function, list_function))(draws, depth - 1)
     shape = draws.randrange(8)
     if shape == 0:
         return IsSet(left)
@@ -106,5 +112,5 @@ def condition(draws: Random, depth: int) -> Syntax:
     if shape == 2:
         return Not(condition(draws, depth - 1))
     if shape == 3:
-        return draws.choice((call, event_function, sequence, member))(draws, depth)
+        return draws.choice((call, event_function, sequence, list_function, member))(draws, depth)
     return comparison(draws, depth)

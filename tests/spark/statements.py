@@ -67,7 +67,7 @@ def world(one: Batch, folder: Path) -> World:
         frames.append(EventFrame(path, table.contact, table.at, table.name, table.event, data.scale))
     sources = snapshot_of(folder / "contacts.parquet", data.key.name, frames)
     schema = schema_of(sources.snapshot, one.texts.keys(), frames=sources.frames)
-    clock = Clock(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=data.clock.as_of), data.clock.zone)
+    clock = Clock(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=data.clock.as_of), data.clock.zone, data.clock.week_start)
     conditions = {}
     for name, written in one.texts.items():
         syntax = parse_text(written) if isinstance(written, str) else parse_builder(written)

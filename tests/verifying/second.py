@@ -40,7 +40,7 @@ class Second:
         given = [EventFrame(rows, t.contact, t.at, t.name, t.event, data.scale) for t, rows in zip(data.tables, tables, strict=True)]
         framed = snapshot_of(contacts, data.key.name, given)
         schema = schema_of(framed.snapshot, rules.keys(), frames=framed.frames)
-        clock = Clock(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=data.clock.as_of), data.clock.zone)
+        clock = Clock(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=data.clock.as_of), data.clock.zone, data.clock.week_start)
         conditions = {name: ground(check(parse_text(rule), schema)[0], clock) for name, rule in rules.items()}
         return cls(data, sources_of(framed.snapshot, framed.frames), conditions)
 

@@ -131,6 +131,9 @@ TABLE: dict[str, Build] = {
     # ------------------------------------------------------------ lists
     "list length": lambda x: call("len", x),
     "list contains": lambda x, y: call("list_contains", x, y),
+    "elements where": lambda x, element, holds: call("list_filter", x, sql.function(element, holds)),
+    "each element": lambda x, element, value: call("list_transform", x, sql.function(element, value)),
+    "field of": lambda x, name: call("struct_extract", x, text(name)),
     # ------------------------------------------------------------ numbers
     "float of text": lambda x: when(call("regexp_matches", x, text(NUMBER)), try_cast(call("trim", x.copy()), "DOUBLE")),
     "abs": lambda x: call("abs", x),

@@ -213,6 +213,9 @@ TABLE: dict[str, Build] = {
     # ------------------------------------------------------------ lists
     "list length": lambda x: cast(call("array_size", x), "BIGINT"),
     "list contains": lambda x, y: call("array_contains", x, y),
+    "elements where": lambda x, element, holds: call("filter", x, sql.function(element, holds)),
+    "each element": lambda x, element, value: call("transform", x, sql.function(element, value)),
+    "field of": lambda x, name: exp.Dot(this=x, expression=sql.identifier(name)),
     # ------------------------------------------------------------ numbers
     "float of text": lambda x: when(call("rlike", x, text(NUMBER)), try_cast(call("btrim", x.copy()), "DOUBLE")),
     "abs": lambda x: call("abs", x),

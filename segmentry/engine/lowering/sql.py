@@ -140,6 +140,11 @@ def when(condition: Expr, then: Expr, otherwise: Expr | None = None) -> exp.Case
     return exp.Case(ifs=[exp.If(this=condition, true=then)], default=otherwise)
 
 
+def function(argument: str, body: Expr) -> exp.Lambda:
+    """A function of one argument, for what an engine applies to the elements of a list."""
+    return exp.Lambda(this=body, expressions=[identifier(argument)])
+
+
 def named(value: Expr, name: str) -> Expr:
     """`value as name`."""
     return exp.Alias(this=value, alias=identifier(name))

@@ -48,6 +48,13 @@ def _read(ops: Operations, type: Type, stored: str, expr: sql.Expr) -> sql.Expr:
     return expr
 
 
+def read_element(ops: Operations, of: Sql, expr: sql.Expr) -> Sql:
+    """An element of a list that was read; `expr` is the element as the engine hands it over."""
+    assert of.type.element is not None
+    held = of.held.removesuffix("[]")
+    return Sql(_read(ops, of.type.element, held, expr), of.type.element, held)
+
+
 def _instant(ops: Operations, stored: str, expr: sql.Expr) -> sql.Expr:
     if stored in FINE_TIMESTAMPS:
         return ops("micros of nanos", ops("nanos of", expr))

@@ -16,6 +16,7 @@ from sqlglot import exp
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
+from segmentry.engine.lowering.elements import how_many
 from segmentry.engine.lowering.numbers import COMPARISONS, HELD_BY_A_DOUBLE, Numbers, constant
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, held_as, is_integer, made_of, missing, verdict
@@ -47,6 +48,7 @@ class Lowering:
         ranked: ResolveRanked | None = None,
         former: Mapping[tuple[int, str], Sql] | None = None,
         prefix: str = "v",
+        element: Sql | None = None,
     ) -> None:
         self.ops = ops
         self.canon = canon
@@ -58,7 +60,8 @@ class Lowering:
         self._aggregate = aggregate
         self._ranked = ranked
         self._former = former or {}
-        self._prefix = prefix
+        self.prefix = prefix
+        self._element = element
         self._done: dict[int, Sql] = {}
         self._lowered: dict[int, Sql] = {}
         self._salted: dict[str, Sql] = {}
@@ -73,13 +76,17 @@ class Lowering:
         while len(self.stages) <= value.level:
             self.stages.append({})
         self._count += 1
-        name = sql.internal(f"{self._prefix}{self._count}")
+        name = sql.internal(f"{self.prefix}{self._count}")
         self.stages[value.level][name] = value.expr
         return Sql(sql.column(name), value.type, value.held, value.level + 1, 1, value.finite, span=value.span)
 
     def _shallow(self, value: Sql) -> Sql:
         """The value, as a column if its tree has grown deep."""
         return self.named(value) if value.depth > DEEPEST else value
+
+    def of_elements(self, element: Sql) -> Lowering:
+        """A lowering of conditions on a list's elements, over the same columns; its stages are of elements, not of rows."""
+        return Lowering(self.ops, self.canon, self._fields, self._calendar, former=self._former, prefix=f"{self.prefix}_e", element=element)
 
     # ---------------------------------------------------------------- values
 
@@ -97,7 +104,9 @@ class Lowering:
                 pending.extend((arg, False) for arg in args)
                 continue
             made = self._value(current, [self._again(arg) for arg in args])
-            shared = isinstance(current, nodes.Call) and (self.canon.uses[number] > 1 or current.function == "lower")
+            # the elements of a list are read once for each condition: there a stage costs more than a repeated `lower`
+            lower = isinstance(current, nodes.Call) and current.function == "lower" and self._element is None
+            shared = isinstance(current, (nodes.Call, nodes.HowMany)) and (self.canon.uses[number] > 1 or lower)
             self._done[number] = self.named(made) if shared else self._shallow(made)
         return self._again(node)
 
@@ -119,6 +128,10 @@ class Lowering:
                 return self._ranked(node)
             case nodes.Call():
                 return self._call(node, args)
+            case nodes.Element() if self._element is not None:
+                return replace(self._element, expr=self._element.expr.copy())
+            case nodes.HowMany():
+                return how_many(self, node)
         raise TypeError(f"a grounded tree has no {type(node).__name__} here")
 
     def _field(self, node: nodes.Field) -> Sql:
@@ -160,8 +173,8 @@ class Lowering:
         if function in ("abs", "round", "floor", "ceil"):
             return numbers.rounded(function, args[0], node.type)
         if function == "number":
-            read = self.ops("float of text", self.named(args[0]).expr)
-            return replace(args[0].made(read, node.type, "DOUBLE"), finite=False)
+            written = self.named(args[0])
+            return replace(written.made(self.ops("float of text", written.expr), node.type, "DOUBLE"), finite=False)
         if function == "coalesce":
             return self._coalesce(args, node.type)
         if function == "distance_km":
