@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import duckdb
@@ -30,7 +31,8 @@ def scan(relation: Relation) -> str:
 
 def rows(relation: Relation) -> pl.LazyFrame:
     """All columns of all rows, in the files' order; only the columns and rows that are asked for are read."""
-    return register_io_source(_Reading(relation), schema=lambda: _schema(relation), is_pure=True, explain_name="SEGMENTRY")
+    schema = cache(partial(_schema, relation))  # asked for at every step that is put upon the frame
+    return register_io_source(_Reading(relation), schema=schema, is_pure=True, explain_name="SEGMENTRY")
 
 
 def rows_of(relation: Relation, key: str, keys: pl.Series) -> pl.LazyFrame:
