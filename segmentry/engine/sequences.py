@@ -167,10 +167,10 @@ class _Fold:
         """For each instant the last end that it leads to as the first step; the last end in time, and the last event that undoes."""
         events, whole = self.shape.events, self.shape.whole
         assert whole is not None
-        if not self.ops.has("exact micros"):
+        if self.ops.dialect != "duckdb":  # frames of lengths that differ by row, over numbers that no instant overflows
             raise NotExpressible("a sequence of several events that ends with `not`, within the time of the whole", "X110")
         last = len(events) - 1
-        query = _staged(query, {MICROS: self.ops("exact micros", sql.column(AT))})
+        query = _staged(query, {MICROS: sql.cast(sql.call("epoch_us", sql.column(AT)), "HUGEINT")})
         query = _staged(query, {_leads(last): sql.when(sql.column(END), sql.column(MICROS))})
         for i in range(last - 1, -1, -1):
             gap, length = self.shape.gaps[i], self.shape.within(events[i + 1])
@@ -180,14 +180,14 @@ class _Fold:
                 query = _staged(query, {following: self._over("min", has(*gap), AFTER, sql.column(MICROS))})
                 limits.append(sql.infix(exp.Sub, sql.column(following), sql.column(MICROS)))
             if length is not None:
-                limits.append(self.ops("exact", length))
+                limits.append(_exact(length))
             ahead: dict[str, object] = {"end": "UNBOUNDED", "end_side": "FOLLOWING"}
             if limits:
-                reach = sql.call("coalesce", self.ops("least", *limits) if len(limits) > 1 else limits[0], self.ops("exact", FARTHEST))
+                reach = sql.call("coalesce", self.ops("least", *limits) if len(limits) > 1 else limits[0], _exact(FARTHEST))
                 ahead["end"] = exp.Paren(this=reach)
             onward = self._range("max", sql.column(_leads(i + 1)), {"start": sql.integer(1), "start_side": "FOLLOWING"} | ahead)
             query = _staged(query, {_leads(i): sql.when(has(events[i]), onward)})
-        until = {"start": "UNBOUNDED", "start_side": "PRECEDING", "end": self.ops("exact", whole), "end_side": "FOLLOWING"}
+        until = {"start": "UNBOUNDED", "start_side": "PRECEDING", "end": _exact(whole), "end_side": "FOLLOWING"}
         ends = sql.column(_ends(last))
         stage = {
             "last end": self._range("max", sql.when(ends, sql.column(MICROS)), until),
@@ -223,6 +223,10 @@ class _Fold:
 
 FARTHEST = 2 * 2**63
 """Microseconds that lie between no two instants."""
+
+
+def _exact(length: int) -> sql.Expr:
+    return sql.cast(sql.integer(length), "HUGEINT")
 
 
 def _window(aggregate: sql.Expr, by: str, kind: str, frame: dict[str, object]) -> sql.Expr:

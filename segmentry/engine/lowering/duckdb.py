@@ -175,8 +175,6 @@ TABLE: dict[str, Build] = {
     "record": lambda fields: exp.Struct(expressions=[exp.PropertyEQ(this=sql.identifier(k), expression=v) for k, v in fields.items()]),
     "records": lambda record, rows: exp.Filter(this=call("list", record), expression=exp.Where(this=rows)),
     "each": lambda records: call("unnest", records),
-    "exact micros": lambda x: cast(call("epoch_us", x), "HUGEINT"),
-    "exact": lambda n: cast(integer(n), "HUGEINT"),
     # ------------------------------------------------------------ keys
     "md5": lambda x: call("md5", x),
     "first characters": lambda x, n: call("substr", x, integer(1), integer(n)),
