@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 import tests.oracle.facts_places
+import tests.oracle.facts_sequences
 import tests.oracle.facts_time
 import tests.oracle.facts_values  # noqa: F401  (they fill FACTS)
 from tests.oracle import language as lang
