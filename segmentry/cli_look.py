@@ -1,4 +1,4 @@
-"""Commands that look: segments, members, contacts, explain, diff, history, runs, status."""
+"""Commands that look: segments, members, contacts, explain, diff, history, backtest, runs, status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segmentry.cli_options import (
     pass_settings,
     workspace_options,
 )
-from segmentry.cli_output import emit, print_json, print_styled
+from segmentry.cli_output import emit, print_json, print_styled, replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -192,14 +192,84 @@ def diff(
 
 @click.command()
 @click.argument("segment", type=SEGMENT)
+@click.argument("contact", required=False)
 @click.option("--contacts", is_flag=True, help="Every contact that came or went, instead.")
+@click.option("--stays", is_flag=True, help="Every contact's stays, from when until when, instead.")
+@click.option("--on", metavar="DATE", help="Who was in on that date, or at that instant, since when, and for which time.")
 @format_options(files=True)
 @workspace_options()
 @pass_settings
-def history(settings: Settings, segment: str, contacts: bool, form: str | None, output: Path | None) -> None:
-    """Show SEGMENT run by run: size, entered, exited."""
+def history(
+    settings: Settings,
+    segment: str,
+    contact: str | None,
+    contacts: bool,
+    stays: bool,
+    on: str | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Show SEGMENT run by run: size, entered, exited.
+
+    With CONTACT, a key, the stays of that contact. A date is that whole day in the workspace's timezone.
+    """
     chosen = chosen_format(form, output)
-    emit(settings.open().history(segment, contacts=contacts), chosen, output=output, grouped=("size", "entered", "exited"))
+    workspace = settings.open()
+    if contact is None and on is None and not stays:
+        found = workspace.history(segment, contacts=contacts)
+    elif contacts:
+        raise click.UsageError("--contacts is run by run, and stands with neither CONTACT, --stays nor --on.")
+    else:
+        found = workspace.stays(segment, contact, on=on)
+    emit(found, chosen, output=output, grouped=("size", "entered", "exited"))
+
+
+@click.command()
+@click.argument("segments", type=SEGMENT, nargs=-1)
+@click.option("--from", "first", type=INSTANT, required=True, help="The first instant.")
+@click.option("--to", "last", type=INSTANT, help="The last instant. Default: now.")
+@click.option("--every", default="1 day", show_default=True, help="The step from one instant to the next.")
+@click.option("--rule", "rules", multiple=True, help="A candidate to compare with, any rule; may be said several times.")
+@click.option("--plot", is_flag=True, help="Draw the sizes instead of printing them.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Also draw them into this SVG file.")
+@format_options(files=True)
+@workspace_options()
+@pass_settings
+def backtest(
+    settings: Settings,
+    segments: tuple[str, ...],
+    first: datetime,
+    last: datetime | None,
+    every: str,
+    rules: tuple[str, ...],
+    plot: bool,
+    svg: Path | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Show how SEGMENTS would have been over a past period.
+
+    Size, entered and exited at each step, side by side. Events and the clock go back in time; contacts' rows are those of today.
+    """
+    chosen = chosen_format(form, output)
+    if not segments and not rules:
+        raise click.UsageError("name a SEGMENT, or give a --rule.")
+    from segmentry.engine.backtesting import NOTE
+
+    found = settings.open().backtest(segments, rules, first=first, last=last, every=every)
+    if svg is not None:
+        with replacing(svg) as stream:
+            stream.write(found.svg().encode())
+    if plot:
+        click.echo(found.plot())
+    elif chosen == "table":
+        numbers = found.side_by_side()
+        emit(numbers, chosen, grouped=numbers.columns)
+    else:
+        emit(found.series, chosen, output=output)
+    for name, rule in found.rules.items():
+        settings.talk.say(f"{name}: {' '.join(rule.split())}")
+    settings.talk.warn(NOTE)
 
 
 @click.command()
@@ -309,4 +379,4 @@ def _write_metrics(path: Path, settings: Settings) -> None:
         state.close()
 
 
-COMMANDS = (segments, members, contacts, explain, diff, history, runs, status)
+COMMANDS = (segments, members, contacts, explain, diff, history, backtest, runs, status)

@@ -28,10 +28,11 @@ from segmentry.engine.membership import Alignment
 from segmentry.engine.moment import Among
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.snapshot import Snapshot
-from segmentry.engine.state import State, ledger
+from segmentry.engine.state import RunRecord, State, ledger
 from segmentry.errors import NoState
 from segmentry.rules.ground import TICK
 from segmentry.rules.nodes import Memory, Remembered
+from segmentry.rules.zones import FIRST_INSTANT
 
 NO_KEYS = pl.Series("contact", [], pl.String())
 
@@ -48,6 +49,8 @@ class Past:
     among: Among | None = None
     _found: dict[tuple[object, ...], pl.Series] = field(default_factory=dict)
     _for: Alignment | None = None
+    _runs: dict[int, FormerRun] = field(default_factory=dict)
+    _read: dict[str, tuple[datetime, datetime, pl.DataFrame]] = field(default_factory=dict)
 
     def bitmap(self, asked: Remembered, alignment: Alignment) -> pl.Series:
         """For which positions it is so; false for nobody's positions, but that `OUT` is what `IN` leaves out."""
@@ -78,8 +81,18 @@ class Past:
         """The newest run that was accepted before an instant."""
         if self.newest is None or self.newest.record.as_of < as_of:
             return self.newest
-        earlier = [record for record in self.newest.state.runs() if record.accepted and record.as_of < as_of]
-        return former_run(self.newest.state, earlier[-1], self.newest.renames) if earlier else None
+        earlier = [record for record in self._accepted if record.as_of < as_of]
+        if not earlier:
+            return None
+        record = earlier[-1]
+        if record.id not in self._runs:
+            self._runs[record.id] = former_run(self.newest.state, record, self.newest.renames)
+        return self._runs[record.id]
+
+    @cached_property
+    def _accepted(self) -> list[RunRecord]:
+        """Every accepted run, oldest first."""
+        return [record for record in self.newest.state.runs() if record.accepted] if self.newest is not None else []
 
     def _computed(self, segment: str, before: FormerRun) -> bool:
         """Whether a segment had been accepted with that run, or before it."""
@@ -93,7 +106,7 @@ class Past:
         elif before is self.newest:
             keys = before.last_members(segment)
         else:  # its memberships of then are gone, or it had no file then: as its changes leave it
-            moves = self._moves(segment, None, before.record.as_of, alignment)
+            moves = self.moves(segment, None, before.record.as_of, alignment)
             return moves.group_by("contact").last().filter("entered")["contact"]
         return _as_now(keys, self._merged(alignment, None if self.aliases is None else self.aliases.mapping))
 
@@ -102,7 +115,7 @@ class Past:
     def _moved(self, asked: Remembered, alignment: Alignment) -> pl.Series:
         window = asked.window
         final = asked.as_of - TICK if window.final is None else min(window.final, asked.as_of - TICK)
-        moves = self._moves(asked.segment, window.first, final, alignment)
+        moves = self.moves(asked.segment, window.first, final, alignment)
         wanted = pl.col("entered") & ~pl.col("first") if asked.memory is Memory.ENTERED else ~pl.col("entered")
         return moves.filter(wanted)["contact"].unique()
 
@@ -114,7 +127,7 @@ class Past:
         """
         began, end = asked.window.final, asked.as_of - TICK
         assert began is not None
-        moves = self._moves(asked.segment, began + TICK, end, alignment)
+        moves = self.moves(asked.segment, began + TICK, end, alignment)
         members = self._members(asked.segment, before, alignment).cast(moves.schema["contact"], strict=False)
         stayed = members.filter(~members.is_in(moves["contact"].implode()))
         left = moves.filter(~pl.col("entered"))["contact"]
@@ -122,18 +135,34 @@ class Past:
         again = again.filter(again.is_in(members.implode()) & ~again.is_in(stayed.implode()) & ~again.is_in(left.implode()))
         if not len(again):
             return stayed
-        earlier = self._moves(asked.segment, None, began, alignment).filter(pl.col("contact").is_in(again.implode()))
+        earlier = self.moves(asked.segment, None, began, alignment).filter(pl.col("contact").is_in(again.implode()))
         was_in = earlier.group_by("contact").last().filter("entered")["contact"]
         return pl.concat([stayed, was_in])
 
-    def _moves(self, segment: str, first: datetime | None, final: datetime, alignment: Alignment) -> pl.DataFrame:
+    def moves(self, segment: str, first: datetime | None, final: datetime, alignment: Alignment) -> pl.DataFrame:
         """A segment's changes within a time, oldest first, each under the key that the contact has now."""
-        assert self.newest is not None
-        names = [old for old, new in self.newest.renames.items() if new == segment] or [segment]
-        known = list(dict.fromkeys([segment, *(former for name in names for former in self.newest.state.names(name))]))
-        moves = self.newest.state.moves(known, first, final)
+        moves = self._recorded(segment, FIRST_INSTANT if first is None else first, final)
         keys = moves["contact"].cast(alignment.keys.dtype, strict=False)
         return moves.with_columns(_renamed(keys, self._merged(alignment, self._every_alias)).alias("contact")).drop_nulls("contact")
+
+    def _recorded(self, segment: str, first: datetime, final: datetime) -> pl.DataFrame:
+        """A segment's changes within a time, as they are stored; what was read for a question before is not read again."""
+        low, high = min(first, final), final
+        if segment not in self._read:
+            self._read[segment] = low, high, self._stored(segment, low, high)
+        begin, end, found = self._read[segment]
+        earlier = [self._stored(segment, low, begin - TICK)] if low < begin else []
+        later = [self._stored(segment, end + TICK, high)] if high > end else []
+        # a part without rows has no type of key
+        found = pl.concat([part for part in (*earlier, found, *later) if part.height] or [found], how="vertical_relaxed")
+        self._read[segment] = min(low, begin), max(high, end), found
+        return found.filter(pl.col("as_of").is_between(first, final))
+
+    def _stored(self, segment: str, first: datetime, final: datetime) -> pl.DataFrame:
+        assert self.newest is not None
+        names = [old for old, new in self.newest.renames.items() if new == segment] or [segment]
+        known = dict.fromkeys([segment, *(former for name in names for former in self.newest.state.names(name))])
+        return self.newest.state.moves(list(known), first, final)
 
     # ------------------------------------------------------------ merged contacts
 
@@ -155,6 +184,11 @@ class Past:
         there = self.among(named) if self.among is not None else alignment.keys.filter(alignment.present)
         there = there.cast(alignment.keys.dtype, strict=False).drop_nulls().implode()
         return pairs.filter(pl.col("new").is_in(there) & ~pl.col("old").is_in(there))
+
+    def key_now(self, key: str, alignment: Alignment) -> str:
+        """The key, as text, that the contact of a key goes on under in this snapshot."""
+        merged = self._merged(alignment, self._every_alias)
+        return key if merged is None else str(_renamed(pl.Series([key]), merged)[0])
 
     def _survivors(self, alignment: Alignment) -> pl.Series:
         """The keys of contacts that had others."""

@@ -21,6 +21,7 @@ from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
 from segmentry.engine.workspace_folder import When, clock_now, instant_of, remembered, seconds_of
+from segmentry.engine.workspace_past import WorkspacePast
 from segmentry.engine.workspace_telling import WorkspaceTelling
 from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import NoState, NotFound, WorkspaceError
@@ -45,7 +46,7 @@ SAMPLE = 10
 """Contacts that a preview shows."""
 
 
-class Workspace(WorkspaceTelling):
+class Workspace(WorkspaceTelling, WorkspacePast):
     """A folder with `segmentry.yml` and `segments/`, in one environment.
 
     Files are read anew by every method, so an edit counts at once. Everything raises a `SegmentryError`.
