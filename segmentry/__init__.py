@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segmentry.engine.evaluate import Events, Membership, evaluate
     from segmentry.engine.explain import Explanation
     from segmentry.engine.forecast import Forecast
+    from segmentry.engine.overlap import Overlap
     from segmentry.engine.preview import Preview
     from segmentry.engine.result import Run
     from segmentry.engine.workspace import Workspace
@@ -62,6 +63,7 @@ __all__ = [
     "NoState",
     "NotFound",
     "NotInThisVersion",
+    "Overlap",
     "Preview",
     "RuleError",
     "Run",
@@ -82,6 +84,7 @@ _HOMES = {
     "Explanation": "segmentry.engine.explain",
     "Forecast": "segmentry.engine.forecast",
     "Membership": "segmentry.engine.evaluate",
+    "Overlap": "segmentry.engine.overlap",
     "Preview": "segmentry.engine.preview",
     "Run": "segmentry.engine.result",
     "Workspace": "segmentry.engine.workspace",

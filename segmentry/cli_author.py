@@ -168,24 +168,32 @@ def schema(file: str) -> None:
 @click.command()
 @click.argument("rule")
 @click.option("--as-of", type=INSTANT, help="The instant to ask about. Default: now.")
+@click.option("--by", metavar="FIELD", help="Break it down by this field: how many of the contacts with each value are found.")
 @click.option("--limit", type=LIMIT, default=PREVIEW_ROWS, show_default=True, help="How many contacts to show.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to print. Default: table.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", help="How to print. Default: table.")
 @workspace_options()
 @pass_settings
-def preview(settings: Settings, rule: str, as_of: datetime | None, limit: int, form: str) -> None:
+def preview(settings: Settings, rule: str, as_of: datetime | None, by: str | None, limit: int, form: str) -> None:
     """Try RULE: how many contacts, and what each condition does.
 
     Per condition: for how many contacts it holds, how many had a missing value in it, and how many of those are in.
-    Nothing is stored.
+    Of conditions joined by `and` also how many contacts are left after each, how many of those before it removes, and
+    how many it alone keeps out: they pass all others. Nothing is stored.
     """
-    found = settings.open().preview(rule, as_of=as_of, sample=limit)
+    found = settings.open().preview(rule, as_of=as_of, sample=limit, by=by)
     if form == "json":
         print_json(found.to_json())
         return
     settings.talk.diagnostics(found.warnings)
+    if form == "html":
+        print_text(found.to_html())
+        return
     print_text(found.headline())
-    print_text("")
-    print_frame(found.conditions, grouped=("matched", "missing", "missing_in"))
+    for frame, counts in found.figures():
+        print_text("")
+        print_frame(frame, grouped=counts)
+    if found.unshown:
+        settings.talk.say(f"{found.unshown:,} more values; --format json has all")
     if found.sample.height:
         print_text("")
         print_frame(found.sample)

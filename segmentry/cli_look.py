@@ -1,4 +1,4 @@
-"""Commands that look: segments, members, contacts, explain, diff, history, backtest, runs, status."""
+"""Commands that look: segments, members, contacts, explain, overlap, diff, history, backtest, runs, status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segmentry.cli_options import (
     pass_settings,
     workspace_options,
 )
-from segmentry.cli_output import emit, print_json, print_styled, replacing
+from segmentry.cli_output import emit, print_frame, print_json, print_styled, replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -143,9 +143,10 @@ def contacts(settings: Settings, /, rule: str, as_of: datetime | None, **options
 @workspace_options()
 @pass_settings
 def explain(settings: Settings, segment: str, contact: str, as_of: datetime | None, form: str) -> None:
-    """Say why CONTACT is in SEGMENT, or is not.
+    """Say why CONTACT is in SEGMENT, or is not, and what would change that.
 
-    Every condition with the values of the contact, whose key is CONTACT, on today's snapshot.
+    Every condition with the values of the contact, whose key is CONTACT, on today's snapshot; when it turns over by time
+    alone, if these files stay as they are; and the fewest conditions that would have to turn over now.
     """
     explanation = settings.open().explain(segment, contact, as_of=as_of)
     if form == "json":
@@ -154,6 +155,32 @@ def explain(settings: Settings, segment: str, contact: str, as_of: datetime | No
         click.echo(explanation.to_html())
     else:
         print_styled(explanation.styled())
+
+
+@click.command()
+@click.argument("sets", metavar="[SET]...", nargs=-1, type=SEGMENT)
+@click.option("--run", help="The run whose segments to compare. Default: the accepted one.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "html"]), default="table", show_default=True, help="How to print.")
+@workspace_options()
+@pass_settings
+def overlap(settings: Settings, sets: tuple[str, ...], run: str | None, form: str) -> None:
+    """Say how far segments overlap: how many are in both of two, and how alike they are.
+
+    Each SET is a segment, or an expression over segments such as 'vip and not uk'; all segments where none is given. By the
+    accepted run, or by the one that --run names; nothing is evaluated.
+    """
+    found = settings.open().overlap(*sets, run=run)
+    if form == "json":
+        print_json(found.to_json())
+    elif form == "html":
+        click.echo(found.to_html())
+    else:
+        click.echo(found.headline())
+        for frame, counts in found.tables():
+            click.echo()
+            print_frame(frame, grouped=counts)
+        if found.unshown:
+            settings.talk.say(f"{found.unshown:,} more pairs; --format json has all")
 
 
 @click.command()
@@ -379,4 +406,4 @@ def _write_metrics(path: Path, settings: Settings) -> None:
         state.close()
 
 
-COMMANDS = (segments, members, contacts, explain, diff, history, backtest, runs, status)
+COMMANDS = (segments, members, contacts, explain, overlap, diff, history, backtest, runs, status)

@@ -6,7 +6,7 @@ The seam for another engine is `backends/`: this module only asks a backend to m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from segmentry.engine.columns import INTEGERS
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
+from segmentry.engine.lowering.calendar import Calendar
+from segmentry.engine.lowering.canon import Canon
 from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
@@ -34,16 +36,19 @@ from segmentry.engine.scans import (
     ROWS,
     SNAPSHOT,
     EventScan,
+    EventScans,
     contact_columns,
     contact_rows,
     contacts_in_order,
     events_table,
+    fields_below,
 )
 from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation, Snapshot
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
-from segmentry.rules.nodes import Remembered
+from segmentry.rules.nodes import Events, Remembered, Scope, Value
+from segmentry.rules.zones import LAST_INSTANT
 
 Recall = Callable[[Remembered, Alignment], pl.Series]
 """What earlier runs say of each position."""
@@ -201,11 +206,11 @@ class Evaluation:
                 chunks.append(chunk)
         return Memberships(tuple(chunks))
 
-    def leaves(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None, *, missing: bool = False) -> pl.DataFrame:
+    def leaves(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None, *, missing: Collection[str] = ()) -> pl.DataFrame:
         """Every leaf of a plan (`plan.leaf(condition)`) and every extra value (`plan.value(value)`), for each contact.
 
-        The first column is the key under its own name; gone contacts are left out. With `missing`, a value's column
-        says whether it is missing instead.
+        The first column is the key under its own name; gone contacts are left out. The columns of values in `missing`
+        say whether those are missing instead.
         """
         self._compute(plan)
         listed = self._bitmaps(plan, lists or {})
@@ -214,7 +219,7 @@ class Evaluation:
         for first, end, leaves in self._chunks(plan.leaves_query):
             columns = [alignment.keys[first:end].alias(KEY), *(leaves[column] for column in plan.leaf_columns)]
             columns += [bitmap[first:end].alias(column) for column, bitmap in listed.items()]
-            columns += [leaves[column].is_null() if missing else leaves[column] for column in plan.value_columns]
+            columns += [leaves[column].is_null() if column in missing else leaves[column] for column in plan.value_columns]
             frames.append(pl.DataFrame(columns).filter(alignment.present[first:end]))
         return pl.concat(frames).rename({KEY: self.snapshot.contacts.key})
 
@@ -313,6 +318,17 @@ class Evaluation:
             with self._timed("history"):
                 found[column] = self._recall(asked, self.alignment)
         return found
+
+    def event_rows(self, source: int, chosen: Mapping[str, Events], values: Mapping[str, Value]) -> pl.DataFrame:
+        """The rows of one event table, past and future, of the contacts that this evaluation is about.
+
+        `$at` (UTC), a boolean for each of the events chosen, and each value of a row, by their names.
+        """
+        below = fields_below([*chosen.values(), *values.values()])
+        self._load(frozenset(below[Scope.CONTACT]))
+        scans = EventScans(DUCKDB, Canon(), self.snapshot.contacts, Calendar(DUCKDB, self.clock.zone), LAST_INSTANT)
+        with self._timed("events"):
+            return self._fetch(scans.listing(self.snapshot.events[source], chosen, values, _among(sql.column(KEY), CONTACTS)))
 
     # ---------------------------------------------------------------- digests
 

@@ -7,7 +7,7 @@ segments that the question refers to are looked at, so that a draft can be tried
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,16 +25,18 @@ from segmentry.engine.schemas import schema_of
 from segmentry.engine.snapshot import ContactSource, Snapshot
 from segmentry.engine.sources import pin, verify_unchanged
 from segmentry.errors import NotFound, RuleError, WorkspaceError
+from segmentry.rules import syntax as s
 from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
-from segmentry.rules.diagnostics import Diagnostic, Severity
+from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import Condition, IsSet, Value
+from segmentry.rules.nodes import Condition, Field, IsSet, Value
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order, references
 from segmentry.rules.schema import Schema
 from segmentry.rules.suggest import did_you_mean
+from segmentry.rules.types import Kind
 
 Written = str | Mapping[str, object]
 """A rule as its author has it: text, or builder form."""
@@ -64,6 +66,8 @@ class Answer:
     holds: pl.DataFrame
     plan: Plan
     leaves: pl.DataFrame
+    as_they_are: frozenset[str]
+    """The columns that have values as they are; the others say whether they are missing."""
 
     def members(self, name: str) -> pl.Series:
         """The keys for which `name` holds."""
@@ -72,6 +76,12 @@ class Answer:
     def value(self, value: Value) -> pl.Series:
         """A value that was asked for: itself, or whether it is missing, as was asked."""
         return self.leaves[self.plan.value(value)]
+
+    def missing(self, value: Value) -> pl.Series:
+        """Whether a value that was asked for is missing."""
+        column = self.plan.value(value)
+        found = self.leaves[column]
+        return found.is_null() if column in self.as_they_are else found
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,16 @@ class Moment:
         _, warnings = check(syntax, self.schema, source=rule if isinstance(rule, str) else None)
         text = to_text(syntax)
         return Asked(text, check(parse_text(text), self.schema, source=text, proofs=False)[0], tuple(warnings))
+
+    def field(self, name: str) -> Field:
+        """A field of the contacts that has one value, by its name. Raises RuleError."""
+        place = Place(0, len(name))
+        checked, _ = check(s.IsSet(s.Name((name,), place=place), place=place), self.schema, source=name)
+        assert isinstance(checked, IsSet)
+        assert isinstance(checked.value, Field)
+        if checked.value.type.kind is Kind.LIST:
+            raise RuleError([Diagnostic("R301", f"`{name}` is a list, and has no one value", place=place, rule=name)])
+        return checked.value
 
     def segment(self, name: str) -> Segment:
         """A segment whose file can be understood. Raises NotFound, or WorkspaceError with what is wrong in its file."""
@@ -173,31 +193,47 @@ class Moment:
         return make_plan(self.with_references(conditions), self.snapshot, self.clock, values=values)
 
     def answer(
-        self, conditions: Mapping[str, Condition], values: Iterable[Value] = (), *, missing: bool = False, only: int | str | None = None
+        self,
+        conditions: Mapping[str, Condition],
+        values: Iterable[Value] = (),
+        *,
+        missing: bool = False,
+        but: Iterable[Value] = (),
+        only: int | str | None = None,
     ) -> Answer:
-        """Who each grounded condition holds for, and what each value is (`missing`: whether it is missing).
+        """Who each grounded condition holds for, and what each value is (`missing`: whether it is missing, of all but those of `but`).
 
         `only` asks about one contact, by its key; NotFound if there is none.
         """
         plan = self.plan(conditions, values)
         lists = self.lists(plan.listed.values())
+        shown = frozenset(map(plan.value, but)) if missing else frozenset(plan.value_columns)
+        hidden = frozenset(plan.value_columns) - shown
         # a place among all contacts is not found by looking at one
-        restricted = None if only is None or plan.levels else _alone(only)
-        try:
-            with self.recalling(plan) as recall, self.evaluation(restricted, recall) as session:
-                session.prepare(plan)
-                keys = session.keys()
-                leaves = session.leaves(plan, lists, missing=missing) if len(keys) else None
-        except Exception:
-            verify_unchanged(self.snapshot)  # a file that changed under the reader explains whatever else went wrong
-            raise
+        restricted = None if plan.levels else only
+        with self.evaluating(restricted, plan) as session:
+            session.prepare(plan)
+            keys = session.keys()
+            leaves = session.leaves(plan, lists, missing=hidden) if len(keys) else None
         if only is not None and restricted is None and leaves is not None:
             is_it = keys == _alone(only)
             keys, leaves = keys.filter(is_it), leaves.filter(is_it)
         if leaves is None or not len(keys):
             raise NotFound(f"there is no contact {only} in the snapshot")
         bitmaps = {column: leaves[column] for column in plan.bitmap_columns}
-        return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves)
+        return Answer(keys, algebra.run(plan.steps, plan.segments, bitmaps, len(keys)), plan, leaves, shown)
+
+    @contextmanager
+    def evaluating(self, only: int | str | None = None, plan: Plan | None = None) -> Iterator[Evaluation]:
+        """An evaluation of this snapshot, of all or of the contact with this key, that answers a plan's questions about earlier runs."""
+        alone = None if only is None else _alone(only)
+        try:
+            with ExitStack() as stack:
+                recall = None if plan is None else stack.enter_context(self.recalling(plan))
+                yield stack.enter_context(self.evaluation(alone, recall))
+        except Exception:
+            verify_unchanged(self.snapshot)  # a file that changed under the reader explains whatever else went wrong
+            raise
 
     def evaluation(self, only: pl.Series | None = None, recall: Recall | None = None) -> Evaluation:
         """An evaluation over the snapshot, as the workspace wants it; see `Evaluation`."""

@@ -6,6 +6,7 @@ which is one condition of a contact. A negated leaf (`not in`, `not did(x)`) is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -72,7 +73,7 @@ def outline(condition: Condition, rule: str, *, within_not: bool = False) -> Out
 
     `within_not`: the `not` before it is its parent's.
     """
-    words = rule[condition.place.start : condition.place.end] or rule
+    words = _closed(rule[condition.place.start : condition.place.end], rule[condition.place.end :]) or rule
     if isinstance(condition, nodes.Not) and not within_not:
         words = _with_not(words, rule[: condition.place.start])
     shape = SHAPES.get(type(condition), Shape.CONDITION)
@@ -84,6 +85,13 @@ def outline(condition: Condition, rule: str, *, within_not: bool = False) -> Out
     elif isinstance(condition, (nodes.And, nodes.Or, nodes.AtLeast)):
         parts = condition.items
     return Outline(shape, words, condition, tuple(outline(part, rule, within_not=shape is Shape.NOT) for part in parts), rule)
+
+
+def _closed(words: str, after: str) -> str:
+    """The words with the brackets that end them: the place of `x in (1, 2)` ends with the last literal."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", words)
+    missing = bare.count("(") - bare.count(")")
+    return words + ")" * missing if missing > 0 and after.startswith(")" * missing) else words
 
 
 def _with_not(words: str, before: str) -> str:

@@ -14,10 +14,13 @@ from polars.io.plugins import register_io_source
 from segmentry.engine.backends.failures import told
 from segmentry.engine.scanning import reader
 from segmentry.engine.snapshot import PinnedFile, Relation
-from segmentry.engine.textfiles import connect, identifier, scan_text
+from segmentry.engine.textfiles import connect, identifier, literal, scan_text
 
 AS_TEXT = re.compile(r"\b(INTERVAL|UNION|BIT|VARIANT|GEOMETRY|BIGNUM|TIME WITH TIME ZONE)\b")
 """Stored types that polars has no like of; such columns are read as text."""
+
+FEW = 1_000
+"""So many keys can be written into a query."""
 
 BATCH_ROWS = 122_880
 """Rows per batch: one row group of DuckDB's."""
@@ -40,6 +43,18 @@ def rows_of(relation: Relation, key: str, keys: pl.Series) -> pl.LazyFrame:
     found = rows(relation)
     wanted = pl.LazyFrame({key: keys.cast(found.collect_schema()[key])})
     return found.join(wanted, on=key, how="semi", maintain_order="left")
+
+
+def rows_with(relation: Relation, key: str, keys: pl.Series) -> pl.DataFrame:
+    """The rows with these keys, in the keys' order. A few keys are asked for in SQL, so that files are not read whole for them."""
+    if len(keys) > FEW:
+        return rows_of(relation, key, keys).collect()
+    wanted = ", ".join(literal(one) if isinstance(one, str) else str(one) for one in keys)
+    among = f"{identifier(key)} in ({wanted})" if wanted else "false"
+    with connect() as connection, told(file.path for file in relation.files):
+        query = f"select {_selected(relation, None)} from {scan(relation)} where {among}"
+        found = pl.DataFrame(connection.sql(query).to_arrow_table())
+    return pl.DataFrame({key: keys.cast(found.schema[key])}).join(found, on=key, how="left", maintain_order="left").select(found.columns)
 
 
 def unchanged(files: tuple[PinnedFile, ...]) -> bool:

@@ -24,7 +24,7 @@ from segmentry.engine.lowering.shapes import Sql, made_of, verdict
 from segmentry.engine.lowering.stored import held_when_read, read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.snapshot import ContactSource, EventSource, Relation
-from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Window, children
+from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Value, Window, children
 from segmentry.rules.types import COUNT, TIMESTAMP, Kind
 
 SNAPSHOT = sql.internal("snapshot")
@@ -204,6 +204,18 @@ class EventScans:
             for index in sorted({index for events in kept.choices for index in self._tables(sources, events)}):
                 asked[index].gathered.append((number, kept))
         return tuple(self._scan(index, sources[index], wanted, alone) for index, wanted in enumerate(asked) if wanted.events)
+
+    def listing(self, source: EventSource, chosen: Mapping[str, Events], values: Mapping[str, Value], among: sql.Expr) -> exp.Select:
+        """One table's rows of some contacts: `$at`, whether a row is one of each of these events, and values of it, by their names."""
+        names = fields_below([*chosen.values(), *values.values()])
+        own = sorted(name for name in names[Scope.EVENT] if name in source.relation.columns and source.relation.columns[name].type)
+        rows = _EventRows(self, source, own, sorted(names[Scope.CONTACT]), None, self.as_of)
+        selected: dict[str, sql.Expr] = {AT: rows.at.expr}
+        selected.update({name: rows.chosen(events).expr for name, events in chosen.items()})
+        lowering = rows.lowering
+        selected.update({name: lowering.numbers.settled(lowering.value(value)).expr for name, value in values.items()})
+        bounds = sql.all_of([rows.bounds(), among])
+        return sql.select(selected, rows.query(), bounds)
 
     def _tables(self, sources: Sequence[EventSource], events: Events) -> list[int]:
         return [index for index, source in enumerate(sources) if carries(source, events)]

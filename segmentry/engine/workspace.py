@@ -12,7 +12,8 @@ from uuid import uuid4
 import polars as pl
 
 from segmentry.engine import checking
-from segmentry.engine.explain import Explanation, explain
+from segmentry.engine.explain import Explanation
+from segmentry.engine.explaining import explain
 from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load, require_workspace
 from segmentry.engine.moment import Written
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.looking import Members
     from segmentry.engine.notices import Told
+    from segmentry.engine.overlap import Overlap
     from segmentry.engine.proving import Verification
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
@@ -90,9 +92,12 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         asked = ask_all(loaded, os.environ, clock_now, self._pinned(loaded))
         return found.online(asked, online_problems(loaded, asked))
 
-    def preview(self, rule: Written, as_of: When = None, *, sample: int = SAMPLE) -> Preview:
-        """What a rule, text or builder form, would find on the snapshot as it is. Raises RuleError and SourceError."""
-        return preview(self.moment(as_of), rule, sample)
+    def preview(self, rule: Written, as_of: When = None, *, sample: int = SAMPLE, by: str | None = None) -> Preview:
+        """What a rule, text or builder form, would find on the snapshot as it is; `by` names a field to break that down by.
+
+        Raises RuleError and SourceError.
+        """
+        return preview(self.moment(as_of), rule, sample, by)
 
     def contacts(self, rule: Written, as_of: When = None) -> pl.LazyFrame:
         """The contacts, all their columns, for whom a rule holds on the snapshot as it is; `member` is evaluated with it."""
@@ -320,6 +325,17 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
         with self._state() as state:
             return looking.members(state, name, _run_number(run), self._newest_contacts)
+
+    def overlap(self, *sets: str, run: int | str | None = None) -> Overlap:
+        """How far segments overlap in the accepted run, or in another: sizes, and every pair's intersection and likeness.
+
+        A set is a segment's name or an expression over such (`vip and not uk`); without any, all segments of the run. Raises
+        RuleError, NotFound and NoState.
+        """
+        from segmentry.engine.overlap import overlap
+
+        with self._state() as state:
+            return overlap(state, sets, _run_number(run))
 
     def status(self) -> dict[str, Any]:
         """How the workspace stands, as plain values: the accepted run, who runs, what is unsent and paused, what needs a person."""

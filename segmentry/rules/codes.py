@@ -97,6 +97,7 @@ REFERENCES = {
     "R600": "no such segment",
     "R601": "segments that refer to each other in a circle",
     "R602": "a question about what was, where no runs are kept",
+    "R603": "something else than segments where sets of contacts are meant",
 }
 
 WARNINGS = {

@@ -139,7 +139,7 @@ def test_leaves_and_values_explain(shop: World) -> None:
         leaves = evaluation.leaves(plan)
         assert leaves[plan.value(values[0])].to_list() == [11, 501, None, 502, 1, 1001]
         assert [float(v) for v in leaves[plan.value(values[1])]] == [1.5, 10, 0, 0, 0.25, 0]
-        missing = evaluation.leaves(plan, missing=True)
+        missing = evaluation.leaves(plan, missing=plan.value_columns)
         assert missing[plan.value(values[0])].to_list() == [False, False, True, False, False, False]
     with shop.evaluation(only=pl.Series([4])) as evaluation:
         assert evaluation.keys().to_list() == [4]

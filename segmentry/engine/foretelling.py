@@ -1,0 +1,251 @@
+"""When an answer turns over if nothing else happens: one contact's conditions at every instant at which one of them may change.
+
+`motion` lists the instants; here the conditions are evaluated at them, by the plan that a run would make, and the rule is
+put together from what they come to. Beyond what is known of a condition it is neither true nor false, and so may the rule be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from segmentry.engine.contact_past import Asked, look
+from segmentry.engine.moment import Moment
+from segmentry.engine.motion import Motion, motion
+from segmentry.engine.outline import Outline, Shape
+from segmentry.rules import nodes
+from segmentry.rules.ground import TICK, Clock, ground
+from segmentry.rules.nodes import Condition
+
+FIRST_LOOK = 96
+"""Conditions at instants that the first look ahead evaluates; each further one takes four times as many."""
+
+MOST_LOOKS = 4_000
+"""Conditions at instants after which the search ends: what comes later is said to be unknown."""
+
+Verdict = bool | None
+"""True or false, or None: not known."""
+
+
+class Foresight(StrEnum):
+    """What is known of the next change of an answer."""
+
+    AT = "at"
+    """It turns over at `at`, and not a microsecond before."""
+    NEVER = "never"
+    """By time alone it stays as it is."""
+    NOT_BEFORE = "not before"
+    """It stays as it is up to `at`, which was not looked beyond."""
+    UNKNOWN = "unknown"
+    """It can't be foretold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """When an answer next turns over if no data changes. `at` is aware UTC; None for `never` and `unknown`."""
+
+    kind: Foresight
+    at: datetime | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": str(self.kind), "at": self.at}
+
+
+NEVER, UNKNOWN = Flip(Foresight.NEVER), Flip(Foresight.UNKNOWN)
+
+
+def foretell(moment: Moment, key: int | str, tree: Outline, now: Mapping[Condition, bool]) -> dict[int, Flip]:
+    """The next flip of every line of an outline, by the line's `id`. `now` has the answer of each line without parts.
+
+    Lines without parts are the leaves; of those that no clock moves nothing is evaluated again.
+    """
+    moving = _motions(moment, key, [line.condition for _, line in tree.lines() if is_leaf(line)])
+    search = _Search(moment, key, {leaf: found for leaf, found in moving.items() if not found.still})
+    lines = Tree(tree)
+    courses = {leaf: _Course(bool(holds), [], [], None) for leaf, holds in now.items()}
+    while True:
+        courses |= search.courses(now)
+        flips = _flips(lines, courses, moment.clock.as_of)
+        if search.done or not search.tells_more(flips.values()):
+            return flips
+        search.go_on()
+
+
+def _motions(moment: Moment, key: int | str, leaves: Iterable[Condition]) -> dict[Condition, Motion]:
+    asked = Asked()
+    leaves = list(dict.fromkeys(leaves))
+    for leaf in leaves:
+        motion(leaf, asked, moment.clock)
+    past = look(moment, key, asked)
+    return {leaf: motion(leaf, past, moment.clock) for leaf in leaves}
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What a leaf is now, at which instants that changes and to what, and from when on it is not known."""
+
+    now: bool
+    instants: list[datetime]
+    answers: list[bool]
+    until: datetime | None
+
+
+@dataclass
+class _Search:
+    """Evaluates leaves at the instants at which they may change, the next ones first."""
+
+    moment: Moment
+    key: int | str
+    motions: Mapping[Condition, Motion]
+    size: int = FIRST_LOOK
+    found: dict[Condition, list[tuple[datetime, bool]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.left = sorted(
+            ((instant, number) for number, (_, moves) in enumerate(self._leaves) for instant in _within(moves)), reverse=True
+        )
+        self.evaluated = 0
+        self.go_on()
+
+    @property
+    def _leaves(self) -> list[tuple[Condition, Motion]]:
+        return list(self.motions.items())
+
+    @property
+    def done(self) -> bool:
+        return not self.left or self.evaluated >= MOST_LOOKS
+
+    def tells_more(self, flips: Iterable[Flip]) -> bool:
+        """Whether looking further ahead would say more than that an answer stays until what has not been looked at."""
+        ahead = {instant for instant, _ in self.left}
+        return any(flip.kind is Foresight.NOT_BEFORE and flip.at in ahead for flip in flips)
+
+    def go_on(self) -> None:
+        """Evaluates the next instants."""
+        taken = [self.left.pop() for _ in range(min(self.size, len(self.left)))]
+        while self.left and taken and self.left[-1][0] == taken[-1][0]:  # an instant is looked at as a whole
+            taken.append(self.left.pop())
+        self.size *= 4
+        if not taken:
+            return
+        self.evaluated += len(taken)
+        leaves, zone, week = self._leaves, self.moment.clock.zone, self.moment.clock.week_start
+        later = replace(self.moment, clock=Clock(taken[-1][0], zone, week))
+        conditions = {f"{number}@{instant.isoformat()}": ground(leaves[number][0], Clock(instant, zone, week)) for instant, number in taken}
+        answer = later.answer(conditions, only=self.key)
+        for (instant, number), name in zip(taken, conditions, strict=True):
+            self.found.setdefault(leaves[number][0], []).append((instant, bool(answer.holds[name][0])))
+
+    def courses(self, now: Mapping[Condition, bool]) -> dict[Condition, _Course]:
+        """What is known by now of the leaves that time moves."""
+        beyond = {number: instant for instant, number in self.left}  # the last one wins, which is the next one
+        made = {}
+        for number, (leaf, moves) in enumerate(self._leaves):
+            ends = [end for end in (moves.until, beyond.get(number)) if end is not None]
+            known = self.found.get(leaf, [])
+            made[leaf] = _Course(now[leaf], [at for at, _ in known], [holds for _, holds in known], min(ends, default=None))
+        return made
+
+
+def _within(moves: Motion) -> list[datetime]:
+    return [instant for instant in moves.instants if moves.until is None or instant < moves.until]
+
+
+# ---------------------------------------------------------------- the whole rule
+
+
+def is_leaf(line: Outline) -> bool:
+    """Whether a line is evaluated, not put together from others."""
+    return not line.parts and line.shape is not Shape.SEGMENT
+
+
+class Tree:
+    """An outline as a formula over its leaves; a segment that it names again is what it was the first time."""
+
+    def __init__(self, outline: Outline) -> None:
+        self.outline = outline
+        self.lines = [line for _, line in outline.lines()]
+        self._of_segment = {line.condition.segment: line for line in self.lines if isinstance(line.condition, nodes.Member) and line.parts}
+
+    def parts(self, line: Outline) -> tuple[Outline, ...]:
+        """The lines that a line is put together from."""
+        if isinstance(line.condition, nodes.Member) and not line.parts:
+            return self._of_segment[line.condition.segment].parts
+        return line.parts
+
+    def needed(self, line: Outline) -> tuple[int, int]:
+        """Of how many of its parts a line needs at least so many; (1, 1) for one part that must hold."""
+        count = len(self.parts(line))
+        if line.shape is Shape.AT_LEAST:
+            assert isinstance(line.condition, nodes.AtLeast)
+            return line.condition.count, count
+        return (1, count) if line.shape is Shape.ANY else (count, count)
+
+    def values(self, leaves: Mapping[Condition, Sequence[Verdict]], width: int) -> dict[int, list[Verdict]]:
+        """Every line's verdicts, by its `id`, one for each of `width` circumstances in which the leaves have theirs."""
+        done: dict[int, list[Verdict]] = {}
+        for line in self.parts_first():
+            if is_leaf(line):
+                done[id(line)] = list(leaves[line.condition])
+                continue
+            below = [done[id(part)] for part in self.parts(line)]
+            if line.shape is Shape.NOT:
+                done[id(line)] = [None if one is None else not one for one in below[0]]
+            else:
+                need, _ = self.needed(line)
+                done[id(line)] = [_at_least(need, [one[index] for one in below]) for index in range(width)]
+        return done
+
+    def parts_first(self) -> Iterator[Outline]:
+        """Every line after those that it is put together from."""
+        done: set[int] = set()
+        pending = [(line, False) for line in reversed(self.lines)]
+        while pending:
+            line, entered = pending.pop()
+            if id(line) in done:
+                continue
+            if entered:
+                done.add(id(line))
+                yield line
+            else:
+                pending.append((line, True))
+                pending.extend((part, False) for part in self.parts(line))
+
+
+def _at_least(need: int, verdicts: Sequence[Verdict]) -> Verdict:
+    """Whether at least so many hold, where some may not be known."""
+    sure = sum(one is True for one in verdicts)
+    if sure >= need:
+        return True
+    return None if sure + sum(one is None for one in verdicts) >= need else False
+
+
+def _flips(tree: Tree, courses: Mapping[Condition, _Course], as_of: datetime) -> dict[int, Flip]:
+    instants = {at for course in courses.values() for at in course.instants}
+    ends = {course.until for course in courses.values() if course.until is not None}
+    # what is not known at once is not known from the first microsecond on
+    times = sorted(instants | {max(end, as_of + TICK) for end in ends})
+    values = tree.values({leaf: _at_all(course, times) for leaf, course in courses.items()}, len(times) + 1)
+    return {number: _next(verdicts, times, as_of) for number, verdicts in values.items()}
+
+
+def _at_all(course: _Course, times: Sequence[datetime]) -> list[Verdict]:
+    """What a leaf is now, and at each of these times."""
+    changes = dict(zip(course.instants, course.answers, strict=True))
+    verdicts: list[Verdict] = [course.now]
+    current = course.now
+    for instant in times:
+        current = changes.get(instant, current)
+        verdicts.append(None if course.until is not None and instant >= course.until else current)
+    return verdicts
+
+
+def _next(verdicts: Sequence[Verdict], times: Sequence[datetime], as_of: datetime) -> Flip:
+    for verdict, instant in zip(verdicts[1:], times, strict=True):
+        if verdict is None:
+            return UNKNOWN if instant <= as_of + TICK else Flip(Foresight.NOT_BEFORE, instant)
+        if verdict is not verdicts[0]:
+            return Flip(Foresight.AT, instant)
+    return NEVER
