@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segmentry.engine.outline import Outline, operands
+from segmentry.engine.possible import COUNTED
 from segmentry.engine.render import cell
 from segmentry.rules import nodes as n
-from segmentry.rules.facts import NEVER_MISSING, oriented
+from segmentry.rules.facts import oriented
 
 OPPOSITE = {"=": "other than", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 LONG = 60
@@ -62,5 +63,5 @@ def _beside(op: str, left: n.Value, right: n.Constant, holds: bool) -> str:
     said = f"'{right.value}'" if isinstance(right.value, str) else cell(right.value)
     if holds:
         return f"{op} {said}"
-    never_missing = isinstance(left, n.Aggregate) and left.function in NEVER_MISSING
+    never_missing = isinstance(left, n.Aggregate) and left.function in COUNTED
     return f"{OPPOSITE[op]} {said}{'' if never_missing else ', or to be missing'}"

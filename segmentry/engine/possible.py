@@ -6,6 +6,7 @@ with anything else, or by its letters, is taken to be free: two conditions are c
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -14,9 +15,19 @@ from itertools import pairwise
 from typing import Any
 
 from segmentry.rules import nodes as n
-from segmentry.rules.facts import NEVER_MISSING, OPERATORS, oriented
+from segmentry.rules.facts import oriented
 from segmentry.rules.ground import TICK
 from segmentry.rules.types import COUNT, Kind
+
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+COUNTED = frozenset({"count", "distinct"})
+"""Aggregates that are numbers from 0 up for every contact."""
 
 EXACT = Context(prec=100)
 """Room for the sum or mean of any two numbers of the language."""
@@ -103,7 +114,7 @@ def _representatives(value: n.Value, conditions: Iterable[n.Condition]) -> list[
             found = texts | {one + "\0" for one in texts} | {"\0"}
         case Kind.DATE | Kind.TIMESTAMP:
             found = {beside for one in literals if isinstance(one, date) for beside in _times(one)}
-    missing = [] if isinstance(value, n.Aggregate) and value.function in NEVER_MISSING else [None]
+    missing = [] if isinstance(value, n.Aggregate) and value.function in COUNTED else [None]
     return [*missing, *(found or {True})]
 
 
@@ -136,7 +147,7 @@ def _numbers(value: n.Value, literals: list[Decimal]) -> set[Decimal]:
     else:
         found |= set(ordered) | {EXACT.add(one, Decimal(by)) for one in ordered or [Decimal(0)] for by in (-1, 1)}
         found |= {EXACT.divide(EXACT.add(low, high), Decimal(2)) for low, high in pairwise(ordered)}
-    counted = isinstance(value, n.Aggregate) and value.function in NEVER_MISSING
+    counted = isinstance(value, n.Aggregate) and value.function in COUNTED
     return {one for one in found if one >= 0 or not counted}
 
 
