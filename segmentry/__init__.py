@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segmentry.engine.deciding import Decided
     from segmentry.engine.delivering import Delivered
     from segmentry.engine.evaluate import Events, Membership, evaluate
-    from segmentry.engine.explain import Explanation
+    from segmentry.engine.explanation import Explanation
     from segmentry.engine.forecast import Forecast
     from segmentry.engine.overlap import Overlap
     from segmentry.engine.preview import Preview
@@ -81,7 +81,7 @@ _HOMES = {
     "Delivered": "segmentry.engine.delivering",
     "Diagnostic": "segmentry.rules.diagnostics",
     "Events": "segmentry.engine.evaluate",
-    "Explanation": "segmentry.engine.explain",
+    "Explanation": "segmentry.engine.explanation",
     "Forecast": "segmentry.engine.forecast",
     "Membership": "segmentry.engine.evaluate",
     "Overlap": "segmentry.engine.overlap",

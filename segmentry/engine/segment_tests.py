@@ -15,7 +15,8 @@ import polars as pl
 from segmentry.engine.columns import key_kind
 from segmentry.engine.config_tests import SegmentTestConfig
 from segmentry.engine.evaluation import Recall
-from segmentry.engine.explain import Explanation, explain
+from segmentry.engine.explain import explain
+from segmentry.engine.explanation import Explanation
 from segmentry.engine.fixtures import MOVED, Misfit, Row, cell, column_named, in_utc, moved, snapshot_of, table_of
 from segmentry.engine.instants import instant
 from segmentry.engine.keys import typed_key

@@ -12,8 +12,8 @@ from uuid import uuid4
 import polars as pl
 
 from segmentry.engine import checking
-from segmentry.engine.explain import Explanation
-from segmentry.engine.explaining import explain
+from segmentry.engine.explain import explain
+from segmentry.engine.explanation import Explanation
 from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load, require_workspace
 from segmentry.engine.moment import Written

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segmentry.engine.explaining import explain
+from segmentry.engine.explain import explain
 from segmentry.engine.foretelling import Foresight
 from segmentry.engine.moment import Moment
 from segmentry.rules.ground import Clock
