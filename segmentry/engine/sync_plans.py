@@ -38,7 +38,7 @@ class Known:
     records: Sequence[SyncRecord]
     rows: Callable[[int], pl.DataFrame]
     left: Callable[[int], pl.Series]
-    called: Callable[[Sequence[int]], pl.DataFrame]
+    called: Callable[[Sequence[int], Sequence[str]], pl.DataFrame]
     secret: str
     merged: Mapping[str, str] = field(default_factory=dict)
 
@@ -132,9 +132,12 @@ def _known_elsewhere(written: pl.DataFrame, rows: pl.DataFrame, sync: Sync, know
     """
     strange = (pl.col("action") == ADD).fill_null(value=False) & pl.col("remote_id").is_null()
     others = [one.id for one in known.records if one.destination == sync.config.destination and one.key != sync.key]
-    if not others or not written.filter(strange).height:
+    contacts = written.filter(strange)[CONTACT]
+    if not others or not contacts.len():
         return written
-    called = known.called(others).with_columns(pl.col(CONTACT).replace(dict(known.merged)))
+    named = set(contacts)
+    former = [key for key, survivor in known.merged.items() if survivor in named]
+    called = known.called(others, [*contacts, *former]).with_columns(pl.col(CONTACT).replace(dict(known.merged)))
     of_many = called.group_by("remote_id").agg(pl.col(CONTACT).n_unique().alias("contacts")).filter(pl.col("contacts") > 1)
     own = rows.filter(pl.col("remote_id").is_not_null())
     taken = pl.concat([of_many["remote_id"], own["remote_id"]])

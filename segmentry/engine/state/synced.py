@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.frames import insert_frame, read_frame
@@ -26,6 +26,9 @@ ADD, UPDATE, REMOVE = "add", "update", "remove"
 EXPORTED = "files"
 """The target of what is exported in whole files."""
 
+MANY = 100_000
+"""Contacts that are asked for by name, at most."""
+
 SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
@@ -34,7 +37,7 @@ _KINDS = {"sync": _COUNT, "revision": _COUNT, "attempts": _COUNT, "lease": _COUN
 ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNCED.columns})
 """The rows of a sync as a frame; times are text, as the catalog has them."""
 
-CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash")})
+CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "changed")})
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "batch", "stop")
 """The columns of an open row that are empty without one."""
@@ -119,10 +122,24 @@ def left_hashes(connection: Connection, sync: int) -> pl.Series:
     return pl.Series("address_hash", list(found), _TEXT)
 
 
-def called(connection: Connection, numbers: Sequence[int]) -> pl.DataFrame:
-    """What the destination of some syncs calls contacts, and under which address hash, as `CALLED`; what was heard last comes last."""
+def called(connection: Connection, numbers: Sequence[int], contacts: Sequence[str]) -> pl.DataFrame:
+    """What the destination of some syncs calls contacts, and under which address hash, as `CALLED`; what was heard last comes last.
+
+    Also others who have one of their address hashes; and everybody, where the contacts are too many to be asked for.
+    """
     known = and_(_S.sync.in_(list(numbers)), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
-    return read_frame(connection, select(*(_S[name] for name in CALLED)).where(known).order_by(_S.changed), CALLED)
+    query = select(*(_S[name] for name in CALLED)).where(known)
+
+    def named(column: ColumnElement[Any], values: Sequence[str]) -> pl.DataFrame:
+        return pl.concat(
+            [pl.DataFrame(schema=CALLED), *(read_frame(connection, query.where(column.in_(part)), CALLED) for part in _parts(values))]
+        )
+
+    if len(contacts) > MANY:
+        return read_frame(connection, query, CALLED).sort("changed", maintain_order=True)
+    mine = named(_S.contact, contacts)
+    found = pl.concat([mine, named(_S.address_hash, mine["address_hash"].unique().to_list())])
+    return found.unique(maintain_order=True).sort("changed", maintain_order=True)
 
 
 def same_target(sync: int) -> Select[Any]:
