@@ -15,8 +15,8 @@ import pytest
 from tests.histories.services import FEW, FEWS
 from tests.histories.services_driver import ServicesDriver
 
-UNSETTLED = """The model does not know yet whose addition was not acknowledged when a hand acted, which no sync can know either.
-So long histories disagree now and then, and each disagreement is to be traced: SEGMENTRY_SERVICE_HISTORIES=1 runs them."""
+UNSETTLED = """The model knows whose addition was acknowledged when a hand acted, but too few long histories have passed in a row since the
+last disagreement was traced to call it settled: SEGMENTRY_SERVICE_HISTORIES=1 runs them."""
 
 HISTORIES, PARTS = 240, 60
 
