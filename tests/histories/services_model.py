@@ -324,8 +324,8 @@ class SyncModel:
     def _may_stay(self, key: tuple[str, str, str], sync: Sync, address: str, group: Group | None, model: Model) -> bool:
         kept, it = self.syncs[key], model.accepted
         assert it is not None
-        if group is None:
-            return False
+        if group is None:  # who changed the address by hand is nobody's, whatever they do then
+            return address in self.touched[key[1]]
         if sync.mode == "add" and group.addresses & kept.ever:
             return True
         unaddressed = any(key[0] in it.members and one in it.members[key[0]] and it.world.rows[one].address is None for one in group.people)
