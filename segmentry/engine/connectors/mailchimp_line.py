@@ -98,6 +98,15 @@ class Waiting:
     draw: Callable[[], float] = field(default=random, repr=False)
 
 
+def _may_be_done(status: int, ask: Ask, after: float | None) -> bool:
+    """Whether what was asked may have been done beside such a trouble.
+
+    A service that has no room answers 503 and says when to come again. A gateway answers so too where the way to the service
+    broke after the request was through, and then what must not be done twice must not be asked for twice.
+    """
+    return (ask.once and after is None) if status == 503 else status >= 500
+
+
 class Line:
     """A way to one account, used from several threads at once. `url`: where the service is, if not where the key says."""
 
@@ -180,9 +189,9 @@ class Line:
             return _Setback(str(error).replace("the receiver", "the service"))
         except UnclearError as error:
             return _Setback(str(error).replace("the receiver", "the service"), maybe=True)
-        return self._meaning(reply)
+        return self._meaning(reply, ask)
 
-    def _meaning(self, reply: Reply) -> Said | _Setback:
+    def _meaning(self, reply: Reply, ask: Ask) -> Said | _Setback:
         status, content = reply.status, _json(reply.body)
         if 200 <= status < 300:
             if content is _NOT_JSON and reply.body.strip():
@@ -197,9 +206,8 @@ class Line:
         if status == 403:
             raise DestinationStopped(f"the service forbids it to this key (403): {shown(Problem.of(status, content).title)}")
         if status >= 500 or status in (408, 425):
-            return _Setback(
-                f"the service has trouble ({status})", maybe=status in (500, 502, 504) or status > 504, after=self._asked(reply)
-            )
+            after = self._asked(reply)
+            return _Setback(f"the service has trouble ({status})", maybe=_may_be_done(status, ask, after), after=after)
         if status == 404 and not isinstance(content, Mapping):  # the service says with words who is not there
             return _Setback("something before the service has nothing there (404)")
         problem = Problem.of(status, content)

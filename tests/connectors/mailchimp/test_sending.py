@@ -154,7 +154,9 @@ def test_for_who_is_there_as_wanted_only_the_journey_is_asked_for(shop: Shop) ->
     assert shop.writes == 1
 
 
-@pytest.mark.parametrize("kind", ["500", "500-applied", "502-applied", "504-applied", "hang", "hang-applied", "reset-applied", "garbage"])
+@pytest.mark.parametrize(
+    "kind", ["500", "500-applied", "502-applied", "503", "503-applied", "504-applied", "hang", "hang-applied", "reset-applied", "garbage"]
+)
 def test_a_start_that_may_have_been_made_is_for_a_person_to_decide_and_not_asked_again(shop: Shop, kind: str) -> None:
     shop.meets(TRIGGER, kind)
     answer = only(shop.send("ada@example.com", words=JOURNEYS))
@@ -162,11 +164,18 @@ def test_a_start_that_may_have_been_made_is_for_a_person_to_decide_and_not_asked
     assert shop.asked(TRIGGER) == 1
 
 
-@pytest.mark.parametrize("kind", ["429", "429-after", "403-bare", "503"])
+@pytest.mark.parametrize("kind", ["429", "429-after", "403-bare"])
 def test_a_start_that_was_not_made_is_asked_for_again(shop: Shop, kind: str) -> None:
     shop.meets(TRIGGER, kind)
     assert only(shop.send("ada@example.com", words=JOURNEYS)).verdict is Verdict.SENT
     assert (shop.asked(TRIGGER), mails(shop, "ada@example.com")) == (2, 1)
+
+
+def test_a_service_that_says_when_to_come_again_has_not_started_anything(shop: Shop) -> None:
+    shop.meets(TRIGGER, "503-after-long")
+    answer = only(shop.send("ada@example.com", words=JOURNEYS))
+    assert (answer.verdict, answer.maybe, answer.after) == (Verdict.LATER, False, 3600.0)
+    assert mails(shop, "ada@example.com") == 0
 
 
 def test_too_much_throughout_is_for_later_and_nothing_was_started(shop: Shop) -> None:
@@ -177,7 +186,7 @@ def test_too_much_throughout_is_for_later_and_nothing_was_started(shop: Shop) ->
 
 
 def test_not_made_and_then_unclear_is_for_a_person_to_decide(shop: Shop) -> None:
-    shop.meets(TRIGGER, "503", "hang-applied")
+    shop.meets(TRIGGER, "429", "hang-applied")
     assert only(shop.send("ada@example.com", words=JOURNEYS)).verdict is Verdict.UNKNOWN
 
 
