@@ -110,7 +110,7 @@ def told(seed: str, number: int, folder: Path, *, product: bool) -> list[str]:
 
 def test_a_flip_comes_true(seed: int, tmp_path: Path):
     kinds = told(f"{seed}:flips", 10, tmp_path, product=True)
-    assert kinds.count("at") >= 2
+    assert "at" in kinds
 
 
 @pytest.mark.full
