@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 from segmentry.rules import nodes as n
 from segmentry.rules.recursion import deep_recursion
@@ -22,6 +23,15 @@ from segmentry.rules.types import DATE, TIMESTAMP, Kind
 from segmentry.rules.zones import LAST_INSTANT, day_end, day_start, is_zone, local_to_utc, utc_to_local
 
 TICK = timedelta(microseconds=1)
+PARTS: dict[str, Callable[[date], int]] = {
+    "year": lambda day: day.year,
+    "month": lambda day: day.month,
+    "day": lambda day: day.day,
+    "weekday": lambda day: day.isoweekday(),
+    "hour": lambda at: at.hour if isinstance(at, datetime) else 0,
+}
+"""The calendar parts of a day or local time."""
+
 MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -234,8 +244,11 @@ class _Grounding:
         """A call with grounded arguments: what depends on the zone and on no field is computed here."""
         first = node.args[0] if node.args else None
         if isinstance(first, n.Constant):
-            if node.function == "date" and isinstance(first.value, datetime):
-                return n.Constant(DATE, utc_to_local(first.value, self.clock.zone).date(), place=node.place)
+            local = utc_to_local(first.value, self.clock.zone) if isinstance(first.value, datetime) else first.value
+            if node.function == "date" and isinstance(local, datetime):
+                return n.Constant(DATE, local.date(), place=node.place)
+            if node.function in PARTS and isinstance(local, date):
+                return n.Constant(node.type, Decimal(PARTS[node.function](local)), place=node.place)
             if node.function == "instant" and isinstance(first.value, date):
                 return n.Constant(TIMESTAMP, day_start(first.value, self.clock.zone), place=node.place)
         if node.function == "next_anniversary" and len(node.args) == 1:

@@ -82,7 +82,7 @@ DATES = {
     "birthday in (last_seen, '2026-01-01')": "birthday in [2026-01-01] or last_seen = instant(birthday)",
     "coalesce(birthday, last_seen) < now()": "coalesce(instant(birthday), last_seen) < 2026-03-31 12:00",
     "coalesce(last_seen, today()) < now()": "coalesce(last_seen, 2026-03-30 23:00) < 2026-03-31 12:00",
-    "year(now()) = year(birthday)": "year(2026-03-31 12:00) = year(birthday)",
+    "year(now()) = year(birthday)": "2026 = year(birthday)",
     "next_anniversary(birthday) = today()": "next_anniversary(birthday, 2026-03-31) = 2026-03-31",
     "next_anniversary(last_seen) = '2026-04-01'": "next_anniversary(date(last_seen), 2026-03-31) = 2026-04-01",
 }
