@@ -27,7 +27,7 @@ def live(root: Path, seed: int, steps: int) -> None:
         raise
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(4))
 def test_short_histories(tmp_path: Path, seed: int, number: int) -> None:
     live(tmp_path / "shop", seed + number, 8)
 

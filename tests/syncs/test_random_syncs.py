@@ -15,7 +15,7 @@ from segmentry.engine.state import synced
 from tests.syncs.world import LIST, Killed, Person, World
 
 NAMES = "abcdefgh"
-HISTORIES = 25
+HISTORIES = 8
 
 
 def happen(world: World) -> str:
