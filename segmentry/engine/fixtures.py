@@ -186,6 +186,8 @@ def _time(written: Any, _text: str | None, column: Column, clock: Clock) -> obje
 
 def moved(length: str, sign: int, clock: Clock, *, day: bool = False) -> date:
     """The test's instant or day, moved by a length of time. LiteralError for what is none."""
+    if length in ("0", "0 days"):
+        return clock.today if day else clock.as_of.replace(tzinfo=None)
     duration = parse_duration(length)
     if not day:
         return clock.ago(duration, sign).replace(tzinfo=None)

@@ -139,7 +139,7 @@ def _step_count(sequence: nodes.Sequence, step: nodes.Step) -> Value:
     """How many events a step could be, whatever the steps beside it are. A bound of its own stands for the sequence's."""
     own, alone = step.events, separated(step.events.where)[0]
     last, since, until = own.last or sequence.last, own.since or sequence.since, own.until or sequence.until
-    events = replace(own, where=alone, last=last, since=since, until=until)
+    events = replace(own, where=alone, last=last, since=since, until=until, during=own.during or sequence.during)
     return nodes.Aggregate(COUNT, "count", events, place=step.place)
 
 

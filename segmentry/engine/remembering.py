@@ -108,7 +108,9 @@ class Past:
         else:  # its memberships of then are gone, or it had no file then: as its changes leave it
             moves = self.moves(segment, None, before.record.as_of, alignment)
             return moves.group_by("contact").last().filter("entered")["contact"]
-        return _as_now(keys, self._merged(alignment, None if self.aliases is None else self.aliases.mapping))
+        if before is self.newest:  # former merges were handed on when it was accepted
+            return _as_now(keys, self._merged(alignment, None if self.aliases is None else self.aliases.mapping))
+        return _as_now(keys, self._merged(alignment, self._every_alias))
 
     # ------------------------------------------------------------ who came and went
 
@@ -133,11 +135,20 @@ class Past:
         left = moves.filter(~pl.col("entered"))["contact"]
         again = self._survivors(alignment).cast(members.dtype)
         again = again.filter(again.is_in(members.implode()) & ~again.is_in(stayed.implode()) & ~again.is_in(left.implode()))
-        if not len(again):
+        if len(again):
+            earlier = self.moves(asked.segment, None, began, alignment).filter(pl.col("contact").is_in(again.implode()))
+            was_in = earlier.group_by("contact").last().filter("entered")["contact"]
+            stayed = pl.concat([stayed, was_in])
+        return self._that_had_entered(stayed, asked.segment, began, alignment)
+
+    def _that_had_entered(self, stayed: pl.Series, segment: str, began: datetime, alignment: Alignment) -> pl.Series:
+        """Those but whoever may be in by a former key alone, which is a contact's own again: of that stay nothing is known."""
+        handed_on = self._every_alias["new"].cast(stayed.dtype, strict=False)
+        doubtful = stayed.filter(stayed.is_in(handed_on.implode()))
+        if not len(doubtful):
             return stayed
-        earlier = self.moves(asked.segment, None, began, alignment).filter(pl.col("contact").is_in(again.implode()))
-        was_in = earlier.group_by("contact").last().filter("entered")["contact"]
-        return pl.concat([stayed, was_in])
+        entered = self.moves(segment, None, began, alignment).filter("entered")["contact"]
+        return stayed.filter(~stayed.is_in(doubtful.implode()) | stayed.is_in(entered.implode()))
 
     def moves(self, segment: str, first: datetime | None, final: datetime, alignment: Alignment) -> pl.DataFrame:
         """A segment's changes within a time, oldest first, each under the key that the contact has now."""

@@ -227,8 +227,6 @@ class _Making:
         is_day, written = column.type is not None and column.type.kind is Kind.DATE, event[given[0]]
         try:
             if given == ["ago"]:
-                if written in (0, "0", "0 days"):
-                    return self.fixture.clock.today if is_day else self.fixture.clock.as_of.replace(tzinfo=None)
                 return moved(str(written), MOVED["ago"], self.fixture.clock, day=is_day)
             found = parse_moment(str(written))
             return in_utc(found, self.fixture.clock) if not is_day else found.date() if isinstance(found, datetime) else found

@@ -23,8 +23,8 @@ from segmentry.rules.zones import day_end, day_start, local_to_utc
 
 INSTANT = pl.Datetime("us", "UTC")
 COLUMNS = ("contact", "since", "until", "first", "cause", "via", "left_by")
-"""`until` is missing while a stay lasts. `first`: it begins with the segment's first computation, so it may be longer. `cause` and
-`via` are of the entry, `left_by` is the exit's cause."""
+"""`until` is missing while a stay lasts, `since` where nobody knows. `first`: it begins with the segment's first computation, so
+it may be longer. `cause` and `via` are of the entry, `left_by` is the exit's cause."""
 
 
 def stays(state: State, workspace: LoadedWorkspace, segment: str, contact: object = None) -> pl.DataFrame:
@@ -61,12 +61,17 @@ def _paired(moves: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_handed_on(found: pl.DataFrame, moves: pl.DataFrame, members: pl.Series) -> pl.DataFrame:
-    """With a stay, since the last exit, for each member that has none open: it was in by a key whose contact was merged into it."""
+    """With a stay, since the last exit, for each member that has none open: it was in by a key whose contact was merged into it.
+
+    Where that key is a contact's own again, its stay is not that contact's, and since when the member is in is not known.
+    """
+    found = found.filter(pl.col("until").is_not_null() | pl.col("contact").is_in(members.implode()))
     open_now = found.filter(pl.col("until").is_null())["contact"]
     missing = members.filter(~members.is_in(open_now.implode()))
     if not len(missing):
         return found
-    last = moves.filter(pl.col("contact").is_in(missing.implode())).group_by("contact").agg(since=pl.col("as_of").last())
+    exits = moves.group_by("contact").agg(since=pl.col("as_of").last())
+    last = pl.DataFrame({"contact": missing}).join(exits, on="contact", how="left", maintain_order="left")
     handed_on = last.with_columns(until=pl.lit(None, INSTANT), first=pl.lit(value=False)).join(found.clear(), on=["contact"], how="left")
     return pl.concat([found, handed_on.select(COLUMNS)]).sort("contact", "since", maintain_order=True)
 
@@ -75,7 +80,7 @@ def stays_on(found: pl.DataFrame, when: str, zone: str) -> pl.DataFrame:
     """Who was in at an instant, or at any of a day in the workspace's timezone: the stay, and which of the contact's it is (`nth`)."""
     first, final = _bounds(when, zone)
     numbered = found.with_columns(nth=pl.int_range(pl.len(), dtype=pl.Int64).over("contact") + 1)
-    there = (pl.col("since") <= final) & (pl.col("until").is_null() | (pl.col("until") > first))
+    there = (pl.col("since") <= final).fill_null(value=True) & (pl.col("until").is_null() | (pl.col("until") > first))
     return numbered.filter(there)
 
 

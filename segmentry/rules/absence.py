@@ -47,7 +47,8 @@ def _absence(condition: n.Condition) -> n.Events | None:
     if not isinstance(condition, n.Not) or not isinstance(condition.item, n.Did):
         return None
     events = condition.item.events
-    return events if events.last is not None and events.since is None and events.until is None else None
+    others = (events.since, events.until, events.during)
+    return events if events.last is not None and others == (None, None, None) else None
 
 
 def _is_every_event(events: n.Events) -> bool:

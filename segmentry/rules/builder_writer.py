@@ -188,7 +188,8 @@ def _event(call: Call, keys: Sequence[str] = ()) -> Entry | None:
 
 def _event_parts(name: Syntax) -> tuple[str, ...] | None:
     if isinstance(name, Name):
-        return name.parts
+        # in the form the word is any event, and no event of that name can be written
+        return None if name.quoted and name.quoted[0] and name.parts[0].lower() == "any_event" else name.parts
     if isinstance(name, Text) and name.value not in ("", "*") and name.value.lower() != "any_event":
         return (name.value,)
     return None

@@ -293,7 +293,7 @@ def reads_clock(condition: n.Condition) -> bool:
     for node in n.walk(condition):
         if isinstance(node, (n.AsOf, n.Day, n.InWindow)) or not is_understood(node):
             return True
-        if isinstance(node, n.Events) and (node.last, node.since, node.until) != (None, None, None):
+        if isinstance(node, n.Events) and (node.last, node.since, node.until, node.during) != (None,) * 4:
             return True
         if isinstance(node, n.Call) and node.function == "next_anniversary":
             return True
@@ -395,7 +395,7 @@ def may_tell_more(condition: n.Condition) -> bool:
     return any(
         isinstance(node, n.Member)
         or (isinstance(node, n.Value) and node.type.kind in (Kind.TIMESTAMP, Kind.DATE))
-        or (isinstance(node, n.Events) and (node.last, node.since, node.until) != (None, None, None))
+        or (isinstance(node, n.Events) and (node.last, node.since, node.until, node.during) != (None,) * 4)
         for node in n.walk(condition)
     )
 

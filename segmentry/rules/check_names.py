@@ -70,6 +70,8 @@ class Names:
     rows: EventRows | None = None
     element: Type | None = None
     """What `element` is; None outside the conditions on a list's elements."""
+    levels: int = 0
+    """Of conditions on elements within each other."""
 
     # ------------------------------------------------------------ reporting
 
@@ -112,10 +114,12 @@ class Names:
     def each(self, element: Type | None) -> Iterator[None]:
         """While it lasts, `element` is an element of that type."""
         self.element, before = element, self.element
+        self.levels += 1
         try:
             yield
         finally:
             self.element = before
+            self.levels -= 1
 
     # ------------------------------------------------------------ fields
 

@@ -40,7 +40,7 @@ class Sequences(EventFunctions):
         fine = self._are_in_order(call) and fine
         if steps is None or not fine or bounds is None or (within is None and _named(call, "within") is not None):
             return None
-        return n.Sequence(steps, within, bounds.last, bounds.since, bounds.until, place=call.place)
+        return n.Sequence(steps, within, bounds.last, bounds.since, bounds.until, bounds.during, place=call.place)
 
     # ------------------------------------------------------------ steps
 

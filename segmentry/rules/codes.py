@@ -86,6 +86,7 @@ FUNCTIONS = {
     "R508": "an event without its property, or a property where an event is needed",
     "R509": "an argument that must be written as a literal",
     "R510": "an order or a grouping by something that is the same for every contact",
+    "R511": "conditions on a list's elements too deep within each other",
     "R540": "a sequence whose steps are not one event after the other",
     "R541": "a step that is named wrongly, or a name that fits several steps or none",
     "R542": "a length of time between steps that has no beginning or is none",

@@ -308,12 +308,12 @@ class _Grounding:
         """Events within a window; of a sequence each step's own, within that of the whole."""
         if isinstance(node, n.Did):
             return replace(node, events=self.events(node.events))
-        whole = self.events(n.Events(None, last=node.last, since=node.since, until=node.until)).window
+        whole = self.events(n.Events(None, last=node.last, since=node.since, until=node.until, during=node.during)).window
         steps = []
         for step in node.steps:
             events = self.events(step.events)
             steps.append(replace(step, events=replace(events, window=_both(events.window, whole))))
-        return replace(node, steps=tuple(steps), last=None, since=None, until=None)
+        return replace(node, steps=tuple(steps), last=None, since=None, until=None, during=None)
 
     def active_periods(self, node: n.ActivePeriods) -> n.Value:
         """Calendar periods in the timezone, the one of `as_of` being the last. Those before the calendar begins are none."""

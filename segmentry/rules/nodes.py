@@ -355,8 +355,8 @@ class Sequence(Condition):
     No event of a negated step lies strictly between its neighbours. After the last of them: none within the step's own
     `within` of that, or without one, none within the sequence's `within` of its first step; or none at all.
 
-    The first step is never negated. Lengths are exact ones (seconds to weeks). Before grounding `last`, `since` and `until`
-    bound all steps; after it each step's events have a window of their own, and these are None.
+    The first step is never negated. Lengths are exact ones (seconds to weeks). Before grounding `last`, `since`, `until` and
+    `during` bound all steps; after it each step's events have a window of their own, and these are None.
     """
 
     steps: tuple[Step, ...]
@@ -364,6 +364,7 @@ class Sequence(Condition):
     last: Duration | None = None
     since: Value | None = None
     until: Value | None = None
+    during: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)

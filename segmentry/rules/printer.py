@@ -79,8 +79,8 @@ def _tell(syntax: Syntax) -> tuple[str, int]:
 
 def _operand(syntax: Syntax) -> str:
     match syntax:
-        case Name() if syntax.quoted and syntax.quoted[0] and syntax.parts[0].lower() == "element":
-            # in a condition on a list's elements the word alone is the element, the quoted name a column
+        case Name() if syntax.quoted and syntax.quoted[0] and syntax.parts[0].lower() in ("element", "any_event"):
+            # the word alone is a list's element, or any event; the quoted name is a column, or the event of that name
             return ".".join(('"' + syntax.parts[0] + '"', *map(_part, syntax.parts[1:])))
         case Name():
             return name_text(syntax.parts)

@@ -240,3 +240,25 @@ def test_the_example_in_the_documentation_is_so(shop: Shop) -> None:
         members = [shop.state.members("vip").to_list(), *(found[name] for name in ("came", "went", "loyal"))]
         assert [", ".join(map(str, keys)) for keys in members] == [vip, *asked], as_of
     assert len(rows) > 5
+
+
+def test_of_a_contact_that_is_in_by_a_merged_key_alone_no_stay_is_known_while_that_key_is_back(shop: Shop) -> None:
+    step(shop, "2026-01-01", c1=5, c2=5)
+    step(shop, "2026-01-02", c1=50, c2=5)
+    (shop.root / "aliases.csv").write_text("old_key,new_key\n1,9\n")
+    shop.key = "id, aliases: aliases.csv"
+    assert step(shop, "2026-01-12", c9=50, c2=5)["loyal"] == [9]
+    assert step(shop, "2026-01-13", c9=50, c2=5, c1=5)["loyal"] == []
+    assert after(shop, "2026-01-14")["loyal"] == []
+
+
+def test_a_past_instant_is_answered_by_merges_that_only_the_ledger_knows(shop: Shop) -> None:
+    for moment, spend in (("2026-01-01", 5), ("2026-01-02", 50), ("2026-01-05", 50)):
+        step(shop, moment, c1=spend)
+    (shop.root / "aliases.csv").write_text("old_key,new_key\n1,9\n")
+    shop.key = "id, aliases: aliases.csv"
+    step(shop, "2026-01-08", c9=50)
+    (shop.root / "aliases.csv").write_text("old_key,new_key\n")
+    workspace = sg.Workspace.open(shop.root)
+    for rule, members in (("entered('vip', last => '1 hour')", []), ("member('vip', for => '1 day')", [9])):
+        assert workspace.contacts(rule, as_of=day("2026-01-04")).collect()["id"].to_list() == members
