@@ -220,11 +220,14 @@ def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, st
 def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     """Where a member goes whose address another contact has who was let be, that one is the member from now on: somebody must be."""
     going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
+    # who has only no address stays, and who may have another address already has this one no more
+    going = going.filter(pl.col("why_not").is_in([EXITED, SUPPRESSED, SHARED, ABSENT]), ~_perhaps(UPDATE))
     heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
     if not case.mirror or not going.height or not heirs.height:
         return joined
     former = going.unique("address_hash", keep="first", maintain_order=True)
     known = [pl.col(name).alias(f"{name}_former") for name in ("remote_id", "remote_status")]
+    known.append(_perhaps(REMOVE).alias("perhaps_out"))
     found = joined.join(
         former.select(pl.col("address_hash").alias("new_hash"), pl.lit(value=True).alias("heir"), *known),
         on="new_hash",
@@ -233,7 +236,7 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     )
     heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
     become = {
-        "state": pl.lit(MEMBER),
+        "state": pl.when(pl.col("perhaps_out")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
         "address_hash": pl.col("new_hash"),
         "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
         "remote_id": pl.col("remote_id_former"),
@@ -241,6 +244,11 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     }
     changed = [pl.when(heir).then(value).otherwise(pl.col(name)).alias(name) for name, value in become.items()]
     return found.with_columns(changed).select(joined.columns)
+
+
+def _perhaps(action: str) -> pl.Expr:
+    """Whether an action is open that may have been done."""
+    return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
 
 
 # ---------------------------------------------------------------- what becomes of each

@@ -13,11 +13,11 @@ ONE, TWO = "one@x.example", " ONE@x.example"
 UK, FR = "UK", "FR"
 
 
-def two(shop: Synced, first: str, second: str, *, at: str, second_born: str = "Y", second_email: str = TWO) -> None:
+def two(shop: Synced, first: str, second: str, *, at: str, second_born: str = "Y", second_email: str = TWO, tell: bool = True) -> None:
     """An hour with two contacts, of one address unless it is said."""
     births = ["Y", second_born]
     shop.people(pl.DataFrame({"id": ["a", "b"], "country": [first, second], "email": [ONE, second_email], "country_of_birth": births}))
-    shop.hour(at)
+    shop.hour(at, tell=tell)
 
 
 @pytest.mark.parametrize("twin", [UK, FR])
@@ -66,3 +66,27 @@ def test_a_hash_is_of_the_attributes_beside_it_also_of_who_is_let_be(shop: Synce
     assert state == "baseline"
     assert hash != "former"
     assert shop.memory.people(LIST) == {}
+
+
+def test_who_was_let_be_takes_nothing_over_from_who_stays_without_an_address(shop: Synced) -> None:
+    shop.sync("existing: skip, mode: mirror")
+    two(shop, FR, UK, at="2026-01-02", second_email="two@x.example")
+    two(shop, UK, UK, at="2026-01-03", second_email="two@x.example")
+    shop.people(pl.DataFrame({"id": ["a", "b"], "country": [UK, UK], "email": [None, ONE], "country_of_birth": ["Y", "Y"]}))
+    shop.hour("2026-01-04")
+    assert {contact: state for contact, (state, _) in shop.rows().items()} == {"a": "member", "b": "baseline"}
+
+
+def test_who_was_let_be_is_put_in_where_the_one_who_goes_may_be_out_already(shop: Synced) -> None:
+    shop.sync("existing: skip, mode: mirror")
+    two(shop, FR, UK, at="2026-01-02", second_email="two@x.example")
+    two(shop, UK, UK, at="2026-01-03", second_email="two@x.example")
+    two(shop, FR, UK, at="2026-01-04", second_email="two@x.example", tell=False)
+    with shop.state.catalog.writing() as connection:  # taken out, and the answer is lost
+        lost = {"maybe": True, "attempts": 1, "due": "2026-01-05T23:00:00.000000+00:00"}
+        connection.execute(update(SYNCED).where(SYNCED.c.contact == "a").values(lost))
+    for person in shop.memory.people(LIST).values():
+        person.inside = False
+    two(shop, FR, UK, at="2026-01-05")
+    assert len(shop.members) == 1
+    assert {contact: state for contact, (state, _) in shop.rows().items()} == {"b": "member"}
