@@ -287,7 +287,9 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})
         case Verdict.SENT:
             told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
-            former = row.remote_id if remote and _moved(row) else None
+            # who took the membership over has it in this target alone
+            same = answer.readdressed or answer.remote_id == row.remote_id
+            former = row.remote_id if remote and same and _moved(row) else None
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former)
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None})

@@ -12,6 +12,8 @@ from segmentry.engine.connectors import mailchimp_syncing
 from segmentry.engine.connectors.settings import MailchimpSettings
 from segmentry.engine.state.schema import SYNCED, SYNCS
 from segmentry.engine.state.state import wall_clock
+from segmentry.sandbox.klaviyo import KlaviyoSandbox
+from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
 from tests.syncs.conftest import Synced
 from tests.syncs.test_words_services import keyed
@@ -37,16 +39,25 @@ def segments(shop: Synced) -> None:
         (shop.root / "segments" / f"{name}.yml").write_text(f'where: "{rule}"\n{entry}\n')
 
 
-def hour(shop: Synced, mailchimp: MailchimpSandbox, day: int, email: str, *, tier: int = 1, **more: Any) -> None:
-    shop.people({"id": ["a"], "country": ["UK"], "email": [email], "tier": [tier]})
+def hour(
+    shop: Synced, service: KlaviyoSandbox | MailchimpSandbox, day: int, email: str, *, tier: int = 1, country: str = "UK", born: str = "Y"
+) -> None:
+    shop.people({"id": ["a"], "country": [country], "email": [email], "tier": [tier], "country_of_birth": [born]})
     shop.hour(f"2026-01-{day:02}", tell=False)
-    shop.tell(open=keyed(mailchimp), **more)
+    shop.tell(open=keyed(service))
 
 
 def states(shop: Synced) -> dict[str, str]:
     with shop.state.catalog.reading() as connection:
         query = select(SYNCS.c.segment, SYNCED.c.state).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
         return {row.segment: row.state for row in connection.execute(query)}
+
+
+def called(shop: Synced) -> dict[str, str | None]:
+    """What the service calls the contact, by segment."""
+    with shop.state.catalog.reading() as connection:
+        query = select(SYNCS.c.segment, SYNCED.c.remote_id).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
+        return {row.segment: row.remote_id for row in connection.execute(query)}
 
 
 def tags(mailchimp: MailchimpSandbox) -> dict[str, set[str]]:
@@ -116,3 +127,35 @@ def test_who_left_under_the_former_address_is_not_made_by_another_sync(shop: Syn
     hour(shop, mailchimp, 3, NEW)
     assert NEW not in tags(mailchimp)
     assert states(shop) == {"rich": "left", "uk": "left"}
+
+
+# ---------------------------------------------------------------- somebody else had the new address already
+
+
+def test_a_membership_that_is_handed_over_is_so_in_one_tag_alone(shop: Synced, mailchimp: MailchimpSandbox) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD)
+    mailchimp.people.subscribe(NEW)
+    hour(shop, mailchimp, 3, NEW, tier=0)
+    assert states(shop) == {"rich": "out", "uk": "member"}
+    assert tags(mailchimp) == {OLD: set(), NEW: {"seg:uk"}}
+    hour(shop, mailchimp, 4, NEW)
+    assert states(shop) == {"rich": "member", "uk": "member"}
+    assert tags(mailchimp) == {OLD: set(), NEW: {"seg:rich", "seg:uk"}}
+
+
+def test_a_profile_that_is_added_for_another_is_so_in_one_list_alone(shop: Synced) -> None:
+    with KlaviyoSandbox(clock=wall_clock, lists=("Newsletter", "Rich")) as klaviyo:
+        shop.destinations = f'{{crm: {{type: klaviyo, url: "{klaviyo.url}", key: "${{CRM_KEY}}"}}}}'
+        (shop.root / "segments").mkdir(exist_ok=True)
+        for (name, rule, mode), one in zip((("uk", "country = 'UK'", "add"), ("rich", "tier = 1", "mirror")), klaviyo.lists, strict=True):
+            entry = f"sync: {{destination: crm, list: {one.id}, existing: send, mode: {mode}}}"
+            (shop.root / "segments" / f"{name}.yml").write_text(f'where: "{rule}"\n{entry}\n')
+        hour(shop, klaviyo, 2, OLD, tier=0)
+        former = called(shop)["uk"]
+        hour(shop, klaviyo, 3, OLD, tier=0, country="FR")
+        with klaviyo._lock:
+            upsert(klaviyo._settled(), {"type": "profile", "attributes": {"email": NEW}})
+        hour(shop, klaviyo, 4, NEW, country="FR")
+        assert klaviyo.members("Rich") == [NEW]
+        assert called(shop)["uk"] == former != called(shop)["rich"]

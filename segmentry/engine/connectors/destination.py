@@ -64,7 +64,8 @@ class Verdict(StrEnum):
 class Answer:
     """A row's verdict. `reason` is fit to be shown and kept: no address, no secret. `after`: seconds the destination asks to wait.
 
-    `status` is what the destination says of the person (`subscribed`, `cleaned`), where it says so.
+    `status` is what the destination says of the person (`subscribed`, `cleaned`), where it says so. `readdressed`: it is the same
+    person there under another address, who is called by `remote_id` from now on, whoever asks.
     """
 
     verdict: Verdict
@@ -74,6 +75,7 @@ class Answer:
     after: float | None = None
     maybe: bool = False
     status: str | None = None
+    readdressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

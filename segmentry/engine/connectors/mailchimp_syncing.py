@@ -29,6 +29,8 @@ Say = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 MOVING = "moving"
 """In notes: the ids of changes whose address may have been changed there already."""
+READDRESSED = "readdressed"
+"""The same of changes whose persons are there under the new address: as the same, not as somebody who had it already."""
 THERE = "there"
 """The same of changes whose contacts were in the tag before any was taken off it: who is not any more may have been taken off by us."""
 
@@ -233,7 +235,10 @@ class Work:
         there, before = self.calls.someone(hash), self.calls.someone(former)
         if before is None:
             # either an attempt changed it whose answer was lost, or another tag's sync did, or who was there is gone
-            ended = away(there.status) if there is not None and self._is_the_same(number, there) else LEFT_FORMER
+            same = there is not None and self._is_the_same(number, there)
+            ended = away(there.status) if there is not None and same else LEFT_FORMER
+            if same:
+                self._note(READDRESSED, number)
         elif before.status in AWAY:
             ended = replace(LEFT_FORMER, reason=f"{AWAY[before.status]}, under the former address", status=before.status)
         elif there is None:
@@ -258,7 +263,10 @@ class Work:
             return UNSAID if found is None else self._handed_over(number, before, found)
         # nobody there any more: gone, or the new address was taken by an attempt whose answer was lost
         found = self.calls.someone(hash) if found is None else found
-        return LEFT_FORMER if found is None else away(found.status)
+        if found is None:
+            return LEFT_FORMER
+        self._note(READDRESSED, number)
+        return away(found.status)
 
     def _handed_over(self, number: int, before: Someone, there: Someone) -> Answer | None:
         """Membership, from the former address to another member who has the new one already."""
@@ -288,12 +296,18 @@ class Work:
         return tag is not None and there.hash in self.known.tags.having(self.calls, tag, [there.hash])
 
     def _was_moving(self, number: int) -> bool:
-        return self._change(number).id in self.notes.kept.get(MOVING, ())
+        return self._is_noted(MOVING, number)
 
     def _note_moving(self, number: int) -> None:
         self.known.moved[str(self._former(number))] = str(self._hash(number))
-        if not self._was_moving(number):
-            self.notes.keep(**{MOVING: [*self.notes.kept.get(MOVING, ()), self._change(number).id]})
+        self._note(MOVING, number)
+
+    def _is_noted(self, what: str, number: int) -> bool:
+        return self._change(number).id in self.notes.kept.get(what, ())
+
+    def _note(self, what: str, number: int) -> None:
+        if not self._is_noted(what, number):
+            self.notes.keep(**{what: [*self.notes.kept.get(what, ()), self._change(number).id]})
 
     # ------------------------------------------------------------ numbers and addresses
 
@@ -334,7 +348,7 @@ class Work:
         return Wanted(hash, str(first.address), consents, say(first.fields))
 
     def _answer(self, numbers: Iterable[int], answer: Answer) -> None:
-        self.answers.update((number, answer) for number in numbers)
+        self.answers.update((number, replace(answer, readdressed=self._is_noted(READDRESSED, number))) for number in numbers)
 
 
 def _meaning(problem: Problem, action: Action) -> Answer:

@@ -117,6 +117,22 @@ def test_a_new_address_whose_answer_never_came_is_known_by_the_notes(moving: Sho
     assert moving.tagged() == {NEW, "hand@example.com"}
 
 
+def test_only_the_same_member_is_said_to_have_another_address(moving: Shop) -> None:
+    assert move(moving).readdressed
+    moving.has("next@example.com")
+    (answer,) = moving.sync(Action.ADD, change("next@example.com", remote_id=hash_of(NEW), moved=True))
+    assert (answer.verdict, answer.readdressed) == (Verdict.SENT, False)
+    moving.inside = {hash_of("next@example.com")}
+
+
+def test_that_it_is_the_same_member_is_known_by_the_notes_whoever_answers(moving: Shop) -> None:
+    notes = Notes()
+    assert move(moving, notes=notes).readdressed
+    moving.open()
+    again = only(moving.sync(Action.ADD, change(NEW, remote_id=hash_of(NEW)), notes=Notes(kept=dict(notes.kept))))
+    assert (again.verdict, again.readdressed) == (Verdict.SENT, True)
+
+
 def test_membership_half_moved_is_moved_whole_the_next_time(moving: Shop) -> None:
     moving.has(NEW)
     notes = Notes()
