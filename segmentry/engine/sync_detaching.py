@@ -182,10 +182,12 @@ def _removing(workspace: LoadedWorkspace, record: SyncRecord, rows: pl.DataFrame
     going = rows.filter(ours, pl.col("action").fill_null("") != REMOVE)
     parts = (workspace.environment, *record.key, kind)
     ids = [change_id(workspace.config.id, (*parts, contact, REMOVE, opened)) for contact in going[CONTACT]]
+    # who may have got another address is there under what was told, and whose change was never asked for is not
+    told = going.select(pl.when(pl.col("maybe") | pl.col("remote_id").is_null()).then("payload")).to_series()
     removals = closed(going).with_columns(
         pl.lit(REMOVE).alias("action"),
         pl.Series("change", ids, pl.String()),
-        pl.Series("payload", [_leaving(text) for text in going["payload"]], pl.String()),
+        pl.Series("payload", [_leaving(text) for text in told], pl.String()),
         pl.lit(opened).alias("opened"),
         pl.lit(opened).alias("due"),
     )

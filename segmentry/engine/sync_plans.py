@@ -203,14 +203,17 @@ def _told(
         change_id(workspace.config.id, (*parts, contact, action, opened))
         for contact, action, opened in due.select(CONTACT, "action", "opened").iter_rows()
     ]
-    told |= _leaving(standing, due.filter(pl.col("action") == REMOVE), secret)
+    told |= _leaving(standing, due.filter(pl.col("action") == REMOVE), people, secret)
     texts = [told[contact] for contact in due[CONTACT]]
     due = due.with_columns(pl.Series("payload", texts, pl.String()), pl.Series("change", ids, pl.String()))
     return pl.concat([frame.filter(pl.col("action").is_null()), due])
 
 
-def _leaving(standing: Standing, rows: pl.DataFrame, secret: str) -> dict[str, str]:
-    """The payloads of removals: nothing is told of who goes but the address, where it is still the one that was acknowledged."""
+def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, secret: str) -> dict[str, str]:
+    """The payloads of removals: nothing is told of who goes but the address, where it is still the one that was acknowledged.
+
+    Of whose address may have been changed there it is the new one, unless one of the people who should be there has it.
+    """
     if not rows.height:
         return {}
     snapshot = standing.snapshot
@@ -219,13 +222,15 @@ def _leaving(standing: Standing, rows: pl.DataFrame, secret: str) -> dict[str, s
         found = snapshot.rows(rows[CONTACT].cast(standing.keys.dtype, strict=False).drop_nulls(), [snapshot.email])
         keys, written = found[snapshot.key].cast(pl.String()), found[snapshot.email].cast(pl.String())
         addresses = {key: normalised_address(address) for key, address in zip(keys, written, strict=True)}
+    claimed = set(people[ADDRESS].drop_nulls()) if rows["maybe"].any() else set()
     texts = {}
-    for contact, acknowledged, kept in rows.select(CONTACT, "address_hash", "payload").iter_rows():
+    for contact, acknowledged, kept, maybe in rows.select(CONTACT, "address_hash", "payload", "maybe").iter_rows():
         address = addresses.get(contact)
         same = address is not None and address_hash(secret, address) == acknowledged
         said = address if same or acknowledged is None else None
-        if kept is not None and acknowledged is None:  # what was told when it was perhaps added
-            said = json.loads(kept)["address"]
+        if kept is not None and (acknowledged is None or maybe):  # what was told when it was perhaps added, or perhaps changed
+            told = json.loads(kept)["address"]
+            said = told if acknowledged is None or (told is not None and told not in claimed) else said
         texts[contact] = dumps({"address": said, "fields": {}})
     return texts
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from segmentry.engine.connectors import mailchimp_syncing
+from segmentry.engine.connectors.mailchimp_line import TroubleError
 from segmentry.engine.connectors.settings import MailchimpSettings
+from segmentry.engine.loading import load
 from segmentry.engine.state.schema import SYNCED, SYNCS
 from segmentry.engine.state.state import wall_clock
+from segmentry.engine.sync_detaching import Telling, detach
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
@@ -159,3 +162,59 @@ def test_a_profile_that_is_added_for_another_is_so_in_one_list_alone(shop: Synce
         hour(shop, klaviyo, 4, NEW, country="FR")
         assert klaviyo.members("Rich") == [NEW]
         assert called(shop)["uk"] == former != called(shop)["rich"]
+
+
+# ---------------------------------------------------------------- the answer to a change of address is lost
+
+
+@pytest.fixture
+def moved(shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """An hour in which the address is changed there, and nobody hears of it; `tier` as then."""
+    changed = mailchimp_syncing.Work._readdressed
+
+    def lost(*args: Any) -> None:
+        changed(*args)
+        raise TroubleError(mailchimp_syncing.LOST)
+
+    def happens(tier: int) -> None:
+        segments(shop)
+        hour(shop, mailchimp, 2, OLD)
+        with monkeypatch.context() as patch:
+            patch.setattr(mailchimp_syncing.Work, "_readdressed", lost)
+            hour(shop, mailchimp, 3, NEW, tier=tier)
+
+    return happens
+
+
+def test_who_goes_waits_for_what_another_sync_hears(shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[[int], None]) -> None:
+    moved(0)
+    hour(shop, mailchimp, 4, NEW, tier=0)
+    assert states(shop) == {"rich": "out", "uk": "member"}
+    assert tags(mailchimp) == {NEW: {"seg:uk"}}
+
+
+def test_whose_address_was_perhaps_changed_is_taken_off_once_suppressed(
+    shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[[int], None]
+) -> None:
+    shop.further["suppress"] = "\"country_of_birth = 'X'\""
+    moved(1)
+    hour(shop, mailchimp, 4, NEW, born="X")
+    assert states(shop) == {"rich": "out", "uk": "out"}
+    assert tags(mailchimp) == {NEW: set()}
+
+
+def test_whose_address_was_perhaps_changed_is_taken_off_where_a_sync_is_detached(
+    shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[[int], None]
+) -> None:
+    moved(1)
+    for name in ("rich", "uk"):
+        path = shop.root / "segments" / f"{name}.yml"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    shop.at("2026-01-03T02:00")
+    telling = Telling({}, lambda: shop.now, open=keyed(mailchimp), sleep=lambda _: None, draw=lambda: 0.5)
+    with shop.state.catalog.writing() as connection:  # the other was not asked for anything
+        rich = select(SYNCS.c.id).where(SYNCS.c.segment == "rich").scalar_subquery()
+        connection.execute(SYNCED.update().where(SYNCED.c.sync == rich).values(maybe=False))
+    found = detach(load(shop.root).require(), shop.state, ("uk", "crm", None), telling, remove=True)
+    assert (found.removed, found.left) == (1, 0)
+    assert tags(mailchimp)[NEW] == {"seg:rich"}

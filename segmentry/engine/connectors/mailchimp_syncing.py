@@ -126,7 +126,7 @@ class Work:
                 self.answers[number] = LEFT_TAG  # nobody was ever put in under it
             else:
                 people.setdefault(hash, []).append(number)
-        inside = {} if tag is None else self.known.tags.having(self.calls, tag, people)
+        inside = {} if tag is None else self._inside(tag, people)
         removed_before = set(self.notes.kept.get(THERE, ()))
         for hash, numbers in people.items():
             if hash not in inside:
@@ -138,6 +138,17 @@ class Work:
         addresses = {hash: self._change(people[hash][0]).address for hash in inside}
         for hash, answer in self.known.tags.take_off(self.calls, tag, self.batch.target.name, addresses).items():
             self._answer(people[hash], replace(answer, remote_id=hash, status=inside[hash]))
+
+    def _inside(self, tag: int, people: dict[str, list[int]]) -> dict[str, str]:
+        """Who is in the tag, with their status. Whose address may have been changed is in `people` by the one under which they are."""
+        inside = self.known.tags.having(self.calls, tag, people)
+        told = {hash: self._hash(numbers[0]) for hash, numbers in people.items() if hash not in inside}
+        perhaps = {hash: other for hash, other in told.items() if other is not None and other not in people}
+        moved = self.known.tags.having(self.calls, tag, set(perhaps.values())) if perhaps else {}
+        for hash, other in perhaps.items():
+            if other in moved:
+                people.setdefault(other, []).extend(people.pop(hash))
+        return inside | moved
 
     # ------------------------------------------------------------ tagging
 

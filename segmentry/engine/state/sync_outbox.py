@@ -134,7 +134,7 @@ def claim(
     for action in actions:
         for sync in syncs:
             ready = and_(_ready(sync, now), _S.action == action)
-            if action == "add":
+            if action != "update":  # by which address somebody is there is known once the other is answered
                 ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_moving(sync)))
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
@@ -185,7 +185,7 @@ def _others(sync: int) -> Select[Any]:
 def _is_moving(sync: int) -> ColumnElement[bool]:
     """Whether a contact's address may have been changed by another sync, which knows only when it is answered."""
     other = SYNCED.alias().c
-    begun = and_(other.action == "update", other.maybe, other.lease.is_(None))
+    begun = and_(other.action == "update", other.maybe, other.lease.is_(None), other.wanted_hash != other.address_hash)
     return exists().where(other.sync.in_(_others(sync)), other.contact == _S.contact, begun)
 
 
