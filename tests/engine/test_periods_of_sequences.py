@@ -10,7 +10,12 @@ import pytest
 import segmentry as sg
 
 AS_OF = datetime(2026, 3, 31, 12, tzinfo=UTC)
-ROWS = [(1, "a", datetime(2026, 3, 1)), (1, "b", datetime(2026, 3, 2)), (2, "a", datetime(2026, 2, 1)), (2, "b", datetime(2026, 2, 3))]
+ROWS = [
+    (1, "a", datetime(2026, 3, 1, tzinfo=UTC)),
+    (1, "b", datetime(2026, 3, 2, tzinfo=UTC)),
+    (2, "a", datetime(2026, 2, 1, tzinfo=UTC)),
+    (2, "b", datetime(2026, 2, 3, tzinfo=UTC)),
+]
 
 
 def found(rule: object) -> list[int]:
