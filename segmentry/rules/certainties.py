@@ -27,6 +27,8 @@ MOST_REASONS = 4
 """Conditions that a reason names."""
 MOST_TRIED = 24
 """Of more conditions no reason is looked for: each is left out once."""
+MOST_BESIDE = 32
+"""Of more conditions in one chain each is looked at by itself alone: all beside all would take time by their square."""
 
 Said = Callable[[n.Condition, bool], str]
 """The words of a condition, or (False) of what it leaves out."""
@@ -153,6 +155,9 @@ class Search:
             self.inside_events(node)
 
     def all_of(self, parts: list[Part], beside: list[Part]) -> None:
+        if len(parts) > MOST_BESIDE:
+            self.each(parts)
+            return
         left = list(parts)
         for part in reversed(parts):
             if isinstance(part.node, n.Always) or self.is_spent:
@@ -168,6 +173,9 @@ class Search:
                 self.visit(part, [*beside, *(other for other in left if other is not part)])
 
     def any_of(self, parts: list[Part], beside: list[Part]) -> None:
+        if len(parts) > MOST_BESIDE:
+            self.each(parts)
+            return
         left = list(parts)
         for part in reversed(parts):
             if isinstance(part.node, n.Always) or self.is_spent:
@@ -189,6 +197,12 @@ class Search:
                 left = others
         for part in left:
             self.visit(part, beside)
+
+    def each(self, parts: list[Part]) -> None:
+        """What is certain of parts whatever is beside them."""
+        for part in parts:
+            if not (isinstance(part.node, n.Always) or self.is_spent or self.alone(part) or self.alone(part.opposite)):
+                self.visit(part, [])
 
     def alone(self, part: Part) -> bool:
         """Whether a part holds for nobody whatever is beside it; kept if so."""
