@@ -131,7 +131,7 @@ class Entering:
             return "suppressed"
         if row.address and model.has_address(row.sequence, row.address, (*self.new, *before), at.number) - {row.person}:
             return "duplicate_address"
-        if sequence.paused or model.pauses & {"*", sequence.name, sequence.destination}:
+        if sequence.paused or model.pauses & {"*", row.sequence, sequence.destination}:
             return "paused"
         return "waiting" if row.address is None and sequence.destination in NEEDS_ADDRESS else "pending"
 
