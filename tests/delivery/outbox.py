@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import tempfile
@@ -46,6 +47,7 @@ def row_id(name: str) -> str:
 def empty_state(env: str) -> Path:
     """A state as `init` makes it; a copy costs less than another one."""
     folder = Path(tempfile.mkdtemp(prefix="segmentry-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     State.open(folder, ID, env, create=True).close()
     return folder
 

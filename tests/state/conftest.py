@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def day(text: str) -> datetime:
 def empty_state() -> Path:
     """A state as `init` makes it; a copy costs less than another one."""
     folder = Path(tempfile.mkdtemp(prefix="segmentry-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     State.open(folder, ID, create=True).close()
     return folder
 
