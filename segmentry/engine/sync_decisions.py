@@ -359,6 +359,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         due["new_hash"].alias("wanted_hash"),
         pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
         due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),
+        due.select(pl.when(later).then(pl.lit(grace))).to_series().alias("grace"),
         pl.lit(0, pl.Int64()).alias("attempts"),
         # who was perhaps added has no remote id: it is found by the address that was told
         pl.when(due["next"] == REMOVE).then("payload").alias("payload"),

@@ -214,6 +214,24 @@ def test_a_service_that_does_nothing_for_days_is_alarming(started: Synced) -> No
     assert stands(started, "2026-01-05")["alarms"] == []
 
 
+def test_a_removal_that_had_to_wait_is_overdue_a_day_after_that(started: Synced) -> None:
+    started.memory.sync_script += [lambda _: Answer(Verdict.LATER, "the service had trouble (503)")] * 9
+    started.people(people(a=UK, c=FR))
+    started.hour("2026-01-03")
+    started.hour("2026-01-04T00:30")
+    assert started.rows()["b"] == ("member", "remove")
+    assert len(started.memory.synced) == 2, "it was tried"
+    assert stands(started, "2026-01-04T23:30")["alarms"] == []
+    [alarm] = stands(started, "2026-01-05T00:30")["alarms"]
+    assert (alarm["kind"], alarm["since"]) == ("failed", datetime(2026, 1, 4, tzinfo=UTC))
+    started.people(people(a=UK, b=UK, c=FR))
+    started.hour("2026-01-05T01:00")
+    started.people(people(a=UK, b=FR, c=FR))
+    started.hour("2026-01-05T02:00")  # who leaves the segment has no such time
+    [alarm] = stands(started, "2026-01-06T03:00")["alarms"]
+    assert alarm["since"] == datetime(2026, 1, 5, 2, tzinfo=UTC)
+
+
 def test_status_says_what_waits_for_a_word(shop: Synced) -> None:
     shop.people(people(a=UK, b=UK))
     shop.sync("existing: ask")

@@ -69,11 +69,12 @@ class Overdue:
 def overdue(connection: Connection, before: datetime) -> dict[str, Overdue]:
     """By destination the changes and enrollments that were asked for before an instant, tried, and neither done nor refused since.
 
-    Nothing of what is paused or held.
+    Nothing of what is paused or held. What had to wait for who may be back is asked for from the end of that.
     """
     stamp, row = before.isoformat(timespec="microseconds"), SYNCED.c
-    tried = and_(row.action.is_not(None), row.attempts > 0, row.opened <= stamp, SYNCS.c.status == ACTIVE)
-    changes = select(SYNCS.c.destination, row.opened.label("since"), row.reason.label("reason")).join(SYNCED, row.sync == SYNCS.c.id)
+    asked = func.coalesce(row.grace, row.opened)
+    tried = and_(row.action.is_not(None), row.attempts > 0, asked <= stamp, SYNCS.c.status == ACTIVE)
+    changes = select(SYNCS.c.destination, asked.label("since"), row.reason.label("reason")).join(SYNCED, row.sync == SYNCS.c.id)
     sent = select(DELIVERIES.c.destination, ENROLLMENTS.c.pending_since, DELIVERIES.c.error)
     sent = sent.join(ENROLLMENTS, ENROLLMENTS.c.id == DELIVERIES.c.id)
     waiting = and_(ENROLLMENTS.c.outcome.in_(("pending", "sending")), DELIVERIES.c.attempts > 0, ENROLLMENTS.c.pending_since <= stamp)

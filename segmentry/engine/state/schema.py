@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 METADATA = MetaData()
 
-REVISION = "0003"
+REVISION = "0004"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -312,6 +312,7 @@ SYNCED = Table(
     Column("lease", Integer),
     Column("stop", String),
     Column("maybe", Boolean, nullable=False),
+    Column("grace", String),
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
@@ -325,7 +326,8 @@ The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted`
 be told) and `wanted_hash` the address hash that an answer acknowledges, `payload` JSON with address and fields, removed with its end.
 `revision` rises with every write, so that a run whose reading is out of date changes nothing. `batch`, `lease` and `stop` are as in
 deliveries.
-`maybe`: what was asked last may have been done, and no answer said so."""
+`maybe`: what was asked last may have been done, and no answer said so. `grace`: until when a removal waits for who may be back, where it
+does."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

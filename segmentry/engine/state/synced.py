@@ -39,7 +39,7 @@ ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNC
 
 CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "changed")})
 
-OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "batch", "stop")
+OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
 
 _S = SYNCED.c
