@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ from segmentry.engine.enrolling import DELIVERABLE, ROWS, Circumstances, Enrolli
 from segmentry.engine.guards import HoldKind, Trip, sequence_trip, spoken
 from segmentry.engine.identity import enrollment_id
 from segmentry.engine.loading import LoadedWorkspace
-from segmentry.engine.people import People, Snapshot, locate
+from segmentry.engine.people import People, Snapshot, addresses_of, locate
 from segmentry.engine.state.activated import ActivationDraft, FileRef, HoldDraft, Settlement
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.ledger import COLUMNS, SKIPPED, Attachment, path_of
@@ -57,6 +58,13 @@ class Standing:
     """Of destinations with a `consent` rule, over the same positions, for whom it holds."""
     by_hand: bool = False
     """Somebody approved it: then it is never late."""
+
+    @cached_property
+    def unsent_addresses(self) -> pl.Series:
+        """The addresses of those who are suppressed: whoever else has one of them is told of no more than they are."""
+        if self.suppressed is None:
+            return addresses_of(self.snapshot, self.keys.head(0))
+        return addresses_of(self.snapshot, self.keys.filter(self.suppressed & self.present & self.keys.is_not_null()))
 
 
 @dataclass(frozen=True)
@@ -272,7 +280,8 @@ class _Activating:
             wanted.append(standing.member(name).arg_true())
             wanted.append(locate(standing.keys, self.background.past_members(name).cast(standing.keys.dtype, strict=False).drop_nulls()))
         positions = pl.concat([one.cast(pl.UInt32()) for one in wanted]).unique()
-        return People.read(standing.keys, positions, standing.suppressed, standing.snapshot, fields, self.background.secret)
+        people = People.read(standing.keys, positions, standing.suppressed, standing.snapshot, fields, self.background.secret)
+        return people.without(standing.unsent_addresses) if people.frame.height else people
 
     # ------------------------------------------------------------ decisions
 

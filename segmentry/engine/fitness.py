@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import polars as pl
 
+from segmentry.engine.activation import Standing
 from segmentry.engine.loading import LoadedWorkspace
-from segmentry.engine.people import locate
+from segmentry.engine.moment import Moment
+from segmentry.engine.people import CONTACT, SUPPRESSED, People, locate
+from segmentry.engine.standing_run import standing_of
 from segmentry.engine.state import State
-from segmentry.engine.state.records import HELD_COLUMN, SUPPRESS_COLUMN
-from segmentry.engine.state.state import held_columns
 
 
 def fit(workspace: LoadedWorkspace, state: State, rows: pl.DataFrame) -> pl.Series:
-    """Boolean per row (`sequence`, `segment`, `person`): in the snapshot, in the segment unless `while_member` is off, not suppressed."""
+    """Boolean per row (`sequence`, `segment`, `person`): in the snapshot, in the segment unless `while_member` is off, not suppressed.
+
+    Who has the address of somebody suppressed is, too: by the accepted run's contacts, or the newest where its files are gone.
+    """
     record = state.accepted()
     if record is None or not rows.height:
         return pl.repeat(False, rows.height, dtype=pl.Boolean(), eager=True)
-    order = state.order(record.id)
-    positions = locate(order.keys, rows["person"].unique().cast(order.keys.dtype, strict=False).drop_nulls())
-    held = held_columns(record)
-    unsent = [name for name in (SUPPRESS_COLUMN, HELD_COLUMN + SUPPRESS_COLUMN) if name in held]
+    standing = standing_of(workspace, state, record, record.started, lambda: Moment.at(workspace, state.clock()).contacts)
+    positions = locate(standing.keys, rows["person"].unique().cast(standing.keys.dtype, strict=False).drop_nulls())
     segments = [name for name in rows["segment"].unique().sort().to_list() if name in record.segments]
-    columns = state.columns([*segments, *unsent], record.id)
-    people = pl.DataFrame({"person": order.keys.gather(positions).cast(pl.String()), "there": order.present.gather(positions)})
-    people = people.hstack([columns[name].gather(positions) for name in columns.columns])
-    known = rows.join(people, on="person", how="left", maintain_order="left")
-    suppressed = pl.any_horizontal([pl.col(name) for name in unsent]) if unsent else pl.lit(value=False)
+    people = pl.DataFrame({CONTACT: standing.keys.gather(positions).cast(pl.String()), "there": standing.present.gather(positions)})
+    people = people.with_columns(standing.member(name).gather(positions).alias(f"in:{name}") for name in segments)
+    people = people.with_columns(_suppressed(state, standing, positions))
+    known = rows.join(people, left_on="person", right_on=CONTACT, how="left", maintain_order="left")
     inside = pl.lit(value=False)
     for name in segments:
-        inside = pl.when(pl.col("segment") == name).then(pl.col(name)).otherwise(inside)
+        inside = pl.when(pl.col("segment") == name).then(pl.col(f"in:{name}")).otherwise(inside)
     kept = [name for name, sequence in workspace.config.sequences.items() if not sequence.while_member]
     staying = inside | (pl.col("sequence").is_in(kept) & pl.col("segment").is_in(segments))
-    return known.select((pl.col("there") & staying & ~suppressed).fill_null(value=False).alias("fit")).to_series()
+    return known.select((pl.col("there") & staying & ~pl.col(SUPPRESSED)).fill_null(value=False).alias("fit")).to_series()
+
+
+def _suppressed(state: State, standing: Standing, positions: pl.Series) -> pl.Series:
+    if standing.suppressed is None or not standing.suppressed.any():
+        return pl.repeat(False, len(positions), dtype=pl.Boolean(), eager=True).alias(SUPPRESSED)
+    with state.catalog.reading() as connection:
+        secret = state.secret(connection)
+    people = People.read(standing.keys, positions, standing.suppressed, standing.snapshot, [], secret)
+    return people.without(standing.unsent_addresses).frame[SUPPRESSED]

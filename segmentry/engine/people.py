@@ -44,6 +44,14 @@ def locate(keys: pl.Series, contacts: pl.Series) -> pl.Series:
     return keys.is_in(contacts.cast(keys.dtype).implode()).fill_null(value=False).arg_true().cast(pl.UInt32())
 
 
+def addresses_of(snapshot: Snapshot, contacts: pl.Series) -> pl.Series:
+    """The normalised addresses of some contacts, each once."""
+    if snapshot.email is None or not len(contacts):
+        return pl.Series(ADDRESS, [], pl.String())
+    texts = snapshot.rows(contacts, [snapshot.email])[snapshot.email].cast(pl.String())
+    return texts.str.strip_chars().str.to_lowercase().replace("", None).drop_nulls().unique().alias(ADDRESS)
+
+
 @dataclass(frozen=True)
 class People:
     """One row a contact: `contact` (text), `position`, `address`, `address_hash`, `suppressed`, and mapped columns behind `FIELD`."""
@@ -72,6 +80,11 @@ class People:
         addresses = [normalised_address(value) for value in frame[ADDRESS]]
         hashes = [address_hash(secret, address) for address in addresses]
         return cls(frame.with_columns(pl.Series(ADDRESS, addresses, pl.String()), pl.Series(HASH, hashes, pl.String())))
+
+    def without(self, addresses: pl.Series) -> People:
+        """The same people, of whom those with one of the addresses are suppressed too."""
+        theirs = pl.col(ADDRESS).is_in(addresses.implode()).fill_null(value=False)
+        return People(self.frame.with_columns((pl.col(SUPPRESSED) | theirs).alias(SUPPRESSED)))
 
     def suppressed(self, contacts: pl.Series) -> pl.Series:
         """Whether each is suppressed; who is not in the snapshot is not."""

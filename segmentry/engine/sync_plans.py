@@ -160,12 +160,7 @@ def wanted_of(standing: Standing, sync: Sync, consents: pl.Series | None, secret
     """Whom a sync should have, as `sync_people.wanted`; and members who have an address of somebody suppressed: that one is meant too."""
     inside, suppressed = members_of(standing, sync.segment)
     people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, secret)
-    snapshot, away = standing.snapshot, standing.keys.filter(suppressed & standing.present & standing.keys.is_not_null())
-    if snapshot.email is None or not away.len():
-        return people, people[CONTACT].head(0)
-    texts = snapshot.rows(away, [snapshot.email])[snapshot.email].cast(pl.String())
-    addresses = texts.str.strip_chars().str.to_lowercase().replace("", None).drop_nulls().unique()
-    twins = pl.col(ADDRESS).is_in(addresses.implode()).fill_null(value=False)
+    twins = pl.col(ADDRESS).is_in(standing.unsent_addresses.implode()).fill_null(value=False)
     return people.filter(~twins), people.filter(twins)[CONTACT]
 
 

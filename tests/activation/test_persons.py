@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 import pytest
 
+from segmentry.engine.deliveries import resume
+from segmentry.engine.fitness import fit
+from segmentry.engine.loading import load
+from segmentry.engine.state.holds import pause
 from tests.activation.conftest import Enrolling, Shelf
 from tests.state.conftest import day
 
@@ -167,6 +172,39 @@ def test_suppressed_while_waiting_for_an_address(suppressing: Enrolling) -> None
     spending(suppressing, {1: 5, 2: 20}, emails=[None, "b@example.com"], status=[None, "unsubscribed"])
     suppressing.run("2026-01-03")
     assert suppressing.ledger() == [("2", 1, "suppressed")]
+
+
+@pytest.mark.parametrize("spend", [5, 20])
+def test_nobody_suppressed_is_enrolled_by_another_contact_with_the_address(suppressing: Enrolling, spend: int) -> None:
+    spending(
+        suppressing, {1: spend, 2: 20, 3: 20}, emails=["A@x.example ", "a@x.example", "c@x.example"], status=["unsubscribed", None, None]
+    )
+    suppressing.run("2026-01-02")
+    assert [one for one in suppressing.ledger() if one[0] != "1"] == [("2", 1, "suppressed"), ("3", 1, "pending")]
+    assert suppressing.reasons()["2"] == "suppressed at entry"
+
+
+def test_whose_address_another_suppressed_contact_has_by_now_is_sent_nothing(suppressing: Enrolling) -> None:
+    spending(suppressing, {1: 5, 2: 20}, emails=["one@x.example", "a@x.example"], status=["unsubscribed", None])
+    suppressing.run("2026-01-02")
+    assert suppressing.ledger() == [("2", 1, "pending")]
+    spending(suppressing, {1: 5, 2: 20}, emails=["a@x.example", "a@x.example"], status=["unsubscribed", None])
+    suppressing.run("2026-01-03")
+    assert suppressing.ledger() == [("2", 1, "suppressed")]
+    assert suppressing.reasons() == {"2": "suppressed after entry"}
+
+
+def test_whose_address_is_suppressed_waits_for_a_pause_s_end_in_vain(suppressing: Enrolling) -> None:
+    with suppressing.state.catalog.writing() as connection:
+        pause(connection, "crm", day("2026-01-01"))
+    spending(suppressing, {1: 5, 2: 20, 3: 20}, emails=["one@x.example", "a@x.example", "c@x.example"], status=["unsubscribed", None, None])
+    suppressing.run("2026-01-02")
+    spending(suppressing, {1: 5, 2: 20, 3: 20}, emails=["a@x.example", "a@x.example", "c@x.example"], status=["unsubscribed", None, None])
+    suppressing.run("2026-01-03")
+    assert suppressing.ledger() == [("2", 1, "paused"), ("3", 1, "paused")]
+    loaded = load(suppressing.root).require()
+    resume(suppressing.state, loaded, "crm", day("2026-01-03"), send_waiting=True, fit=partial(fit, loaded, suppressing.state))
+    assert suppressing.ledger() == [("2", 1, "paused"), ("3", 1, "pending")]
 
 
 # ---------------------------------------------------------------- one address

@@ -90,8 +90,10 @@ class Accepted:
 
     @property
     def suppressed(self) -> frozenset[Key]:
-        """Who is sent nothing."""
-        return (self.unsent or frozenset()) | (self.held_unsent or frozenset())
+        """Who is sent nothing: whoever is suppressed, and whoever else has the address of one of them."""
+        meant = (self.unsent or frozenset()) | (self.held_unsent or frozenset())
+        taken = {self.world.rows[key].address for key in meant if key in self.world.rows} - {None}
+        return meant | {key for key, row in self.world.rows.items() if row.address in taken}
 
 
 @dataclass(frozen=True)
