@@ -143,7 +143,9 @@ class Search:
             self.visit(Part(node.item, not part.positive), beside)
         elif isinstance(node, (n.And, n.Or)):
             parts = [Part(item, part.positive) for item in node.items]
-            if isinstance(node, n.And) is part.positive:
+            if len(parts) > MOST_BESIDE:
+                self.each(parts)
+            elif isinstance(node, n.And) is part.positive:
                 self.all_of(parts, beside)
             else:
                 self.any_of(parts, beside)
@@ -155,9 +157,6 @@ class Search:
             self.inside_events(node)
 
     def all_of(self, parts: list[Part], beside: list[Part]) -> None:
-        if len(parts) > MOST_BESIDE:
-            self.each(parts)
-            return
         left = list(parts)
         for part in reversed(parts):
             if isinstance(part.node, n.Always) or self.is_spent:
@@ -173,9 +172,6 @@ class Search:
                 self.visit(part, [*beside, *(other for other in left if other is not part)])
 
     def any_of(self, parts: list[Part], beside: list[Part]) -> None:
-        if len(parts) > MOST_BESIDE:
-            self.each(parts)
-            return
         left = list(parts)
         for part in reversed(parts):
             if isinstance(part.node, n.Always) or self.is_spent:

@@ -21,7 +21,7 @@ def brief(run) -> list[tuple[object, ...]]:
     return [(segment, contact, cause, via) for segment, contact, _, cause, via in computed_changes(run).rows()]
 
 
-@pytest.fixture(params=[2, 1 << 20], ids=["small chunks", "one chunk"])
+@pytest.fixture(params=[2, pytest.param(1 << 20, marks=pytest.mark.full)], ids=["small chunks", "one chunk"])
 def shop(shop: Shop, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Shop:
     for module in (membership, storing):
         monkeypatch.setattr(module, "CHUNK_ROWS", request.param)

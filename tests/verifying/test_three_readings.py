@@ -49,8 +49,8 @@ def test_three_readings_agree(seed: int) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("part", range(8))
 def test_three_readings_agree_on_ten_thousand_pairs(seed: int, part: int) -> None:
-    for number in range(26):
-        three(f"{seed}:three:{part}:{number}", 50)
+    found = [three(f"{seed}:three:{part}:{number}", 50) for number in range(26)]
+    assert sum(told for told, _ in found) > 0.95 * sum(asked for _, asked in found)
 
 
 def test_no_instant_or_date_ends_the_second_reading(seed: int) -> None:
