@@ -134,6 +134,7 @@ def deliver(
         return Delivered({}, (f"an older catalog was restored, which does not know {unknown[0]}; `segmentry recover` first",))
     if state.fact(DELIVERS) is False:  # what is due waited while nothing was sent, and is old
         return Delivered({}, (f"environment `{workspace.environment}` delivers now, and did not at the accepted run; recompute first",))
+    state.finish_ledger()
     stopping, exports = threading.Event(), _exports(state, workspace)
     delivering = _Delivering(state, workspace, environ, clock, open, sleep or stopping.wait, draw, stopping, _key_kind(state), exports)
     with state.catalog.reading() as connection:

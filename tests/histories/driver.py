@@ -61,6 +61,8 @@ class Driver:
     numbers: int = 0
     former: dict[str, Segment] = field(default_factory=dict)
     backup: Model | None = None
+    unfinished: Model | None = None
+    """What was known before the last run that was killed after its commit."""
     sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
     """Name, destination, its destination's words."""
     pausable: tuple[str, ...] = ("crm", "once")
@@ -273,6 +275,7 @@ class Driver:
             with pytest.raises(Killed):
                 recompute(self.folder.loaded(), as_of=utc(self.now), now=utc(self.now))
         if after:
+            self.unfinished = copy.deepcopy(self.model)
             self.model.run(self.world, self.now, self.now)
 
     # ------------------------------------------------------------ deliveries
@@ -438,6 +441,8 @@ class Driver:
         if self.backup is None:
             return
         lost, files = self.model, self.folder.state_folder / "enrollments"
+        if any(files.glob("*.pending")):  # of a run that was killed: nobody was told of what is in it, and it counts as one that never was
+            lost = self.unfinished or lost
         kept = self.folder.root / "kept"
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(files, kept)

@@ -23,6 +23,8 @@ from segmentry.engine.state.schema import ERASURES, LEDGER
 from segmentry.errors import StateError
 from tests.activation.conftest import LOOSE, Enrolling
 from tests.state.conftest import ID, day
+from tests.state.test_kill import killed
+from tests.state.test_ledger_files import run_killed
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,20 @@ def retried(shop: Enrolling, at: str) -> list[str]:
     workspace = load(shop.root).require()
     filled = refill(workspace, shop.state, ids, lambda: Moment.at(workspace, day(at)).snapshot.contacts)
     return list(settle(shop.state, "retry", filled, day(at)).changed)
+
+
+def test_what_is_told_of_outlives_the_catalog_also_where_its_run_was_killed_after_the_commit(shop: Enrolling) -> None:
+    """Nobody would be found enrolled in a file of a run that never was, and it would be told of again."""
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 50]})
+    killed(run_killed, shop.root, "2026-01-03T06:00", "before the rename")
+    sent(shop, "2026-01-03T06:00")
+    restored(shop, whole=False)
+    assert shop.run("2026-01-03T07:00").record.status is Status.HELD
+    assert recovered(shop).files == ("enrollments/3.parquet", "enrollments/4.parquet", "enrollments/5.parquet")
+    shop.run("2026-01-03T08:00")
+    assert shop.ledger()[-1] == ("5", 1, "unknown")
+    crm = sent(shop, "2026-01-03T08:00")
+    assert [crm.times[id] for id, row in crm.rows.items() if str(row.contact) == "5"] == [1]
 
 
 def test_an_older_catalog_beside_newer_ledger_files_holds_the_run(shop: Enrolling) -> None:

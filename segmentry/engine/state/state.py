@@ -333,6 +333,16 @@ class State:
             file.unlink(missing_ok=True)
         return files.remove_unlisted(self.folder, listed, keep_staging=held.number)
 
+    def finish_ledger(self) -> None:
+        """Gives the ledger files of committed runs their final names: call it before anybody is told of what is in them.
+
+        A file under a passing name is, to an older catalog that is restored beside it, one of a run that never was. Needs no
+        lease: a file that isn't listed may be of a run under way, and stays.
+        """
+        with self.catalog.reading() as connection:
+            listed = reading.listed_paths(connection)
+        ledger.finish_names(self.folder, listed, before=0)
+
     def next_run(self) -> int:
         """The id of the run that the lease's holder will commit next: later than any whose ledger is there, known or not."""
         return max(next_run(self.catalog), ledger.newest_run(self.folder) + 1)
