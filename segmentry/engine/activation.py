@@ -28,7 +28,8 @@ from segmentry.engine.state.ledger import COLUMNS, SKIPPED, Attachment, path_of
 from segmentry.engine.state.past import LedgerPast
 from segmentry.engine.state.records import HoldRecord
 from segmentry.engine.state.synced import SyncDraft
-from segmentry.engine.sync_plans import Known, plan_syncs
+from segmentry.engine.sync_elsewhere import Known
+from segmentry.engine.sync_plans import plan_syncs
 
 UNSENT = "the environment delivers now: whatever waited from before is dropped"
 

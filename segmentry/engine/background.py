@@ -15,7 +15,7 @@ from segmentry.engine.state import State, ledger, synced
 from segmentry.engine.state.activated import fact
 from segmentry.engine.state.holds import holds, pauses
 from segmentry.engine.state.past import LedgerPast
-from segmentry.engine.sync_plans import Known
+from segmentry.engine.sync_elsewhere import Known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -88,8 +88,16 @@ def known_syncs(connection: Connection, secret: str, merged: Mapping[str, str], 
         replace(one, segment=_now(one.segment, renamed.segments), destination=_now(one.destination, renamed.destinations))
         for one in synced.syncs(connection)
     ]
-    rows, left, called = (partial(synced.rows_of, connection), partial(synced.left_hashes, connection), partial(synced.called, connection))
-    return Known(records, rows, left, called, secret, merged)
+    return Known(
+        records,
+        rows=partial(synced.rows_of, connection),
+        left=partial(synced.left_hashes, connection),
+        called=partial(synced.called, connection),
+        moved=partial(synced.perhaps_moved, connection),
+        namesakes=partial(synced.namesakes, connection),
+        secret=secret,
+        merged=merged,
+    )
 
 
 def _renamed_pauses(paused: Mapping[str, str | None], renamed: Renamed) -> dict[str, str | None]:

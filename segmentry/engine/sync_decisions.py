@@ -20,11 +20,14 @@ than were acknowledged; `refused`: the very attributes that the destination refu
 
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
 more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then.
+
+A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
+the former address is the other one as well. It is taken out under that (unless that stays, for somebody else), and comes in anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,6 +79,8 @@ class Case:
     opened: datetime
     left: pl.Series
     merged: Mapping[str, str] = field(default_factory=dict)
+    sharing: Callable[[pl.DataFrame], pl.Series] = lambda rows: rows[CONTACT].head(0)
+    """Those of some contacts (`contact`, `remote_id`) whom the destination knows as other contacts too; they are asked for once."""
     baseline: bool = False
     """Whoever is new to it is baseline: what is there at its start is to be let be, or a recovery can't tell."""
 
@@ -93,18 +98,18 @@ class Step:
 
 
 def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
-    """What brings a sync in step. `rows` as `synced.ROWS`; nothing is read or written."""
+    """What brings a sync in step. `rows` as `synced.ROWS`; nothing is written, and nothing read but what `case.sharing` says."""
     rows, rekeyed, spread = _merged(rows, case, wanted.present)
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     joined, handed = _handed_over(joined)
-    joined = _taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case)
+    joined = _apart(_taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case), case)
     joined = joined.with_columns(_next(joined, case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
     changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
-    other = pl.when(pl.col("wish")).then(pl.col("action") == REMOVE).otherwise(pl.col("action") != REMOVE)
+    other = pl.when(pl.col("wish")).then((pl.col("action") == REMOVE) & ~pl.col("apart")).otherwise(pl.col("action") != REMOVE)
     agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
     ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
@@ -246,6 +251,31 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     return found.with_columns(changed).select(joined.columns)
 
 
+def _apart(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
+    """Whether each is to be taken out under its former address, where another contact is the same person there (`apart`).
+
+    Where that address stays in the target, for somebody else, the contact counts as out.
+    """
+    there = pl.col("wish") & (pl.col("state") == MEMBER) & pl.col("remote_id").is_not_null()
+    moved = joined.filter(there, pl.col("address_hash") != pl.col("new_hash"), ~_perhaps(UPDATE))
+    shared = case.sharing(moved.select(CONTACT, "remote_id")) if moved.height else moved[CONTACT]
+    if not len(shared):
+        return joined.with_columns(pl.lit(value=False).alias("apart"))
+    mine = pl.col(CONTACT).is_in(shared.implode())
+    stays = joined.filter(~mine, pl.col("state") == MEMBER)["address_hash"]
+    stays = pl.concat([stays, joined.filter("wish")["new_hash"]]).drop_nulls()
+    first = joined.filter(mine).select(CONTACT, first=pl.col("address_hash").is_first_distinct())
+    found = joined.join(first, on=CONTACT, how="left", maintain_order="left")
+    out = mine & (pl.col("address_hash").is_in(stays.implode()) | ~pl.col("first")) & pl.col("lease").is_null()
+    out = out.fill_null(value=False)
+    become = {
+        "state": pl.when(out).then(pl.lit(OUT)).otherwise("state"),
+        "fingerprint": pl.when(out).then(None).otherwise("fingerprint"),
+        "apart": (mine & ~out).fill_null(value=False),
+    }
+    return found.with_columns(value.alias(name) for name, value in become.items()).drop("first")
+
+
 def _perhaps(action: str) -> pl.Expr:
     """Whether an action is open that may have been done."""
     return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
@@ -304,6 +334,8 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(pl.lit(BASELINE))
         .when((state == MEMBER) & perhaps_moved)
         .then(nothing)
+        .when(pl.col("apart"))
+        .then(pl.when((action == REMOVE).fill_null(value=False)).then(nothing).otherwise(pl.lit(REMOVE)))
         .when((state == MEMBER) & perhaps_out)
         .then(opens(ADD))
         .when(state == MEMBER)
@@ -356,7 +388,9 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     opened = _as_rows(due).with_columns(
         due["next"].alias("action"),
         due["tells"].alias("wanted"),
-        due["new_hash"].alias("wanted_hash"),
+        due.select(pl.when((pl.col("next") == REMOVE) & pl.col("maybe")).then(pl.coalesce("new_hash", "wanted_hash")).otherwise("new_hash"))
+        .to_series()
+        .alias("wanted_hash"),
         pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
         due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),
         due.select(pl.when(later).then(pl.lit(grace))).to_series().alias("grace"),
@@ -406,8 +440,9 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def closed(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with nothing open any more. Of who was perhaps added, what was told stays: by its address the contact is found."""
-    told = pl.when(pl.col("maybe") & (pl.col("state") != MEMBER)).then("payload")
+    """The rows with nothing open any more. Of who was perhaps added, or given another address, what was told stays: they are found by it."""
+    moved = ((pl.col("action") == UPDATE) & (pl.col("wanted_hash") != pl.col("address_hash"))).fill_null(value=False)
+    told = pl.when(pl.col("maybe") & ((pl.col("state") != MEMBER) | moved)).then("payload")
     return rows.select(ROWS.names()).with_columns(
         *(pl.lit(None, pl.String()).alias(name) for name in OPEN if name != "payload"),
         told.alias("payload"),

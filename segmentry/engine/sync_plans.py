@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,9 +13,10 @@ from segmentry.engine.config import SyncConfig
 from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
-from segmentry.engine.people import ADDRESS, CONTACT, POSITION
-from segmentry.engine.state.synced import ACTIVE, ADD, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.people import ADDRESS, CONTACT, POSITION, locate
+from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
+from segmentry.engine.sync_elsewhere import Elsewhere, Known
 from segmentry.engine.sync_people import payloads, wanted
 
 if TYPE_CHECKING:
@@ -24,23 +24,8 @@ if TYPE_CHECKING:
     from segmentry.engine.loading import LoadedWorkspace
 
 SKIP, ASK = "skip", "ask"
-NOT_SYNCED = '{"address":null,"fields":{}}'
-"""The payload of a removal that tells nothing of who goes."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the state says of syncs: those there are, by present names; each one's rows and the address hashes that left there.
-
-    `called`: what some syncs' destination calls contacts, as `synced.called`.
-    """
-
-    records: Sequence[SyncRecord]
-    rows: Callable[[int], pl.DataFrame]
-    left: Callable[[int], pl.Series]
-    called: Callable[[Sequence[int], Sequence[str]], pl.DataFrame]
-    secret: str
-    merged: Mapping[str, str] = field(default_factory=dict)
+SHARED_NAME = "shared"
+"""In a payload: what the destination calls the contact it calls another one too."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +90,8 @@ def plan_sync(
         return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
     left = pl.Series("address_hash", [], pl.String()) if record is None else known.left(record.id)
-    consents = standing.consents.get(sync.config.destination)
-    people, twins = wanted_of(standing, sync, consents, known.secret)
+    elsewhere = _elsewhere(standing, sync, known)
+    people, twins = wanted_of(standing, sync, standing.consents.get(sync.config.destination), known.secret)
     case = Case(
         mirror=sync.config.mode == "mirror",
         needs_address=sync_traits_of(workspace.config.destinations[sync.config.destination].settings).needs_address,
@@ -116,37 +101,24 @@ def plan_sync(
         left=left,
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
+        sharing=elsewhere.sharing,
     )
     step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows), case)
-    step = replace(step, written=_known_elsewhere(step.written, rows, sync, known))
-    written = _told(workspace, standing, sync, step, people, consents, known.secret)
+    step = replace(step, written=elsewhere.called(step.written))
+    written = _told(workspace, standing, sync, step, people, elsewhere)
     return replace(
         draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
     )
 
 
-def _known_elsewhere(written: pl.DataFrame, rows: pl.DataFrame, sync: Sync, known: Known) -> pl.DataFrame:
-    """Who comes in, as the destination knows them by other syncs: who left there under a former address is not to come under a new one.
+def _elsewhere(standing: Standing, sync: Sync, known: Known) -> Elsewhere:
+    """What is known of the sync's contacts by all syncs to its destination."""
 
-    What somebody else is called too says of nobody who they are.
-    """
-    strange = (pl.col("action") == ADD).fill_null(value=False) & pl.col("remote_id").is_null()
-    others = [one.id for one in known.records if one.destination == sync.config.destination and one.key != sync.key]
-    contacts = written.filter(strange)[CONTACT]
-    if not others or not contacts.len():
-        return written
-    named = set(contacts)
-    former = [key for key, survivor in known.merged.items() if survivor in named]
-    called = known.called(others, [*contacts, *former]).with_columns(pl.col(CONTACT).replace(dict(known.merged)))
-    of_many = called.group_by("remote_id").agg(pl.col(CONTACT).n_unique().alias("contacts")).filter(pl.col("contacts") > 1)
-    own = rows.filter(pl.col("remote_id").is_not_null())
-    taken = pl.concat([of_many["remote_id"], own["remote_id"]])
-    called = called.filter(~pl.col("remote_id").is_in(taken.implode())).unique(CONTACT, keep="last", maintain_order=True)
-    found = written.select(CONTACT).join(called, on=CONTACT, how="left", maintain_order="left")
-    return written.with_columns(
-        pl.when(strange & found[name].is_not_null()).then(found[name]).otherwise(pl.col(name)).alias(name)
-        for name in ("remote_id", "address_hash")
-    )
+    def present(contacts: pl.Series) -> pl.Series:
+        places = locate(standing.keys, contacts.cast(standing.keys.dtype, strict=False).drop_nulls())
+        return standing.keys.gather(places).filter(standing.present.gather(places)).cast(pl.String())
+
+    return Elsewhere(known, sync.config.destination, sync.key, present)
 
 
 def members_of(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
@@ -178,54 +150,58 @@ def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, twins: 
 
 
 def _told(
-    workspace: LoadedWorkspace,
-    standing: Standing,
-    sync: Sync,
-    step: Step,
-    people: pl.DataFrame,
-    consents: pl.Series | None,
-    secret: str,
+    workspace: LoadedWorkspace, standing: Standing, sync: Sync, step: Step, people: pl.DataFrame, elsewhere: Elsewhere
 ) -> pl.DataFrame:
     """The rows to write, those that are open with what is to be told and their ids."""
     frame = step.written
     due = frame.filter(pl.col("action").is_not_null())
     if not due.height:
         return frame
-    joining = due.filter(pl.col("action") != REMOVE)[CONTACT]
-    told = dict(zip(joining.to_list(), payloads(people, joining, sync.config.fields, consents), strict=True))
+    joining = due.filter(pl.col("action") != REMOVE)
+    consents = standing.consents.get(sync.config.destination)
+    texts = payloads(people, joining[CONTACT], sync.config.fields, consents)
+    told = dict(zip(joining[CONTACT].to_list(), texts, strict=True))
+    for contact in elsewhere.sharing(joining.filter(pl.col("wanted_hash").ne_missing(pl.col("address_hash")))):
+        told[contact] = dumps({**json.loads(told[contact]), SHARED_NAME: True})
     parts = (workspace.environment, *sync.key, standing.kind)
     ids = [
         change_id(workspace.config.id, (*parts, contact, action, opened))
         for contact, action, opened in due.select(CONTACT, "action", "opened").iter_rows()
     ]
-    told |= _leaving(standing, due.filter(pl.col("action") == REMOVE), people, secret)
-    texts = [told[contact] for contact in due[CONTACT]]
-    due = due.with_columns(pl.Series("payload", texts, pl.String()), pl.Series("change", ids, pl.String()))
+    told |= _leaving(standing, due.filter(pl.col("action") == REMOVE), people, elsewhere)
+    due = due.with_columns(
+        pl.Series("payload", [told[contact] for contact in due[CONTACT]], pl.String()), pl.Series("change", ids, pl.String())
+    )
     return pl.concat([frame.filter(pl.col("action").is_null()), due])
 
 
-def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, secret: str) -> dict[str, str]:
+def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsewhere: Elsewhere) -> dict[str, str]:
     """The payloads of removals: nothing is told of who goes but the address, where it is still the one that was acknowledged.
 
-    Of whose address may have been changed there it is the new one, unless one of the people who should be there has it.
+    Of whose address may have been changed there, by this sync or another, it is the new one, unless one of the people who should be
+    there has it.
     """
     if not rows.height:
         return {}
-    snapshot = standing.snapshot
+    snapshot, secret = standing.snapshot, elsewhere.known.secret
     addresses: dict[str, str | None] = {}
     if snapshot.email is not None:
         found = snapshot.rows(rows[CONTACT].cast(standing.keys.dtype, strict=False).drop_nulls(), [snapshot.email])
         keys, written = found[snapshot.key].cast(pl.String()), found[snapshot.email].cast(pl.String())
         addresses = {key: normalised_address(address) for key, address in zip(keys, written, strict=True)}
-    claimed = set(people[ADDRESS].drop_nulls()) if rows["maybe"].any() else set()
+    moved = elsewhere.moved(rows[CONTACT].to_list())
+    claimed = set(people[ADDRESS].drop_nulls()) if moved or rows["maybe"].any() else set()
     texts = {}
-    for contact, acknowledged, kept, maybe in rows.select(CONTACT, "address_hash", "payload", "maybe").iter_rows():
+    for contact, acknowledged, name, kept, maybe in rows.select(CONTACT, "address_hash", "remote_id", "payload", "maybe").iter_rows():
         address = addresses.get(contact)
         same = address is not None and address_hash(secret, address) == acknowledged
         said = address if same or acknowledged is None else None
-        if kept is not None and (acknowledged is None or maybe):  # what was told when it was perhaps added, or perhaps changed
-            told = json.loads(kept)["address"]
-            said = told if acknowledged is None or (told is not None and told not in claimed) else said
+        perhaps = kept if kept is not None and maybe else moved.get((contact, name))
+        if kept is not None and acknowledged is None:  # what was told when it was perhaps added
+            said = json.loads(kept)["address"]
+        elif perhaps is not None:  # or perhaps changed
+            told = json.loads(perhaps)["address"]
+            said = told if told is not None and told not in claimed else said
         texts[contact] = dumps({"address": said, "fields": {}})
     return texts
 

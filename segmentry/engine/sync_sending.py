@@ -33,6 +33,7 @@ from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.sync_outbox import OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
 from segmentry.engine.sync_decisions import CONSENTED
+from segmentry.engine.sync_plans import SHARED_NAME
 from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
@@ -173,7 +174,7 @@ class SyncSender:
         segment, target = self.settings.syncs[parcel.rows[0].sync]
         action = Action(parcel.rows[0].action)
         at = datetime.fromisoformat(min(row.opened for row in parcel.rows))
-        changes = tuple(_change(row, segment, self.settings.circle) for row in parcel.rows)
+        changes = tuple(_change(row, segment, self.settings.circle, shared=row.contact in parcel.shared) for row in parcel.rows)
         return SyncBatch(parcel.id, segment, target, action, at, changes)
 
     def _notes(self, parcel: SyncParcel) -> Notes:
@@ -284,7 +285,11 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         refused |= {"maybe": True, "payload": row.payload}
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None})
+            out = {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None}
+            # where it is under the address that it was perhaps given, it has that one
+            if row.maybe and row.wanted_hash is not None and answer.remote_id not in (None, row.remote_id):
+                return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=row.remote_id)
+            return SyncEnding(row.contact, out)
         case Verdict.SENT:
             told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
             # who took the membership over has it in this target alone
@@ -294,7 +299,9 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None})
         case Verdict.LEFT:
-            hashes = tuple(dict.fromkeys(one for one in (row.address_hash, row.wanted_hash) if one is not None))
+            # the former address of who is another contact there too is not theirs alone to leave under
+            former_hash = None if SHARED_NAME in json.loads(row.payload) else row.address_hash
+            hashes = tuple(dict.fromkeys(one for one in (former_hash, row.wanted_hash) if one is not None))
             kept = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **kept}, hashes)
         case Verdict.REJECTED if answer.again and attempts < TRIES:
@@ -314,7 +321,7 @@ def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     return SyncEnding(row.contact, {"due": outbox.stamp(due), "attempts": row.attempts + 1, "reason": answer.reason})
 
 
-def _change(row: OpenRow, segment: str, circle: Circle) -> Change:
+def _change(row: OpenRow, segment: str, circle: Circle, *, shared: bool) -> Change:
     payload = json.loads(row.payload)
     data = {
         "change_id": row.change,
@@ -325,8 +332,17 @@ def _change(row: OpenRow, segment: str, circle: Circle) -> Change:
         "as_of": datetime.fromisoformat(row.opened).isoformat().replace("+00:00", "Z"),
         "fields": payload["fields"],
     }
-    consents = bool(payload.get("consents"))
-    return Change(row.change, row.contact, payload["address"], row.remote_id, payload["fields"], data, consents, _moved(row))
+    return Change(
+        row.change,
+        row.contact,
+        payload["address"],
+        row.remote_id,
+        payload["fields"],
+        data,
+        consents=bool(payload.get("consents")),
+        moved=_moved(row),
+        shared=shared or SHARED_NAME in payload,
+    )
 
 
 def _moved(row: OpenRow) -> bool:

@@ -63,6 +63,23 @@ def called(shop: Synced) -> dict[str, str | None]:
         return {row.segment: row.remote_id for row in connection.execute(query)}
 
 
+def waits(shop: Synced, segment: str) -> None:
+    """What a sync's destination is to be told is not due yet, when that of the others is."""
+    with shop.state.catalog.writing() as connection:
+        one = select(SYNCS.c.id).where(SYNCS.c.segment == segment).scalar_subquery()
+        connection.execute(SYNCED.update().where(SYNCED.c.sync == one).values(due="2026-01-03T23:00:00.000000+00:00"))
+
+
+def losing(does: Callable[..., object]) -> Callable[..., None]:
+    """The same, but nobody hears what came of it."""
+
+    def lost(*args: Any) -> None:
+        does(*args)
+        raise TroubleError(mailchimp_syncing.LOST)
+
+    return lost
+
+
 def tags(mailchimp: MailchimpSandbox) -> dict[str, set[str]]:
     """The tags of everybody in the audience."""
     audience = mailchimp.audiences[AUDIENCE]
@@ -172,17 +189,13 @@ def moved(shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyP
     """An hour in which the address is changed there, and nobody hears of it; `tier` as then. `alone`: one tag is all there is."""
     changed = mailchimp_syncing.Work._readdressed
 
-    def lost(*args: Any) -> None:
-        changed(*args)
-        raise TroubleError(mailchimp_syncing.LOST)
-
     def happens(tier: int, *, alone: bool = False) -> None:
         segments(shop)
         if alone:
             (shop.root / "segments" / "rich.yml").unlink()
         hour(shop, mailchimp, 2, OLD)
         with monkeypatch.context() as patch:
-            patch.setattr(mailchimp_syncing.Work, "_readdressed", lost)
+            patch.setattr(mailchimp_syncing.Work, "_readdressed", losing(changed))
             hour(shop, mailchimp, 3, NEW, tier=tier)
 
     return happens
@@ -203,6 +216,27 @@ def test_whose_address_was_perhaps_changed_is_taken_off_once_suppressed(
     hour(shop, mailchimp, 4, NEW, born="X")
     assert states(shop) == {"uk": "out"}
     assert tags(mailchimp) == {NEW: set()}
+
+
+@pytest.mark.parametrize("first", ["rich", "uk"])
+def test_the_suppressed_are_taken_off_also_by_a_sync_that_was_never_asked(
+    shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    shop.further["suppress"] = "\"country_of_birth = 'X'\""
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD)
+    shop.people({"id": ["a"], "country": ["UK"], "email": [NEW], "tier": [1], "country_of_birth": ["Y"]})
+    shop.hour("2026-01-03", tell=False)
+    waits(shop, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", losing(mailchimp_syncing.Work._readdressed))
+        shop.tell(open=keyed(mailchimp))
+    assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
+    hour(shop, mailchimp, 4, NEW, born="X")
+    assert tags(mailchimp) == {NEW: set()}
+    assert states(shop) == {"rich": "out", "uk": "out"}
+    hour(shop, mailchimp, 5, NEW)
+    assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
 
 
 def test_whose_address_was_perhaps_changed_is_taken_off_where_a_sync_is_detached(

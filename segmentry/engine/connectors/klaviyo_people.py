@@ -33,6 +33,7 @@ EXCHANGED = (
     "the new address is there still another contact's, who has a new one too: it is tried again after that; where two exchanged theirs,"
     " give one of them some other address in Klaviyo first"
 )
+OTHERS_TOO = "the profile with the former address is another contact's too: this one is put on the list anew, under its own"
 NO_ADDRESS = "the contact has no address"
 
 
@@ -154,14 +155,20 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
     """
     if not change.address:
         return Answer(Verdict.REJECTED, NO_ADDRESS, again=True)
-    own = people.by_id.get(change.remote_id or "") or people.by_contact.get(change.contact)
-    holder = people.by_address.get(change.address)
+    keyed = people.by_contact.get(change.contact)
+    own, holder = people.by_id.get(change.remote_id or "") or keyed, people.by_address.get(change.address)
     if change.remote_id is not None and own is None and (change.moved or holder is None):
         return Answer(Verdict.LEFT, DELETED)
-    if own is not None and own.email not in (None, change.address) and own.unreachable:
-        return Answer(Verdict.LEFT, FORMER, own.id, status=own.status)
+    theirs = own if own is not None and change.shared and own.email not in (None, change.address) else None
+    if theirs is not None:  # the profile is another contact's too: it keeps its address, and this one goes under its own
+        own = keyed if keyed != theirs else None
+    for one in (theirs, own):
+        if one is not None and one.email not in (None, change.address) and one.unreachable:
+            return Answer(Verdict.LEFT, FORMER, one.id, status=one.status)
+    if theirs is not None and action is Action.UPDATE:
+        return Answer(Verdict.REJECTED, OTHERS_TOO)
     if action is Action.ADD:
-        refused = _left([one for one in (own, holder) if one is not None], list_id, inside)
+        refused = _left([one for one in (theirs, own, holder) if one is not None], list_id, inside)
         if refused is not None:
             return refused
     elif own is None and holder is None:
@@ -172,7 +179,9 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
             return Answer(Verdict.REJECTED, EXCHANGED if moves_too else CONFLICT, own.id, again=True)
         return Going(change, {"id": holder.id, "email": change.address}, holder)  # the address is what is to be on the list
     target = own or holder
-    return Going(change, {**({"id": target.id} if target else {}), "email": change.address, "external_id": change.contact}, target)
+    # a profile that has the contact's key and is not the one that is meant keeps it, and would be taken for it
+    key = {"external_id": change.contact} if keyed is None or keyed == target else {}
+    return Going(change, {**({"id": target.id} if target else {}), "email": change.address, **key}, target)
 
 
 def on_list_all_the_same(client: Client, turn: Turn, people: People, list_id: str) -> frozenset[str]:

@@ -36,6 +36,7 @@ THERE = "there"
 
 LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
+OTHERS_TOO = Answer(Verdict.REJECTED, "under the former address there is another contact too: it is put in anew under its own")
 LEFT_TAG = Answer(Verdict.LEFT, "taken off the tag there")
 LOST = Answer(Verdict.LATER, "the service does not say what became of it", maybe=True)
 
@@ -244,6 +245,7 @@ class Work:
         """
         former, hash = str(self._former(number)), str(self._hash(number))
         there, before = self.calls.someone(hash), self.calls.someone(former)
+        found = there or before
         if before is None:
             # either an attempt changed it whose answer was lost, or another tag's sync did, or who was there is gone
             same = there is not None and self._is_the_same(number, there)
@@ -252,11 +254,14 @@ class Work:
                 self._note(READDRESSED, number)
         elif before.status in AWAY:
             ended = replace(LEFT_FORMER, reason=f"{AWAY[before.status]}, under the former address", status=before.status)
+        elif self._change(number).shared and self.batch.action is Action.ADD:
+            ended, found = None, there  # who is there is somebody else too, and stays so; this one comes in anew
+        elif self._change(number).shared and there is None:
+            ended = OTHERS_TOO
         elif there is None:
             ended = self._readdressed(number, before, hash)
         else:
             ended = self._handed_over(number, before, there)
-        found = there or before
         if ended is not None:
             self.answers[number] = ended
         elif found is not None:

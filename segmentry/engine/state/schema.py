@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 METADATA = MetaData()
 
-REVISION = "0004"
+REVISION = "0005"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -316,6 +316,7 @@ SYNCED = Table(
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
+    Index("ix_synced_remote", "remote_id"),
 )
 """What a sync's destination acknowledged of each contact, and the one open row that there may be.
 

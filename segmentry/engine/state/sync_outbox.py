@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, exists, func, insert, null, or_, select, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
@@ -49,11 +50,15 @@ class OpenRow:
 
 @dataclass(frozen=True, slots=True)
 class SyncParcel:
-    """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it."""
+    """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it.
+
+    `shared`: the contacts of them whose remote id is another contact's too, by whichever sync to the destination.
+    """
 
     id: str
     rows: tuple[OpenRow, ...]
     notes: Mapping[str, Any]
+    shared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +183,13 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
 
 def _others(sync: int) -> Select[Any]:
     """The ids of a sync's destination's other syncs."""
+    return _same_destination(sync).where(SYNCS.c.id != sync)
+
+
+def _same_destination(sync: int) -> Select[Any]:
+    """The ids of all syncs to a sync's destination."""
     one = SYNCS.alias()
-    return select(SYNCS.c.id).join(one, and_(one.c.id == sync, one.c.destination == SYNCS.c.destination)).where(SYNCS.c.id != sync)
+    return select(SYNCS.c.id).join(one, and_(one.c.id == sync, one.c.destination == SYNCS.c.destination))
 
 
 def _is_moving(sync: int) -> ColumnElement[bool]:
@@ -196,7 +206,9 @@ def close_stopped(connection: Connection, destination: str) -> int:
     """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     state = case((and_(_S.action == "remove", _S.maybe), OUT), else_=_S.state)
-    told = case((and_(_S.maybe, _S.state != MEMBER), _S.payload), else_=null())  # by it, who was perhaps added is found
+    moved = and_(_S.action == "update", _S.wanted_hash != _S.address_hash)
+    # by it, who was perhaps added or given another address is found
+    told = case((and_(_S.maybe, or_(_S.state != MEMBER, moved)), _S.payload), else_=null())
     values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "state": state, "attempts": 0, "revision": _S.revision + 1}
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
@@ -246,7 +258,22 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
     for part in _parts([row.contact for row in parcel.rows]):
         values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "maybe": True, "revision": _S.revision + 1}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
-    return parcel
+    return replace(parcel, shared=_shared(connection, parcel))
+
+
+def _shared(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
+    """The contacts of a parcel whom the destination knows as other contacts too: who is a member there, or may be, or is to be."""
+    mine = {row.contact: row.remote_id for row in parcel.rows if row.remote_id is not None}
+    there = and_(_S.sync.in_(_same_destination(parcel.rows[0].sync)), or_(_S.state == MEMBER, _S.maybe, _S.action.is_not(None)))
+    query = select(_S.contact, _S.remote_id).where(there)
+    found = [row for part in _parts(list(dict.fromkeys(mine.values()))) for row in connection.execute(query.where(_S.remote_id.in_(part)))]
+    if all(mine.get(row.contact) == row.remote_id for row in found) and len({row.remote_id for row in found}) == len(mine):
+        return frozenset()  # each is its own name's only one
+    persons = survivors(connection)
+    names: dict[str, set[str]] = {}
+    for row in found:
+        names.setdefault(row.remote_id, set()).add(persons.get(row.contact, row.contact))
+    return frozenset(contact for contact, name in mine.items() if names.get(name, set()) - {persons.get(contact, contact)})
 
 
 class SyncWatch(Watch):

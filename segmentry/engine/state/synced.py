@@ -39,6 +39,8 @@ ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNC
 
 CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "changed")})
 
+NAMESAKES = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "state", "maybe")})
+
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
 
@@ -140,6 +142,21 @@ def called(connection: Connection, numbers: Sequence[int], contacts: Sequence[st
     mine = named(_S.contact, contacts)
     found = pl.concat([mine, named(_S.address_hash, mine["address_hash"].unique().to_list())])
     return found.unique(maintain_order=True).sort("changed", maintain_order=True)
+
+
+def perhaps_moved(connection: Connection, numbers: Sequence[int], contacts: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Of contacts whose address some syncs may have changed at their destination what was told, by contact and the former remote id."""
+    told = and_(_S.sync.in_(list(numbers)), _S.maybe, _S.payload.is_not(None), _S.remote_id.is_not(None))
+    query = select(_S.contact, _S.remote_id, _S.payload).where(told)
+    found = [row for part in _parts(contacts) for row in connection.execute(query.where(_S.contact.in_(part)))]
+    return {(str(row.contact), str(row.remote_id)): str(row.payload) for row in found}
+
+
+def namesakes(connection: Connection, numbers: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
+    """Whom the destination of some syncs calls by some names, as `NAMESAKES`; everybody, where the names are too many to be asked for."""
+    query = select(*(_S[name] for name in NAMESAKES)).where(_S.sync.in_(list(numbers)), _S.remote_id.is_not(None))
+    queries = [query] if len(names) > MANY else [query.where(_S.remote_id.in_(part)) for part in _parts(names)]
+    return pl.concat([pl.DataFrame(schema=NAMESAKES), *(read_frame(connection, one, NAMESAKES) for one in queries)])
 
 
 def same_target(sync: int) -> Select[Any]:
