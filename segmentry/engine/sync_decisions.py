@@ -440,7 +440,7 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def closed(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with nothing open any more. Of who was perhaps added, or given another address, what was told stays: they are found by it."""
+    """The rows with nothing open any more. What was told of who was perhaps added, or given another address, stays: it finds them."""
     moved = ((pl.col("action") == UPDATE) & (pl.col("wanted_hash") != pl.col("address_hash"))).fill_null(value=False)
     told = pl.when(pl.col("maybe") & ((pl.col("state") != MEMBER) | moved)).then("payload")
     return rows.select(ROWS.names()).with_columns(

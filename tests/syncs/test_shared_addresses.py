@@ -111,7 +111,7 @@ def two(shop: Synced, request: pytest.FixtureRequest) -> Iterator[Two]:
 # ---------------------------------------------------------------- who left under the address of two
 
 
-@pytest.mark.parametrize("stays", ["uk rich", "rich"])
+@pytest.mark.parametrize("stays", ["uk rich", pytest.param("rich", marks=FULL)])
 def test_who_left_under_an_address_of_two_comes_in_nowhere_under_another(two: Two, stays: str) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     assert two.inside == {X: {"rich", "uk"}}
@@ -122,6 +122,7 @@ def test_who_left_under_an_address_of_two_comes_in_nowhere_under_another(two: Tw
     assert two.states["rich", "a"] == "left"
 
 
+@FULL
 def test_who_stayed_under_an_address_of_two_comes_in_under_another(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     two.hour(a=(A, "uk rich"), b=(X, "rich"))
@@ -149,6 +150,7 @@ def test_another_address_of_one_is_none_of_the_other_s(two: Two, modes: tuple[st
     assert two.states == {("uk", "a"): "member", ("rich", "b"): "member"}
 
 
+@FULL
 def test_both_may_get_another_address(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     two.hour(a=(A, "uk"), b=(B, "rich"))
@@ -157,6 +159,7 @@ def test_both_may_get_another_address(two: Two) -> None:
     assert two.states == {("uk", "a"): "member", ("rich", "b"): "member"}
 
 
+@FULL
 def test_who_gets_another_address_while_the_other_is_out(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     two.hour(a=(X, ""), b=(X, "rich"))
@@ -165,6 +168,7 @@ def test_who_gets_another_address_while_the_other_is_out(two: Two) -> None:
     assert two.inside == {X: {"uk"}, B: {"rich"}}
 
 
+@FULL
 def test_who_has_the_former_address_in_the_same_sync_keeps_it(two: Two) -> None:
     two.modes = ("add", "add")
     two.write()
@@ -175,6 +179,7 @@ def test_who_has_the_former_address_in_the_same_sync_keeps_it(two: Two) -> None:
     assert two.inside == {X: {"uk", "rich"}, B: {"rich"}}
 
 
+@FULL
 def test_who_was_taken_off_under_the_former_address_stays_off(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     if isinstance(two.service, KlaviyoSandbox):
@@ -196,6 +201,7 @@ def test_who_unsubscribes_between_the_two_steps_is_not_made_anew(two: Two) -> No
     assert two.states["rich", "b"] == "left"
 
 
+@FULL
 def test_a_merged_contact_is_the_same_person(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(X, "rich"))
     pl.DataFrame({"old_key": ["a"], "new_key": ["b"]}).write_parquet(two.shop.root / "aliases.parquet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
@@ -51,6 +53,28 @@ def test_who_left_under_the_former_address_is_never_made_under_the_new_one(movin
     assert (answer.verdict, answer.status) == (Verdict.LEFT, status)
     assert "former address" in str(answer.reason)
     assert moving.member(NEW) is None
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("status", ["subscribed", "unsubscribed"])
+def test_who_is_another_contact_too_is_looked_at_and_keeps_the_address(moving: Shop, status: str, there: bool) -> None:
+    if there:
+        moving.service.people.subscribe(NEW)
+    if status != "subscribed":
+        moving.service.people.unsubscribe(FORMER)
+    said = change(NEW, remote_id=hash_of(FORMER), moved=True)
+    answer = only(moving.sync(Action.ADD, replace(said, shared=True)))
+    assert answer.verdict is (Verdict.SENT if status == "subscribed" else Verdict.LEFT)
+    assert (moving.status(FORMER), FORMER in moving.tagged()) == (status, True)
+    assert (NEW in moving.tagged()) is (status == "subscribed")
+    assert (moving.member(NEW) is None) is (status != "subscribed" and not there)
+    moving.inside |= {hash_of(one) for one in moving.tagged()}
+
+
+def test_who_is_another_contact_too_is_given_no_other_address(moving: Shop) -> None:
+    said = replace(change(NEW, remote_id=hash_of(FORMER), moved=True), shared=True)
+    assert only(moving.sync(Action.UPDATE, said)).verdict is Verdict.REJECTED
+    assert (moving.status(FORMER), moving.member(NEW)) == ("subscribed", None)
 
 
 @pytest.mark.parametrize("action", [Action.UPDATE, Action.ADD])
