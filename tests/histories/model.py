@@ -62,6 +62,8 @@ class Model:
     erased: set[Key] = field(default_factory=set)
     delivered: bool | None = None
     recovered: bool = False
+    apart: set[Key] = field(default_factory=set)
+    """Whose merge is not in a catalog that was put back: what one of them has is numbered after what the other has."""
     first_names: dict[str, str] = field(default_factory=dict)
     """The name that each sequence was first known by."""
     ledgers: set[int] = field(default_factory=set)
@@ -371,6 +373,8 @@ class Model:
         self.first_names = lost.first_names | self.first_names
         self.ledgers |= lost.ledgers
         self.recovered = True
+        unmerged = {old: new for old, new in lost.aliases.items() if old not in self.aliases}
+        self.apart |= set(unmerged) | set(unmerged.values())
 
     def fit(self, row: Enrollment, files: World) -> bool:
         """Whether a row that waited for a person may still be sent."""
