@@ -225,17 +225,22 @@ def cause(former: World | None, world: World, as_of: datetime, identity: str, ke
         return "rule"
     if key not in handed_on(frozenset(former.rows), world) or key not in world.rows:
         return "source"
-    read = {name for one in former.segments.values() for name in (one.list, one.include, one.exclude)}
-    known = {name: keys for name, keys in former.lists.items() if name in read}  # a list that no segment named was not looked at
+    known, read = _read(former), _read(world)
     then = {name: keys if world.lists.get(name) == keys else keys & former.rows.keys() for name, keys in known.items()}
     relisted = {name: _with_lists(one, former.segments.get(name)) for name, one in world.segments.items()}
-    if Ask(world.rows, as_of, relisted, {**world.lists, **then}).member(identity, key) == was:
+    if Ask(world.rows, as_of, relisted, {**read, **then}).member(identity, key) == was:
         return "list"
-    if Ask(world.rows, as_of, former.segments, {**then, **world.lists}).member(identity, key) == was:
+    if Ask(world.rows, as_of, former.segments, {**then, **read}).member(identity, key) == was:
         return "rule"
-    if Ask(world.rows, as_of, former.segments, {**world.lists, **then}).member(identity, key) == was:
+    if Ask(world.rows, as_of, former.segments, {**read, **then}).member(identity, key) == was:
         return "list"
     return "data"
+
+
+def _read(world: World) -> dict[str, frozenset[Key]]:
+    """The lists that segments name: at a list that none does nobody looks."""
+    named = {name for one in world.segments.values() for name in (one.list, one.include, one.exclude)}
+    return {name: keys for name, keys in world.lists.items() if name in named}
 
 
 def _with_lists(segment: Segment, then: Segment | None) -> Segment:
