@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_state import List
 from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, STEP, MailchimpSandbox
 from segmentry.sandbox.mailchimp_state import AWAY, Audience, hash_of
+from segmentry.sandbox.serving import HOST
 from tests.histories.files import Folder, utc
 from tests.histories.receivers import Clock, Killed
 
@@ -323,8 +325,20 @@ def killed_apart(services: Services, root: Path, state: Path, now: datetime, num
         process.join(120)
     finally:
         services.heard = nobody_listens
+    answered(services.klaviyo)
+    answered(services.mailchimp)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def answered(sandbox: KlaviyoSandbox | MailchimpSandbox) -> None:
+    """Waits until a service did whatever it was asked by a process that is no more: its other requests may still have been on their way."""
+    last = HTTPConnection(HOST, sandbox.port)
+    last.request("POST", "/cruel", "{}", {"Connection": "close"})  # an order of nothing, which comes after all that were there
+    assert last.getresponse().status == 200
+    last.close()
+    while sandbox._server._open:
+        threading.Event().wait(0.001)  # nobody sleeps in earnest here
 
 
 def moment(clock: Clock, now: datetime) -> datetime:

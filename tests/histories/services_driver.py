@@ -158,7 +158,7 @@ class ServicesDriver(Driver):
             account.remove_from_list(self.services.title(target), address)
             self.known.is_off(place, address)
         elif doing == "put in":
-            self._put_in(place, lambda email: account.add_by_hand(self.services.title(target), email))
+            self._put_in(place, lambda email: self._on_list(target, email))
         elif doing == "refuse":
             self._refused(KLAVIYO, account.make_invalid)
         elif doing == "subscribe":
@@ -193,6 +193,12 @@ class ServicesDriver(Driver):
         else:
             self.known.leaves(MAILCHIMP, address, seen=True)
             getattr(people, doing)(address)
+
+    def _on_list(self, target: str, email: str) -> None:
+        account = self.services.klaviyo
+        if account.profile(email) is None:
+            self.known.strangers.add(email)
+        account.add_by_hand(self.services.title(target), email)
 
     def _put_in(self, place: tuple[str, str], put: Callable[[str], object]) -> None:
         """Somebody puts a contact of ours in, by hand."""

@@ -85,6 +85,8 @@ class SyncModel:
     """Addresses of whom it was heard, by the last delivery, that they are in: of nobody else can it be known that they went."""
     known_gone: dict[Place, set[str]] = field(default_factory=dict)
     """Addresses of those who were taken off or left while that was so: they are known, and stay out under any address."""
+    strangers: set[str] = field(default_factory=set)
+    """Addresses of which somebody made a profile at Klaviyo by hand: whose profile of ours gets one of them can't have it there."""
     told_late: set[str] = field(default_factory=set)
     """Ids of enrollments that were told by an address that the person had no more."""
     let_go: set[str] = field(default_factory=set)
@@ -315,6 +317,8 @@ class SyncModel:
         if self._is_free(key, group) or self.syncs[key].begun_anew or self._was_told_late(key, group, model):
             return True
         it, services = model.accepted, self.services
+        if key[1] == KLAVIYO and address in self.strangers and self._moved(address, services.inside(*key[1:]), {address: group}):
+            return True  # the person is there under a former address, and Klaviyo refuses the new one: two profiles are to be merged there
         assert it is not None
         if key[1] == MAILCHIMP and services.status(address) is None:
             rows = [it.world.rows[one] for one in self.desired(model, key) if it.world.rows[one].address == address]

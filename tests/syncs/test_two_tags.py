@@ -208,6 +208,26 @@ def test_who_goes_waits_for_what_another_sync_hears(shop: Synced, mailchimp: Mai
     assert tags(mailchimp) == {NEW: {"seg:uk"}}
 
 
+def test_who_goes_from_one_and_comes_to_another_goes_before_the_address_is_changed(
+    shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD, country="FR")
+    assert tags(mailchimp) == {OLD: {"seg:rich"}}
+    changed = mailchimp_syncing.Work._readdressed
+
+    def lost(*args: Any) -> None:
+        changed(*args)
+        raise TroubleError(mailchimp_syncing.LOST)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", lost)
+        hour(shop, mailchimp, 3, NEW, tier=0)
+    hour(shop, mailchimp, 4, NEW, tier=0, country="FR")
+    assert states(shop) == {"rich": "out", "uk": "out"}
+    assert tags(mailchimp) == {NEW: set()}
+
+
 def test_whose_address_was_perhaps_changed_is_taken_off_once_suppressed(
     shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[..., None]
 ) -> None:

@@ -141,6 +141,8 @@ def claim(
             ready = and_(_ready(sync, now), _S.action == action)
             if action != "update":  # by which address somebody is there is known once the other is answered
                 ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_moving(sync)))
+            if action == "add":  # under a new address nobody would be found who is to go under the former one
+                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now)))
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
                 return _taken(connection, lease, parcel, now)
@@ -197,6 +199,13 @@ def _is_moving(sync: int) -> ColumnElement[bool]:
     other = SYNCED.alias().c
     begun = and_(other.action == "update", other.maybe, other.lease.is_(None), other.wanted_hash != other.address_hash)
     return exists().where(other.sync.in_(_others(sync)), other.contact == _S.contact, begun)
+
+
+def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement[bool]:
+    """Whether a contact is to go from another of the syncs now, by the address that it is there with."""
+    other = SYNCED.alias().c
+    due = and_(other.action == "remove", other.due <= stamp(now), other.stop.is_(None))
+    return exists().where(other.sync.in_(syncs), other.sync != sync, other.contact == _S.contact, due)
 
 
 def close_stopped(connection: Connection, destination: str) -> int:
