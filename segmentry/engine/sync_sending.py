@@ -30,7 +30,7 @@ from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
-from segmentry.engine.state.sync_outbox import OpenRow, SyncEnding, SyncParcel, SyncWatch
+from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
 from segmentry.engine.sync_decisions import CONSENTED
 from segmentry.engine.sync_plans import SHARED_NAME
@@ -178,12 +178,15 @@ class SyncSender:
         return SyncBatch(parcel.id, segment, target, action, at, changes)
 
     def _notes(self, parcel: SyncParcel) -> Notes:
+        kept = dict(parcel.notes)
+        earlier = kept.pop(EARLIER, ())
+
         def store(notes: Mapping[str, Any]) -> None:
             with self.catalog.writing() as connection:
                 self.lease.check(connection)
-                sync_outbox.keep_notes(connection, parcel.id, notes)
+                sync_outbox.keep_notes(connection, parcel.id, {**notes, EARLIER: earlier} if earlier else notes)
 
-        return Notes(dict(parcel.notes), store)
+        return Notes(kept, store, earlier)
 
     def _may_go(self, parcel: SyncParcel) -> bool:
         """The last look before a request: whether the rows are still due, by the accepted run as it is now."""

@@ -366,6 +366,7 @@ class ServicesDriver(Driver):
             except (DecisionError, NotFound):
                 return
         assert self.services.writes_since(was.counts) == [], "reading back changes nothing"
+        self.known.know_addresses(self.world)
         self.known.acknowledged = acknowledged(self.services, self.folder)
         self.now = self.services.time.now
 

@@ -139,11 +139,8 @@ class SyncModel:
         it = model.accepted
         assert it is not None
         self.present = {}
-        for rows in (it.world.rows, files.rows):
-            for key, row in rows.items():
-                if row.address is not None:
-                    self.addresses.setdefault(key, set()).add(row.address)
-                    self.present.setdefault(key, set()).add(row.address)
+        self.know_addresses(it.world)
+        self.know_addresses(files)
         for key, row in it.world.rows.items():
             if consents(row):  # as it was computed; the address is as the newest files have it
                 self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
@@ -151,6 +148,13 @@ class SyncModel:
             for key, sync in self.said(files):
                 if key[0] in it.members:
                     self._planned(model, key, sync, switched=switched)
+
+    def know_addresses(self, world: World) -> None:
+        """What is told is told by these from now on."""
+        for key, row in world.rows.items():
+            if row.address is not None:
+                self.addresses.setdefault(key, set()).add(row.address)
+                self.present.setdefault(key, set()).add(row.address)
 
     def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool) -> None:
         kept = self.syncs.setdefault(key, Kept())

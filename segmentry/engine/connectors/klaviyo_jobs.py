@@ -45,9 +45,10 @@ def size_of(going: Going) -> int:
 
 
 def await_jobs(work: Work) -> None:
-    """Polls the jobs that an earlier attempt submitted to their end. Raises as `import_many`."""
-    for kept in _kept_jobs(work).values():
-        _poll(work, kept["id"])
+    """Polls the jobs that earlier attempts submitted to their end, also those of other batches. Raises as `import_many`."""
+    for notes in (work.notes.kept, *work.notes.earlier):
+        for kept in _jobs_of(notes).values():
+            _poll(work, kept["id"])
 
 
 def import_many(work: Work, going: Mapping[str, Going]) -> None:
@@ -200,5 +201,9 @@ def _nested(payload: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _kept_jobs(work: Work) -> Mapping[str, Any]:
-    found = work.notes.kept.get("jobs")
+    return _jobs_of(work.notes.kept)
+
+
+def _jobs_of(notes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = notes.get("jobs")
     return found if isinstance(found, Mapping) else {}

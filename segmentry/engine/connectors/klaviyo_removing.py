@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.connectors.klaviyo_client import LIST, LIST_REMOVE
+from segmentry.engine.connectors.klaviyo_jobs import await_jobs
 from segmentry.engine.connectors.klaviyo_people import DELETED, UNSUBSCRIBED, People, Profile, listed, people_of
 from segmentry.engine.connectors.klaviyo_work import Work
 from segmentry.engine.connectors.syncing import Change
@@ -18,6 +19,7 @@ TAKEN_OFF = "the person is not on the list any more: somebody took them off ther
 def remove(work: Work) -> None:
     """Removes from the list. Raises as `Client.ask`, with whatever is unanswered left as it is."""
     work.client.ask(LIST, work.turn, id=work.list_id)
+    await_jobs(work)  # whom they put on the list is on it only then
     people = people_of(work.client, work.turn, work.batch.changes)
     found = {change.id: profile for change in work.batch.changes if (profile := _profile_of(change, people)) is not None}
     members = listed(work.client, work.turn, work.list_id, (profile.email for profile in found.values()))

@@ -11,6 +11,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from segmentry.engine.connectors.destination import Answer, Verdict
@@ -38,9 +39,9 @@ class LostError(Exception):
     """The results of a finished batch can't be had: what became of its operations must be read elsewhere."""
 
 
-def kept(notes: Notes) -> tuple[str, list[str]] | None:
+def kept(notes: Mapping[str, Any]) -> tuple[str, list[str]] | None:
     """A batch that was handed in before, and the ids of the changes that are in it."""
-    found = notes.kept.get(KEPT)
+    found = notes.get(KEPT)
     return (str(found["id"]), [str(id) for id in found["changes"]]) if isinstance(found, Mapping) else None
 
 
@@ -49,6 +50,15 @@ def hand_in(calls: Calls, notes: Notes, operations: Sequence[Operation]) -> str:
     id = calls.submit(operations)
     notes.keep(**{KEPT: {"id": id, "changes": [one.id for one in operations]}})
     return id
+
+
+def await_earlier(calls: Calls, notes: Notes) -> None:
+    """Waits for the end of what other batches of changes handed in. Raises TroubleError."""
+    for one in notes.earlier:
+        found = kept(one)
+        if found is not None:
+            with suppress(LostError):  # it is finished, whatever came of it
+                results(calls, found[0])
 
 
 def results(calls: Calls, id: str) -> Results | None:

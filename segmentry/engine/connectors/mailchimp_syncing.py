@@ -71,6 +71,7 @@ class Work:
         action = {Action.ADD: self._add, Action.UPDATE: self._update, Action.REMOVE: self._remove}[self.batch.action]
         trouble = LOST
         try:
+            batches.await_earlier(self.calls, self.notes)
             action()
         except TroubleError as error:
             trouble = error.answer
@@ -195,7 +196,7 @@ class Work:
 
         Where its results can't be had, or nobody knows it any more, nothing is answered: all of it can be done again.
         """
-        kept = batches.kept(self.notes)
+        kept = batches.kept(self.notes.kept)
         if kept is None:
             return
         id, changes = kept

@@ -72,11 +72,13 @@ class Change:
 class Notes:
     """What a batch must not forget: ids of jobs that were submitted. `keep` stores it before it comes back.
 
-    `kept` is what was kept before, also by a process that is no more; plain JSON values, without addresses.
+    `kept` is what was kept before, also by a process that is no more; plain JSON values, without addresses. `earlier`: what was kept of
+    other batches of the sync whose end nobody saw: their jobs may still do what was asked then.
     """
 
     kept: Mapping[str, Any] = field(default_factory=dict)
     store: Callable[[Mapping[str, Any]], None] = lambda _: None
+    earlier: Sequence[Mapping[str, Any]] = ()
 
     def keep(self, **notes: Any) -> None:
         """Adds to what is kept."""
@@ -143,7 +145,8 @@ class SyncDestination(Destination):
     `sync` keeps to what `Destination.send` promises: an answer per change, in order, `before()` immediately before every
     request that writes, DestinationStopped where no change could fare better, and nothing else raised for what the other side
     does. All of it is repeat-safe: the same batch again does no harm. A job's id is kept in `notes` before it is polled, and
-    where one is kept already, it is polled and not submitted again.
+    where one is kept already, it is polled and not submitted again. The end of those in `notes.earlier` is awaited before it is
+    looked who is there: else somebody would be taken for out, and put in by them.
 
     Before a member is removed, its membership is read where that can be asked: who is not there any more is answered LEFT. Nobody is
     ever subscribed, unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT and not put in,

@@ -24,6 +24,9 @@ from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
 
+EARLIER = "earlier"
+"""In notes: what was kept of a sync's other batches, whose end nobody saw."""
+
 SEVERAL = 5_000
 _S = SYNCED.c
 
@@ -134,7 +137,8 @@ def claim(
     """The next rows that go together, marked as under way; None if nothing is due.
 
     A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
-    kept of it (a job that knows the others too); else its rows go in another one.
+    kept of it (a job that knows the others too); else its rows go in another one. Rows that were asked for in another batch get what
+    was kept of the sync's other batches: their jobs may still be under way.
     """
     for action in actions:
         for sync in syncs:
@@ -246,10 +250,24 @@ def _stored(connection: Connection, ready: ColumnElement[bool], limit: int, name
 
 
 def _fresh(connection: Connection, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
-    """Rows that were never asked for, those due longest first."""
+    """Rows that are in no batch, those due longest first."""
     chosen = select(*_COLUMNS).where(ready, _S.batch.is_(None)).order_by(_S.due, _S.contact).limit(limit)
     rows = [OpenRow(*row) for row in connection.execute(chosen)]
-    return _parcel(rows, {}, namespace) if rows else None
+    earlier = _earlier(connection, rows[0].sync) if any(row.maybe for row in rows) else []
+    return _parcel(rows, {EARLIER: earlier} if earlier else {}, namespace) if rows else None
+
+
+def _earlier(connection: Connection, sync: int) -> list[Mapping[str, Any]]:
+    """What was kept of a sync's batches whose end nobody saw. Those that have no rows any more are gone by it."""
+    mine = SYNC_BATCHES.c.sync == sync
+    query = select(SYNC_BATCHES.c.notes).where(mine, SYNC_BATCHES.c.notes != dumps({})).order_by(SYNC_BATCHES.c.made, SYNC_BATCHES.c.id)
+    found: list[Mapping[str, Any]] = []
+    for text in connection.execute(query).scalars():
+        notes = json.loads(text)
+        found += [*notes.pop(EARLIER, ()), notes]
+    used = exists().where(_S.batch == SYNC_BATCHES.c.id)
+    connection.execute(delete(SYNC_BATCHES).where(mine, ~used))
+    return [one for place, one in enumerate(found) if one and one not in found[:place]]
 
 
 def _parcel(rows: Sequence[OpenRow], notes: Mapping[str, Any], namespace: str) -> SyncParcel:
@@ -263,7 +281,7 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
     sync = parcel.rows[0].sync
     known = connection.execute(select(SYNC_BATCHES.c.id).where(SYNC_BATCHES.c.id == parcel.id)).first()
     if known is None:
-        connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps({}), made=stamp(now)))
+        connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps(dict(parcel.notes)), made=stamp(now)))
     for part in _parts([row.contact for row in parcel.rows]):
         values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "maybe": True, "revision": _S.revision + 1}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
