@@ -6,6 +6,7 @@ and nothing is written down of what it was told.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -34,7 +35,7 @@ from segmentry.engine.connectors.wire import Reply, Wire
 from segmentry.engine.delivering import deliver
 from segmentry.engine.loading import load
 from segmentry.engine.state import State, outbox, sync_outbox
-from segmentry.engine.state.schema import SYNCED, SYNCS
+from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
 from segmentry.engine.state.synced import MEMBER
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_state import List
@@ -153,6 +154,32 @@ class Services:
     def everywhere(self) -> dict[tuple[str, str], dict[str, str]]:
         """Who is in what."""
         return {one: self.inside(*one) for one in self.targets()}
+
+    def coming(self) -> dict[tuple[str, str], set[str]]:
+        """Who is to come into what by a job or a batch that is not done yet, by addresses."""
+        found: dict[tuple[str, str], set[str]] = {one: set() for one in self.targets()}
+        for job in self.klaviyo.world.unfinished.values():
+            people = {str(one["attributes"]["email"]).lower() for one in job.given}
+            for id in job.lists:
+                found[KLAVIYO, f"list: {id}"] |= people
+        for operation in (one for batch in self.mailchimp.world.batches.values() if not batch.results for one in batch.operations):
+            hash = operation["path"].split("/")[4]
+            for tag in json.loads(operation["body"]).get("tags", ()) if hash in self.audience.members else ():
+                found[MAILCHIMP, f'tag: "{tag["name"]}"'].add(self.audience.members[hash].email.lower())
+        return found
+
+    def do_the_forgotten(self, folder: Folder) -> None:
+        """Jobs and batches that were handed in by who was killed before their ids were kept are done, as nobody waits for them."""
+        with folder.state() as state, state.catalog.reading() as connection:
+            kept = "".join(connection.execute(select(SYNC_BATCHES.c.notes)).scalars())
+        for job in self.klaviyo.world.unfinished.values():
+            job.waits = job.waits if job.id in kept else 0
+        with self.klaviyo._lock:
+            self.klaviyo._settled()
+        for batch in [one for one in self.mailchimp.world.batches.values() if one.id not in kept]:
+            while batch.status != "finished":
+                with self.mailchimp._changing():
+                    self.mailchimp._desk.perform("GET", f"/batches/{batch.id}", {}, "")
 
     def status(self, address: str) -> str | None:
         """Of somebody in the audience."""

@@ -248,6 +248,7 @@ class ServicesDriver(Driver):
         was = seen(self.services)
         few = klaviyo_importing.FEW == FEW
         ended = killed_apart(self.services, self.folder.root, self.folder.state_folder, utc(self.now), number, few=few)
+        self.services.do_the_forgotten(self.folder)
         now = seen(self.services)
         assert ended in (0, -signal.SIGKILL)
         self.done.append(f"at request {number}: {ended}")
@@ -266,6 +267,7 @@ class ServicesDriver(Driver):
                 )
             except Killed:
                 assert kill is not None
+        self.services.do_the_forgotten(self.folder)
         now = seen(self.services)
         self.now = self.services.time.now
         self.check_told(was, now)
@@ -366,7 +368,7 @@ class ServicesDriver(Driver):
             except (DecisionError, NotFound):
                 return
         assert self.services.writes_since(was.counts) == [], "reading back changes nothing"
-        self.known.know_addresses(self.world)
+        self.known.know(self.model, self.world)
         self.known.acknowledged = acknowledged(self.services, self.folder)
         self.now = self.services.time.now
 

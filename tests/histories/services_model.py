@@ -47,6 +47,8 @@ class Seen:
     """How both services are at a moment."""
 
     inside: Mapping[Place, Mapping[str, str]]
+    coming: Mapping[Place, set[str]]
+    """Addresses that were handed in, in a job or a batch which the service has not done yet: nobody can call them back."""
     consents: Mapping[str, Consent]
     audience: Mapping[str, tuple[str, str]]
     """Address and status of everybody in the audience, by contact id."""
@@ -139,22 +141,24 @@ class SyncModel:
         it = model.accepted
         assert it is not None
         self.present = {}
-        self.know_addresses(it.world)
-        self.know_addresses(files)
-        for key, row in it.world.rows.items():
-            if consents(row):  # as it was computed; the address is as the newest files have it
-                self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
+        self.know(model, files)
         if files.deliver:
             for key, sync in self.said(files):
                 if key[0] in it.members:
                     self._planned(model, key, sync, switched=switched)
 
-    def know_addresses(self, world: World) -> None:
-        """What is told is told by these from now on."""
-        for key, row in world.rows.items():
-            if row.address is not None:
-                self.addresses.setdefault(key, set()).add(row.address)
-                self.present.setdefault(key, set()).add(row.address)
+    def know(self, model: Model, files: World) -> None:
+        """By which addresses people are told of from now on: a run, or somebody's word, reads the newest files."""
+        it = model.accepted
+        assert it is not None
+        for rows in (it.world.rows, files.rows):
+            for key, row in rows.items():
+                if row.address is not None:
+                    self.addresses.setdefault(key, set()).add(row.address)
+                    self.present.setdefault(key, set()).add(row.address)
+        for key, row in it.world.rows.items():
+            if consents(row):  # as it was computed; the address is as the newest files have it
+                self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
 
     def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool) -> None:
         kept = self.syncs.setdefault(key, Kept())
@@ -221,7 +225,8 @@ class SyncModel:
             for id in people.keys() & before.keys():
                 same = people[id] == before[id] or people[id] in groups[before[id]].addresses
                 assert same, f"{before[id]} in {place} is {people[id]} now"
-            for address in {people[id] for id in people.keys() - before.keys()}:
+            fresh = {people[id] for id in people.keys() - before.keys()} | (now.coming[place] - set(before.values()))
+            for address in fresh - was.coming[place]:  # who was to come when they were handed in, may come
                 self._check_added(place, address, wanted, was, groups)
             for address in {before[id] for id in before.keys() - people.keys()}:
                 mirror = known and sync is not None and sync.mode == "mirror"
@@ -370,6 +375,7 @@ def seen(services: Services) -> Seen:
     """How both services are now."""
     return Seen(
         services.everywhere(),
+        services.coming(),
         {profile.id: profile.consent for profile in services.klaviyo.profiles},
         {one.contact_id: (one.email.lower(), one.status) for one in services.audience.members.values()},
         frozenset(event.id for event in services.klaviyo.events),
