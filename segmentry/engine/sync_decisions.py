@@ -3,7 +3,7 @@
 What becomes of a contact, by whether it should be there and what its row says (no row is as `out`). `different`: other attributes
 than were acknowledged; `refused`: the very attributes that the destination refused before.
 
-    should be   out            add
+    should be   out            add; one that may have been done under another address goes on first: only its answer says who is where
                 member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
@@ -329,6 +329,8 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
     perhaps_out = ((action == ADD) | ((action == REMOVE) & maybe)).fill_null(value=False)
     moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
     perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
+    agrees = pl.col(CONSENTS) | ~pl.col("wanted").str.ends_with(CONSENTED)
+    perhaps_added = ((action == ADD) & maybe & agrees & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
     should = (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
@@ -340,6 +342,8 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(opens(ADD))
         .when(state == MEMBER)
         .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(closes))
+        .when(perhaps_added)
+        .then(nothing)
         .when(state == OUT)
         .then(opens(ADD))
         .when((state == REJECTED) & ~refused)

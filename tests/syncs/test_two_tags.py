@@ -201,6 +201,26 @@ def moved(shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyP
     return happens
 
 
+def test_who_was_perhaps_put_in_under_a_former_address_is_there_under_the_new_one_alone(
+    shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments(shop)
+    tagged = mailchimp_syncing.Work._tagged
+
+    def lost(*args: Any) -> None:
+        tagged(*args)
+        raise TroubleError(mailchimp_syncing.LOST)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_tagged", lost)
+        hour(shop, mailchimp, 2, OLD, tier=0)
+    assert tags(mailchimp) == {OLD: {"seg:uk"}}
+    hour(shop, mailchimp, 3, NEW, tier=0)
+    hour(shop, mailchimp, 4, NEW, tier=0)
+    assert states(shop) == {"uk": "member"}
+    assert tags(mailchimp) == {NEW: {"seg:uk"}}
+
+
 def test_who_goes_waits_for_what_another_sync_hears(shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[..., None]) -> None:
     moved(0)
     hour(shop, mailchimp, 4, NEW, tier=0)
