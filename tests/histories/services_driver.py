@@ -54,10 +54,12 @@ class ServicesDriver(Driver):
     known: SyncModel = field(kw_only=True)
     sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
     pausable: tuple[str, ...] = SERVICES
+    synced: tuple[str, ...] = SERVICES
     gone: dict[str, Segment] = field(default_factory=dict)
     _noted: Accepted | None = None
     _at_backup: Seen | None = None
     _before: bool | None = None
+    _recovered: bool = False
     _asked: set[str] = field(default_factory=set)
     """Ids of enrollments that Klaviyo was told, or may have been asked to take."""
 
@@ -92,6 +94,22 @@ class ServicesDriver(Driver):
         own = [f"{name}{key}@example.com" for name in "nnnxy"] + [f" N{key}@Example.com"]
         return self.draws.choice([*own, *own, None, f"shared{self.draws.randrange(3)}@example.com"])
 
+    def people_change_places(self) -> None:
+        """Whoever somebody acted on by hand changes places with others, in other segments: by that they go, and would come back."""
+        rows, acted = dict(self.world.rows), self.known.acted_on()
+        ours = sorted((key for key, row in rows.items() if row.address in acted), key=str)
+        for key in self.draws.sample(ours, min(len(ours), 3)):
+            others = sorted((other for other in rows if self.inside(other) != self.inside(key)), key=str)
+            if others:
+                other = self.draws.choice(others)
+                one, two = rows[key], rows[other]
+                rows[key], rows[other] = replace(two, email=one.email), replace(one, email=two.email)
+        self.set(rows=rows)
+
+    def inside(self, key: Key) -> set[str]:
+        """The segments that a contact was last in."""
+        return set() if self.model.accepted is None else {name for name, keys in self.model.accepted.members.items() if key in keys}
+
     def policies(self) -> tuple[Policy, ...]:
         """A tag that is there already starts nothing again, and the files may not say otherwise."""
         return tuple(replace(one, again="never") if one.sequence == "offer" else one for one in super().policies())
@@ -122,7 +140,7 @@ class ServicesDriver(Driver):
                 draw.choice(["send", "send", "send", "skip", "ask"]),
                 draw.random() < 0.5,
             )
-            for service in SERVICES
+            for service in self.synced
             if draw.random() < 0.8
         )
 
@@ -433,8 +451,10 @@ class ServicesDriver(Driver):
         """The state as the model has it; and what must be so at the services."""
         if self.model.accepted is not self._noted:
             self._noted = self.model.accepted
-            self.known.note(self.model, self.world, switched=self.world.deliver and self._before is False)
+            switched = self.world.deliver and self._before is False
+            self.known.note(self.model, self.world, switched=switched, recovered=self._recovered)
             self._before = self.model.delivered
+        self._recovered = self.model.recovered
         self.known.check_always()
 
     # ------------------------------------------------------------ steps
@@ -455,6 +475,7 @@ class ServicesDriver(Driver):
         draw = self.draws
         happenings = draw.choices(self.OFTEN, k=draw.choice([1, 1, 2, 3]))
         happenings += [ServicesDriver.somebody_acts_by_hand] * draw.choice([0, 1, 1, 2])
+        happenings += [ServicesDriver.people_change_places] if draw.random() < 0.6 else []
         happenings += [draw.choice(self.SELDOM)] if draw.random() < 0.3 else []
         happenings += [draw.choice(self.RUNS)] if draw.random() < 0.9 else []
         happenings += [draw.choice(self.DECISIONS)] if self.model.open_holds() and draw.random() < 0.7 else []

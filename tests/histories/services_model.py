@@ -50,6 +50,8 @@ class Seen:
     coming: Mapping[Place, set[str]]
     """Addresses that were handed in, in a job or a batch which the service has not done yet: nobody can call them back."""
     consents: Mapping[str, Consent]
+    unreachable: frozenset[str]
+    """Addresses of Klaviyo's profiles that can't be mailed any more."""
     audience: Mapping[str, tuple[str, str]]
     """Address and status of everybody in the audience, by contact id."""
     events: frozenset[str]
@@ -129,6 +131,10 @@ class SyncModel:
         for gone in (*self.left.values(), *self.known_gone.values()):
             gone.discard(address)
 
+    def acted_on(self) -> set[str]:
+        """The addresses of those who left, or were taken off."""
+        return set().union(*self.off.values(), *self.left.values(), *self.known_gone.values())
+
     def _goes(self, place: Place, address: str) -> None:
         if address in self.acknowledged.get(place, ()):
             self.known_gone.setdefault(place, set()).add(address)
@@ -136,8 +142,8 @@ class SyncModel:
 
     # ------------------------------------------------------------ runs
 
-    def note(self, model: Model, files: World, *, switched: bool) -> None:
-        """A membership was accepted, by a run or by somebody."""
+    def note(self, model: Model, files: World, *, switched: bool, recovered: bool = False) -> None:
+        """A membership was accepted, by a run or by somebody. `recovered`: by the first run after a recovery."""
         it = model.accepted
         assert it is not None
         self.present = {}
@@ -145,7 +151,7 @@ class SyncModel:
         if files.deliver:
             for key, sync in self.said(files):
                 if key[0] in it.members:
-                    self._planned(model, key, sync, switched=switched)
+                    self._planned(model, key, sync, switched=switched, recovered=recovered)
 
     def know(self, model: Model, files: World) -> None:
         """By which addresses people are told of from now on: a run, or somebody's word, reads the newest files."""
@@ -160,12 +166,13 @@ class SyncModel:
             if consents(row):  # as it was computed; the address is as the newest files have it
                 self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
 
-    def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool) -> None:
+    def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool, recovered: bool) -> None:
+        fresh = key not in self.syncs
         kept = self.syncs.setdefault(key, Kept())
         if switched:
             kept.answer, kept.begun_anew = None, True
         if kept.answer is None and sync.existing != "ask":
-            self.answered(model, key, sync.existing)
+            self.answered(model, key, "skip" if fresh and recovered else sync.existing)
         it = model.accepted
         assert it is not None
         stayed = {
@@ -241,8 +248,9 @@ class SyncModel:
         if address in self.let_go:
             return
         assert address not in self.off.get(place, ()), f"{address} was taken off {place} by hand, and was put back"
-        ended = {one for one, status in was.audience.values() if status in ("unsubscribed", "cleaned", "archived")}
-        assert place[0] != MAILCHIMP or address not in ended, f"{address} left, and came to {place}"
+        away = {one for one, status in was.audience.values() if status in ("unsubscribed", "cleaned", "archived")}
+        ended = was.unreachable if place[0] == KLAVIYO else away
+        assert address not in ended, f"{address} left, and came to {place}"
         assert address not in self.left.get(place, ()), f"{address} left {place}, and was put back"
         group = groups[address]
         if not group.muddled and not group.addresses & self.let_go:
@@ -377,6 +385,7 @@ def seen(services: Services) -> Seen:
         services.everywhere(),
         services.coming(),
         {profile.id: profile.consent for profile in services.klaviyo.profiles},
+        frozenset((profile.email or "").lower() for profile in services.klaviyo.profiles if not profile.consent.can_receive),
         {one.contact_id: (one.email.lower(), one.status) for one in services.audience.members.values()},
         frozenset(event.id for event in services.klaviyo.events),
         len(services.mailchimp.world.sent),
