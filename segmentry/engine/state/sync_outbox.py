@@ -254,7 +254,9 @@ def _fresh(connection: Connection, ready: ColumnElement[bool], limit: int, names
     chosen = select(*_COLUMNS).where(ready, _S.batch.is_(None)).order_by(_S.due, _S.contact).limit(limit)
     rows = [OpenRow(*row) for row in connection.execute(chosen)]
     earlier = _earlier(connection, rows[0].sync) if any(row.maybe for row in rows) else []
-    return _parcel(rows, {EARLIER: earlier} if earlier else {}, namespace) if rows else None
+    if earlier:  # for whose end nobody else is to wait
+        return _parcel([row for row in rows if row.maybe], {EARLIER: earlier}, namespace)
+    return _parcel(rows, {}, namespace) if rows else None
 
 
 def _earlier(connection: Connection, sync: int) -> list[Mapping[str, Any]]:
