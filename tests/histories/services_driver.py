@@ -312,6 +312,7 @@ class ServicesDriver(Driver):
         asked, self._asked = self._asked, self._asked | told.keys()
         for event in account.events:
             if event.id not in was.events:
+                assert event.unique_id in self.model.rows, "an event is of no enrollment"
                 row = self.model.rows[event.unique_id]
                 profile = account.world.profiles[event.profile]
                 assert profile.email is not None
