@@ -184,6 +184,7 @@ class ServicesDriver(Driver):
             self.known.comes_back(address)
         else:
             self.known.leaves(KLAVIYO, address, seen=doing == "unsubscribe")
+            self.known.deleted |= {address} if doing == "delete" else set()
             (account.unsubscribe if doing == "unsubscribe" else account.delete_profile)(address)
 
     def _at_mailchimp(self, doing: str, target: str, address: str) -> None:

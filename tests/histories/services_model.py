@@ -50,6 +50,8 @@ class Seen:
     coming: Mapping[Place, set[str]]
     """Addresses that were handed in, in a job or a batch which the service has not done yet: nobody can call them back."""
     consents: Mapping[str, Consent]
+    profiles: frozenset[str]
+    """Addresses of Klaviyo's profiles."""
     unreachable: frozenset[str]
     """Addresses of Klaviyo's profiles that can't be mailed any more."""
     audience: Mapping[str, tuple[str, str]]
@@ -89,6 +91,9 @@ class SyncModel:
     """Addresses of whom it was heard, by the last delivery, that they are in: of nobody else can it be known that they went."""
     known_gone: dict[Place, set[str]] = field(default_factory=dict)
     """Addresses of those who were taken off or left while that was so: they are known, and stay out under any address."""
+    deleted: set[str] = field(default_factory=set)
+    """Addresses whose profiles somebody deleted at Klaviyo. Where an enrollment's event made the contact another one under a new address,
+    nobody can tell that from two profiles that were merged there."""
     strangers: set[str] = field(default_factory=set)
     """Addresses of which somebody made a profile at Klaviyo by hand: whose profile of ours gets one of them can't have it there."""
     told_late: set[str] = field(default_factory=set)
@@ -255,6 +260,8 @@ class SyncModel:
         group = groups[address]
         if not group.muddled and not group.addresses & self.let_go:
             former = group.addresses & self.known_gone.get(place, set())
+            if place[0] == KLAVIYO and address in was.profiles:
+                former -= self.deleted
             assert not former, f"{address} came to {place}, whose person left under {former}"
 
     def _check_gone(self, place: Place, address: str, wanted: Mapping[Key, str | None], groups: Mapping[str, Group]) -> None:
@@ -385,6 +392,7 @@ def seen(services: Services) -> Seen:
         services.everywhere(),
         services.coming(),
         {profile.id: profile.consent for profile in services.klaviyo.profiles},
+        frozenset((profile.email or "").lower() for profile in services.klaviyo.profiles),
         frozenset((profile.email or "").lower() for profile in services.klaviyo.profiles if not profile.consent.can_receive),
         {one.contact_id: (one.email.lower(), one.status) for one in services.audience.members.values()},
         frozenset(event.id for event in services.klaviyo.events),
