@@ -297,15 +297,16 @@ class ServicesDriver(Driver):
         assert all(now.counts[name] == was.counts[name] for name in closed), f"{closed} were asked while nothing may go"
         self.known.acknowledged = acknowledged(self.services, self.folder)
         self.known.check_delivery(was, now, self.model, self.world)
-        self._check_enrolled(was, now)
-        self._note_outcomes(self.folder.seen())
+        state = self.folder.seen()
+        self._check_enrolled(was, now, state)
+        self._note_outcomes(state)
 
     def is_closed(self, name: str) -> bool:
         """Whether nothing may go to a destination at all."""
         held = any(hold.kind == "suppress" for hold in self.model.open_holds())
         return not self.world.deliver or self.model.delivered is False or held or bool(self.model.pauses & {"*", name})
 
-    def _check_enrolled(self, was: Seen, now: Seen) -> None:
+    def _check_enrolled(self, was: Seen, now: Seen, state: SeenState) -> None:
         """New events and mails are of enrollments, of people who may be mailed, one each."""
         account, world = self.services.klaviyo, self.services.mailchimp.world
         assert self.model.accepted is not None
@@ -329,14 +330,18 @@ class ServicesDriver(Driver):
             assert mail.cause != "opt-in"
             assert mail.cause.startswith("step") or world.journeys[mail.journey].tag == "enroll:offer", "a sync started an automation"
             if mail.cause.startswith("step"):
-                self._check_journey(mail.email)
+                self._check_journey(mail.email, state)
 
-    def _check_journey(self, email: str) -> None:
+    def _check_journey(self, email: str, state: SeenState) -> None:
         """A journey is started once an enrollment; but for those that a person had sent again, or that an older state does not know."""
         rows = [row for row in self.model.rows.values() if row.sequence == "gift" and row.address == email]
         unsure = [row for row in rows if row.id in self.receivers.again or row.id in self.receivers.lost]
         times = sum(mail.email == email and mail.cause.startswith("step") for mail in self.services.mailchimp.world.sent)
-        assert unsure or email in self.known.let_go or times <= len(rows), f"{email} was mailed {times} times for {len(rows)} enrollments"
+        if unsure or email in self.known.let_go:
+            return
+        assert times <= len(rows), f"{email} was mailed {times} times for {len(rows)} enrollments"
+        told = {state.rows[row.id].outcome for row in rows}
+        assert told & {"sent", "unknown", "sending"}, f"{email} was mailed, and may be mailed again: its enrollments are {told}"
 
     def _note_outcomes(self, now: SeenState) -> None:
         """What became of enrollments can't be foretold to the letter; what may have, can."""
