@@ -3,6 +3,16 @@
 What the services' people do by hand is known exactly. What became of each request is not: so the model says of every address that
 appears, stays away or goes whether it may, and in the end who must be there. People whose addresses got mixed up - several of
 them with several addresses, or under several keys - are only held to what must never happen.
+
+What no program can know, and is let be:
+
+* that somebody went or left whom nothing had acknowledged as being there: then nobody can tell it from never having come;
+* what a job or batch that was handed in does later: whoever might come when it was handed in may come by it, and must go after it;
+* who has an address that was changed there by hand;
+* that a profile was deleted, where an enrollment's event made the contact another one since: two profiles that were merged look so;
+* what an older catalog has forgotten, or a person had forgotten or let back.
+
+And what a service refuses: an address for which somebody made a profile at Klaviyo by hand can't become a contact's other profile's.
 """
 
 from __future__ import annotations

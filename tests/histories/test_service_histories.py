@@ -2,6 +2,12 @@
 
 After every step nobody is subscribed who was not, whoever was put in by hand is there still, whoever was taken off is not back.
 In the end everybody is where they should be, and a run more asks for nothing; a failure says its seed.
+
+What they find was tried by breaking the program, a history after the other with the lists or the tags alone. Found within one to four
+histories: whoever left taken for out, and the answer whether somebody may be mailed ignored (lists and tags), everybody else taken off
+with who goes (lists and tags), an event without the enrollment's id, tags that start automations. Not within four to eight: a
+journey told again whose answer was lost, no look at who is who before somebody first comes, forgetting that something was asked.
+Those have tests of their own in `tests/connectors` and `tests/delivery`.
 """
 
 from __future__ import annotations
