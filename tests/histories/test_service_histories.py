@@ -7,7 +7,7 @@ What they find was tried by breaking the program, a history after the other with
 histories: whoever left taken for out, and the answer whether somebody may be mailed ignored (lists and tags), everybody else taken off
 with who goes (lists and tags), an event without the enrollment's id, tags that start automations. Not within four to eight: a
 journey told again whose answer was lost, no look at who is who before somebody first comes, forgetting that something was asked.
-Those have tests of their own in `tests/connectors` and `tests/delivery`.
+Those have tests of their own in `tests/connectors` and `tests/syncs`.
 """
 
 from __future__ import annotations
