@@ -22,6 +22,7 @@ from segmentry.engine.guards import HoldKind, Trip, sequence_trip, spoken
 from segmentry.engine.identity import enrollment_id
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.people import People, Snapshot, addresses_of, locate
+from segmentry.engine.splitting import Split
 from segmentry.engine.state.activated import ActivationDraft, FileRef, HoldDraft, Settlement
 from segmentry.engine.state.files import Staging
 from segmentry.engine.state.ledger import COLUMNS, SKIPPED, Attachment, path_of
@@ -59,6 +60,13 @@ class Standing:
     """Of destinations with a `consent` rule, over the same positions, for whom it holds."""
     by_hand: bool = False
     """Somebody approved it: then it is never late."""
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    """How segments are divided, by segment."""
+
+    def groups(self, segment: str, contacts: pl.Series) -> pl.Series:
+        """The group that contacts are in; null where in none, or the segment is not divided."""
+        split = self.splits.get(segment)
+        return pl.repeat(None, len(contacts), dtype=pl.String(), eager=True) if split is None else split.groups(contacts)
 
     @cached_property
     def unsent_addresses(self) -> pl.Series:
@@ -265,7 +273,13 @@ class _Activating:
     def _circumstances(self, people: People, late: str | None) -> Circumstances:
         recovered = "the first run after a recovery" if self.background.recovered else None
         return Circumstances(
-            self.standing.as_of, self.background.past.persons, people.suppressed, people.hashes, late=late, baseline_only=recovered
+            self.standing.as_of,
+            self.background.past.persons,
+            people.suppressed,
+            people.hashes,
+            late=late,
+            baseline_only=recovered,
+            groups=self.standing.groups,
         )
 
     # ------------------------------------------------------------ whom it concerns

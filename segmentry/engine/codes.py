@@ -49,6 +49,11 @@ CODES: dict[str, str] = {
     "W324": "a field that a destination does not have yet",
     # groups of segments
     "W325": "two segments with one rank in one group",
+    # splits of segments
+    "W326": "a group that the segment's `split` does not have",
+    "W327": "a split without groups, or with shares of more than 100 % together",
+    "W328": "a group that is named twice",
+    "W329": "a split that needs a salt, as the segment had several names",
     # tests in segments' files
     "W401": "a test of a segment names what is not there: a field, an event, a property, a segment",
     "W402": "a value in a test that its column can't hold",

@@ -33,7 +33,7 @@ from segmentry.engine.config_models import (
     SegmentConfig,
     WorkspaceConfig,
 )
-from segmentry.engine.config_problems import EVERY, validated, without_later
+from segmentry.engine.config_problems import validated, without_later
 from segmentry.engine.config_values import DECLARABLE, SEGMENT_NAME, parse_length, parse_percent
 from segmentry.engine.yaml import Document, Steps
 from segmentry.rules.diagnostics import Diagnostic
@@ -70,13 +70,7 @@ __all__ = [
 ]
 
 WORKSPACE_LATER: Mapping[Steps, str] = {}
-SEGMENT_LATER: Mapping[Steps, str] = {
-    ("split",): "splits",
-    ("enroll", "split"): "splits",
-    ("enroll", EVERY, "split"): "splits",
-    ("sync", "split"): "splits",
-    ("sync", EVERY, "split"): "splits",
-}
+SEGMENT_LATER: Mapping[Steps, str] = {}
 """Keys of the format whose features are not built yet, by their place, and what the feature is called."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
-from segmentry.engine.config_values import Count, Filled, Model, Name, Names, Percent, Span
+from segmentry.engine.config_values import Count, Filled, Groups, Model, Name, Names, Percent, Span
 from segmentry.engine.cron import CronProblem, require_cron
 
 Cause = Literal["data", "time", "source", "list", "rule"]
@@ -113,6 +113,8 @@ class EnrollConfig(Model):
     """Whether those who are in when the sequence is attached are enrolled too, once."""
     on: Annotated[list[Cause], Field(min_length=1)] = Field(default=["data", "time", "source", "list"])
     """The causes of entry that enroll."""
+    split: Groups | None = None
+    """The groups of the segment's `split` that are enrolled; everybody where not said."""
 
 
 def _entry(value: Any) -> Any:
@@ -181,6 +183,8 @@ class SyncConfig(Model):
     """`add` never removes anybody; `mirror` removes those whom this sync added."""
     existing: Literal["ask", "send", "skip"] = "ask"
     """What becomes of those who are in when the sync starts: a person is asked, all are sent, or only later entrants are."""
+    split: Groups | None = None
+    """The groups of the segment's `split` that it has; everybody where not said."""
     fields: dict[Filled, Filled] = Field(default_factory=dict)
     """What the destination is told of each contact: a name there, and the contact column that has its value."""
 

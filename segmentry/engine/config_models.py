@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from segmentry.engine.config_activation import (
@@ -18,12 +19,13 @@ from segmentry.engine.config_activation import (
     Syncs,
 )
 from segmentry.engine.config_tests import SegmentTestConfig
-from segmentry.engine.config_values import SEGMENT_NAME, FieldType, Filled, Length, Matching, Memory, Model, Names, Uuid, Zone
+from segmentry.engine.config_values import SEGMENT_NAME, FieldType, Filled, Length, Matching, Memory, Model, Names, Percent, Uuid, Zone
 
 _NAMED = "'s name is lower-case letters, digits and `_`, a letter first"
 
 DestinationName = Annotated[str, Matching(SEGMENT_NAME, f"a destination{_NAMED}")]
 SequenceName = Annotated[str, Matching(SEGMENT_NAME, f"a sequence{_NAMED}")]
+GroupName = Annotated[str, Matching(SEGMENT_NAME, f"a group{_NAMED}")]
 EnvironmentName = Annotated[str, Matching(SEGMENT_NAME, "an environment's name is lower-case letters, digits and `_`")]
 
 
@@ -142,10 +144,39 @@ class WorkspaceConfig(Model):
 class PriorityConfig(Model):
     """`priority:` of a segment. A contact is in at most one segment of a group: of those it would be in, the one with the smallest rank."""
 
-    group: Annotated[str, Matching(SEGMENT_NAME, f"a group{_NAMED}")]
+    group: GroupName
     """The group's name."""
     rank: Annotated[int, Field(ge=1)]
     """1 goes before 2. Every segment of a group has a rank of its own."""
+
+
+class GroupConfig(Model):
+    """One group of a `split:`; short for `{share: 45%}` is `45%`."""
+
+    share: Percent
+    """Its share of all contacts."""
+    renamed_from: GroupName | None = None
+    """The name that it had first: who is in it goes by that."""
+
+
+def _group(value: Any) -> Any:
+    return value if isinstance(value, Mapping | GroupConfig) else {"share": value}
+
+
+class SplitConfig(Model):
+    """`split:` of a segment, which divides it into groups: a name and a share for each. Their order counts, and they are stable."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"propertyNames": {"pattern": f"^({SEGMENT_NAME})$"}, "minProperties": 1})
+
+    __pydantic_extra__: dict[str, Annotated[GroupConfig, BeforeValidator(_group, json_schema_input_type=Percent | GroupConfig)]]
+
+    salt: Filled | None = None
+    """What divides it so, and not otherwise: another salt gives other groups. The segment's first name where not said."""
+
+    @property
+    def groups(self) -> dict[str, GroupConfig]:
+        """The groups, in the file's order."""
+        return dict(self.__pydantic_extra__)
 
 
 class SegmentConfig(Model):
@@ -173,6 +204,8 @@ class SegmentConfig(Model):
     """A file of contact keys that are out whatever else says."""
     priority: PriorityConfig | None = None
     """The group in which a contact is in at most one segment, and which segments there go before this one."""
+    split: SplitConfig | None = None
+    """The groups that the segment is divided into, like `{holdout: 10%, a: 45%, b: 45%}`; `enroll` and `sync` choose among them."""
     guards: SegmentGuardOverride | None = None
     """What goes before the workspace's `guards.segment` here."""
     enroll: Enroll = Field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -172,9 +172,16 @@ def _below(annotation: Any, step: str | int) -> Iterator[Any]:
     """What may stand at a step below a value of this type."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         found = annotation.model_fields.get(str(step))
-        yield from () if found is None else _options(found.annotation)
+        yield from _further(annotation) if found is None else _options(found.annotation)
     elif get_origin(annotation) in (dict, list, tuple):
         yield from _options(get_args(annotation)[1 if get_origin(annotation) is dict else 0])
+
+
+def _further(model: type[BaseModel]) -> Iterator[Any]:
+    """What may stand below names that the model leaves to whoever writes the file."""
+    hint = get_type_hints(model, include_extras=True).get("__pydantic_extra__")
+    if get_origin(hint) is dict:
+        yield from _options(get_args(hint)[1])
 
 
 def _options(annotation: Any) -> Iterator[Any]:

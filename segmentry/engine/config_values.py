@@ -79,6 +79,10 @@ Count = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Matching(SEGMENT_NAME, "a name here is lower-case letters, digits and `_`, a letter first")]
 Names = Annotated[list[Name], BeforeValidator(_listed, json_schema_input_type=Name | list[Name])]
 """One name, or a list of names."""
+Groups = Annotated[
+    list[Name], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Name | Annotated[list[Name], Field(min_length=1)])
+]
+"""One group of a split, or a list of them."""
 Uuid = Annotated[str, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid"})]
 Memory = Annotated[str, Matching(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B)", "this must be a size, like `4 GiB` or `512 MiB`")]
 Zone = Annotated[str, AfterValidator(_known_zone)]

@@ -27,6 +27,7 @@ from segmentry.engine.positions import Placement
 from segmentry.engine.prepared import Prepared, columns_used
 from segmentry.engine.reading_rows import rows_of_snapshot
 from segmentry.engine.scheduling import schedule_of
+from segmentry.engine.splitting import Split, regrouped, splits_that_stand
 from segmentry.engine.state import State, ledger
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Routes, fact
 from segmentry.engine.state.files import Staging
@@ -96,7 +97,7 @@ class Consequences:
         if answered.former is None:
             return Held()
         conditions = answered.prepared.rules.whole()
-        figures = Figures(answered.changes, answered.firsts, self.former_sizes, self._suppressed)
+        figures = Figures(answered.changes, answered.firsts, self.former_sizes, self._suppressed, self.regrouped)
         return hold(
             self.workspace, self.state, figures, conditions, answered.prepared.suppress, answered.as_of, self._evidence(), self._names
         )
@@ -164,9 +165,29 @@ class Consequences:
             entered=self.accepted_changes.filter(change="entered").select("segment", "contact", "cause"),
             snapshot=PeopleSnapshot(contacts.key, contacts.email, partial(rows_of_snapshot, contacts)),
             consents=self._consents(),
+            splits=splits_that_stand(self.workspace, self.splits),
         )
         with background(self.state, self._aliases, self.renamed) as known:
             return activate(self.workspace, standing, known)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """How segments are divided by what the run accepts: a segment that is held as it was before."""
+        former, held = self.answered.former, self.held.segments.keys()
+        now = {name: split for name, split in self.answered.prepared.rules.definitions.splits.items() if name not in held}
+        return now | {name: split for name, split in ({} if former is None else former.splits).items() if name in held}
+
+    @cached_property
+    def regrouped(self) -> dict[str, int]:
+        """How many who are and were members are in another group of a segment by how the files divide it now, where there are such."""
+        former, counts = self.answered.former, dict[str, int]()
+        for name, split in self.answered.prepared.rules.definitions.splits.items():
+            then = None if former is None else former.splits.get(name)
+            if former is None or then is None or then == split or name not in former.columns:
+                continue
+            members = former.bitmap(name, self.answered.placement) & self.answered.memberships.column(name)
+            counts[name] = regrouped(self.answered.placement.alignment.keys.filter(members), then, split)
+        return {name: count for name, count in counts.items() if count}
 
     @cached_property
     def renamed(self) -> Renamed:
@@ -196,6 +217,7 @@ class Consequences:
             "enrollments": {} if activation is None else activation.outcomes(),
             "not_enrolled": 0 if activation is None else activation.skipped.height,
             "settled": dict(sorted(ends.items())),
+            **({"regrouped": self.regrouped} if self.regrouped else {}),
             "syncs": [_sync_report(draft) for draft in (() if activation is None else activation.syncs)],
             "held": [{"kind": str(trip.kind), "name": trip.name, "reasons": list(trip.reasons)} for trip in held],
         }

@@ -28,7 +28,8 @@ from segmentry.engine.own_names import require_own_names
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import segment_report
-from segmentry.engine.standing_run import Newest, standing_of, suppressed_of
+from segmentry.engine.splitting import splits_from_json, splits_of, splits_that_stand, splits_to_json
+from segmentry.engine.standing_run import Newest, accepted_splits, standing_of, suppressed_of
 from segmentry.engine.state import RunRecord, State, Status
 from segmentry.engine.state.activated import ActivationDraft, FileRef, Settlement
 from segmentry.engine.state.commit import EventFileDraft, RunDraft
@@ -207,6 +208,10 @@ def _require_as_compared(workspace: LoadedWorkspace, state: State, chosen: Seque
         edited = sorted(name for name in concerned if now.get(name) != then.segments.get(name))
         if edited:
             raise DecisionError(f"`{edited[0]}` was edited since run {hold.run}: recompute, and decide on what that run shows")
+        splits = splits_of(workspace)
+        divided = sorted(name for name in concerned if splits.get(name) != then.splits.get(name))
+        if divided:
+            raise DecisionError(f"`split` of `{divided[0]}` was edited since run {hold.run}: recompute, and decide on what that run shows")
         if elsewhere_of(workspace.config) != then.elsewhere:
             raise DecisionError(f"timezone, week or sources were edited since run {hold.run}: recompute, and decide on what that run shows")
         if workspace.config.suppress != then.suppress:
@@ -332,7 +337,18 @@ class _Deciding:
         sizes, firsts = {name: one.size for name, one in figures.items()}, {name: one.size for name, one in figures.items() if one.first}
         report = {**record.report, "segments": segment_report(sizes, changes, firsts)}
         decided = frozenset(names)
+        draft = replace(draft, definitions=self._with_splits(chosen, record))
         return replace(draft, members=tuple(members), changes_file=file, segments=figures, report=report, decided=decided), changes
+
+    def _with_splits(self, chosen: Sequence[HoldRecord], record: RunRecord) -> Mapping[str, Any]:
+        """The accepted run's definitions, with how the approved segments are divided by the run that was held."""
+        splits = accepted_splits(record)
+        for hold in chosen:
+            if hold.kind == HoldKind.SEGMENT:
+                splits.pop(hold.name, None)
+                then = Definitions.from_json(self.state.run(hold.run).definitions["definitions"]).splits
+                splits |= {name: split for name, split in then.items() if name == hold.name}
+        return {**record.definitions, "splits": splits_to_json(splits)}
 
     @cached_property
     def _renamed(self) -> Renamed:
@@ -396,6 +412,7 @@ class _Deciding:
             suppressed=suppressed_of(self.state, record, approved=suppress or source is not None),
             entered=entered,
             baseline=frozenset(draft.segments) if self.baseline else frozenset(),
+            splits=splits_that_stand(self.workspace, splits_from_json(draft.definitions.get("splits", {}))),
         )
         aliases, names = ({}, NOTHING) if source is None else (self._aliases(source), self._renamed)
         with background(self.state, aliases, names) as known:

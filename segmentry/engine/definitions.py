@@ -16,6 +16,7 @@ from segmentry.engine.canonical_json import dumps
 from segmentry.engine.config import WorkspaceConfig
 from segmentry.engine.config_destinations import consent_texts
 from segmentry.engine.loading import LoadedWorkspace, Segment
+from segmentry.engine.splitting import Split, splits_from_json, splits_of, splits_to_json
 from segmentry.errors import RuleError
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic
@@ -76,6 +77,8 @@ class Definitions:
     """The rule of who is never sent anything, as its author wrote it; it says nothing of who is in a segment."""
     consents: Mapping[str, str] = field(default_factory=dict)
     """By destination the rule of who agreed to be told there, likewise."""
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    """By segment how it is divided, likewise."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -87,13 +90,15 @@ class Definitions:
             "language": self.language,
             **({} if self.suppress is None else {"suppress": self.suppress}),
             **({"consents": dict(self.consents)} if self.consents else {}),
+            **({"splits": splits_to_json(self.splits)} if self.splits else {}),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Definitions:
         segments = {name: SegmentDefinition.from_json(definition) for name, definition in value["segments"].items()}
         elsewhere = value["timezone"], value["week_start"], value["sources"]
-        return cls(segments, *elsewhere, value["lists"], value["language"], value.get("suppress"), value.get("consents", {}))
+        beside = value.get("suppress"), value.get("consents", {}), splits_from_json(value.get("splits", {}))
+        return cls(segments, *elsewhere, value["lists"], value["language"], *beside)
 
     @property
     def elsewhere(self) -> tuple[object, ...]:
@@ -112,6 +117,7 @@ def definitions_of(workspace: LoadedWorkspace, lists: Mapping[str, pl.Series]) -
         lists={path: digest_of_keys(keys) for path, keys in lists.items()},
         suppress=config.suppress,
         consents=consent_texts(workspace.document),
+        splits=splits_of(workspace),
     )
 
 

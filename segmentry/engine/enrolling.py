@@ -8,7 +8,7 @@ The decision, for each entry and each sequence of its segment, is the first of t
     cause             the cause of the entry does not enroll                baseline, if it is not that already
     again             enrolled, or baseline, before; not due again          no row
     else              the next number, with the first outcome that holds:
-                      late, suppressed, duplicate_address, paused, waiting, held, pending
+                      late, suppressed, duplicate_address, holdout, paused, waiting, held, pending
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     PAUSED = "paused"
     LATE = "late"
     DUPLICATE = "duplicate_address"
+    HOLDOUT = "holdout"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
     DROPPED = "dropped"
@@ -113,6 +114,8 @@ class Circumstances:
     hashes: Callable[[pl.Series], pl.Series]
     late: str | None = None
     baseline_only: str | None = None
+    groups: Callable[[str, pl.Series], pl.Series] | None = None
+    """The group that contacts are in, of a segment that is divided; null where in none."""
 
 
 @dataclass
@@ -189,7 +192,7 @@ class Enrolling:
             address_hash=self.now.hashes(frame["contact"]),
             suppressed=self.now.suppressed(frame["contact"]),
         )
-        rows = rows.with_columns(duplicate=self._duplicates(pair, rows))
+        rows = rows.with_columns(duplicate=self._duplicates(pair, rows), group=self._groups(pair, frame["contact"]))
         rows = rows.with_columns(outcome=_outcome(pair, self.now)).with_columns(reason=_outcome_reason(pair, self.now))
         self._keep(pair, rows)
         in_run = rows.select("person", pl.lit(pair.segment).alias("through"))
@@ -203,6 +206,12 @@ class Enrolling:
         hashes = kept.filter(pl.col("outcome") != str(Outcome.DUPLICATE)).select("address_hash", "person").drop_nulls()
         before = self._addresses.get(pair.sequence)
         self._addresses[pair.sequence] = hashes if before is None else pl.concat([before, hashes])
+
+    def _groups(self, pair: Pair, contacts: pl.Series) -> pl.Series:
+        """The group of each contact, where the pair enrolls some groups only."""
+        if pair.policy.split is None or self.now.groups is None:
+            return pl.repeat(None, len(contacts), dtype=pl.String(), eager=True)
+        return self.now.groups(pair.segment, contacts)
 
     def _duplicates(self, pair: Pair, rows: pl.DataFrame) -> pl.Series:
         """Whether somebody else in the sequence has the row's address: in the ledger, earlier in this run, or earlier in this frame."""
@@ -275,6 +284,8 @@ def _outcome(pair: Pair, now: Circumstances) -> pl.Expr:
         .then(pl.lit(str(Outcome.SUPPRESSED)))
         .when(pl.col("duplicate"))
         .then(pl.lit(str(Outcome.DUPLICATE)))
+        .when(_held_out(pair))
+        .then(pl.lit(str(Outcome.HOLDOUT)))
         .when(pl.lit(pair.paused is not None))
         .then(pl.lit(str(Outcome.PAUSED)))
         .when(pl.col("address_hash").is_null() & pl.lit(pair.needs_address))
@@ -292,4 +303,13 @@ def _outcome_reason(pair: Pair, now: Circumstances) -> pl.Expr:
         str(Outcome.WAITING): "no address",
     }
     told = {outcome: reason for outcome, reason in words.items() if reason is not None}
-    return pl.col("outcome").replace_strict(told, default=None, return_dtype=pl.String())
+    group = pl.coalesce(pl.lit("in the group ") + pl.col("group"), pl.lit("in no group of the split"))
+    why = pl.col("outcome").replace_strict(told, default=None, return_dtype=pl.String())
+    return pl.when(pl.col("outcome") == str(Outcome.HOLDOUT)).then(group).otherwise(why)
+
+
+def _held_out(pair: Pair) -> pl.Expr:
+    """Whether a contact is in a group that the pair does not enroll, or in none where it enrolls some."""
+    if pair.policy.split is None:
+        return pl.lit(value=False)
+    return ~pl.col("group").is_in(pair.policy.split).fill_null(value=False)

@@ -30,7 +30,8 @@ from segmentry.engine.moment import Moment
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.reading_rows import rows_in_passing
 from segmentry.engine.rows import unchanged
-from segmentry.engine.standing_run import suppressed_of
+from segmentry.engine.splitting import among, splits_that_stand
+from segmentry.engine.standing_run import accepted_splits, suppressed_of
 from segmentry.engine.state import outbox
 from segmentry.engine.state.exported import (
     Key,
@@ -228,7 +229,7 @@ class Exporter:
         """Who is in, in the contacts' lasting order."""
         keys, suppressed = self._unsent
         there = self.state.columns([work.key[0]], self._newest.id)[work.key[0]] & keys.is_not_null() & ~suppressed
-        for part in _slices(keys.filter(there)):
+        for part in _slices(keys.filter(self._of_groups(work, self._newest, there, keys))):
             yield self._with_fields(part.to_frame("contact"), part, work.config.fields)
 
     def _changes(self, work: Work, record: RunRecord, name: str) -> Iterator[pl.DataFrame]:
@@ -237,9 +238,19 @@ class Exporter:
         unsent = keys.filter(suppressed).drop_nulls()
         for part in self._moves(record, name):
             sent = part.filter((pl.col("change") != "entered") | ~pl.col("contact").is_in(unsent.cast(part["contact"].dtype).implode()))
+            if work.config.split is not None:
+                everybody = pl.repeat(True, sent.height, dtype=pl.Boolean(), eager=True)
+                sent = sent.filter(self._of_groups(work, record, everybody, sent["contact"]))
             told = sent.select("contact", "change", "cause", "via", pl.lit(record.as_of, pl.Datetime("us", "UTC")).alias("as_of"))
             entered = told.filter(pl.col("change") == "entered")["contact"]
             yield self._with_fields(told, entered, work.config.fields)
+
+    def _of_groups(self, work: Work, record: RunRecord, members: pl.Series, keys: pl.Series) -> pl.Series:
+        """Of the members, a bitmap over the keys, those in the groups that the export has, as a run divided the segment."""
+        if work.config.split is None:
+            return members
+        splits = splits_that_stand(self.workspace, accepted_splits(record))
+        return among(members, keys, splits.get(work.key[0]), work.config.split)
 
     def _moves(self, record: RunRecord, name: str) -> Iterator[pl.DataFrame]:
         """A run's changes of a segment in parts; of one that was first computed in it, every member entered."""

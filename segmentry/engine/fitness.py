@@ -16,6 +16,7 @@ def fit(workspace: LoadedWorkspace, state: State, rows: pl.DataFrame) -> pl.Seri
     """Boolean per row (`sequence`, `segment`, `person`): in the snapshot, in the segment unless `while_member` is off, not suppressed.
 
     Who has the address of somebody suppressed is, too: by the accepted run's contacts, or the newest where its files are gone.
+    Only who is in a group of the segment that is enrolled may, where only some are.
     """
     record = state.accepted()
     if record is None or not rows.height:
@@ -32,7 +33,8 @@ def fit(workspace: LoadedWorkspace, state: State, rows: pl.DataFrame) -> pl.Seri
         inside = pl.when(pl.col("segment") == name).then(pl.col(f"in:{name}")).otherwise(inside)
     kept = [name for name, sequence in workspace.config.sequences.items() if not sequence.while_member]
     staying = inside | (pl.col("sequence").is_in(kept) & pl.col("segment").is_in(segments))
-    return known.select((pl.col("there") & staying & ~pl.col(SUPPRESSED)).fill_null(value=False).alias("fit")).to_series()
+    found = known.select((pl.col("there") & staying & ~pl.col(SUPPRESSED)).fill_null(value=False).alias("fit")).to_series()
+    return found & _enrolled(workspace, standing, rows)
 
 
 def _suppressed(state: State, standing: Standing, positions: pl.Series) -> pl.Series:
@@ -42,3 +44,15 @@ def _suppressed(state: State, standing: Standing, positions: pl.Series) -> pl.Se
         secret = state.secret(connection)
     people = People.read(standing.keys, positions, standing.suppressed, standing.snapshot, [], secret)
     return people.without(standing.unsent_addresses).frame[SUPPRESSED]
+
+
+def _enrolled(workspace: LoadedWorkspace, standing: Standing, rows: pl.DataFrame) -> pl.Series:
+    """Whether each row's contact is in a group that its segment enrolls in the sequence."""
+    chosen = {(name, policy.sequence): policy.split for name, one in workspace.segments.items() for policy in one.config.enroll}
+    found = [True] * rows.height
+    for (segment, sequence), part in rows.with_row_index("row").group_by("segment", "sequence"):
+        groups = chosen.get((str(segment), str(sequence)))
+        if groups is not None:
+            for row, group in zip(part["row"].to_list(), standing.groups(str(segment), part["person"]).to_list(), strict=True):
+                found[row] = group in groups
+    return pl.Series("enrolled", found, pl.Boolean())

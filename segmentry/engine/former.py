@@ -18,6 +18,7 @@ from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.positions import Placement, carried
 from segmentry.engine.renaming import renamed, renamed_definitions
 from segmentry.engine.snapshot import Snapshot
+from segmentry.engine.splitting import Split, splits_from_json
 from segmentry.engine.state import Order, RunRecord, SegmentRecord, State
 from segmentry.engine.state.naming import followed, renames_since
 from segmentry.engine.state.records import LIST_COLUMN, EventFileRecord
@@ -42,6 +43,11 @@ class FormerRun:
     @cached_property
     def definitions(self) -> Definitions:
         return renamed_definitions(Definitions.from_json(self.record.definitions["definitions"]), self.renames)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """How each segment is divided by what is accepted with it, by today's names."""
+        return renamed(splits_from_json(self.record.definitions.get("splits", {})), self.renames)
 
     @cached_property
     def reads(self) -> Reads:

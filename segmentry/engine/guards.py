@@ -91,6 +91,17 @@ def segment_trip(name: str, guard: SegmentGuard, run: Traffic, day: Traffic) -> 
     return Trip(HoldKind.SEGMENT, name, tuple(reasons), figures) if reasons else None
 
 
+def split_trip(name: str, guard: SegmentGuard, run: Traffic, regrouped: int) -> Trip | None:
+    """Whether a segment is held because so many of it would be in another group: `leaves` is what may leave theirs."""
+    if not passed(regrouped, run.size, guard.leaves, guard.contacts):
+        return None
+    reason = (
+        f"{regrouped:,} would be in another group of its split, {of(regrouped, run.size)};"
+        f" the guard is at {guard.leaves} and {guard.contacts:,} contacts"
+    )
+    return Trip(HoldKind.SEGMENT, name, (reason,), {"size": run.size, "entered": run.entered, "exited": run.exited, "regrouped": regrouped})
+
+
 def suppress_trip(guard: SuppressGuard, run: Traffic) -> Trip | None:
     """Whether all delivery is held: so many who were suppressed would be suppressed no more."""
     if not passed(run.exited, run.size, guard.leaves, guard.contacts):

@@ -10,7 +10,7 @@ import polars as pl
 
 from segmentry.engine.definitions import reaching
 from segmentry.engine.diagnosis import Evidence, likely_cause
-from segmentry.engine.guards import SPAN, HoldKind, Traffic, Trip, segment_trip, suppress_trip
+from segmentry.engine.guards import SPAN, HoldKind, Traffic, Trip, segment_trip, split_trip, suppress_trip
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.state import State
 from segmentry.engine.state.activated import HoldDraft
@@ -53,6 +53,8 @@ class Figures:
     firsts: frozenset[str]
     sizes: Mapping[str, int]
     suppressed: tuple[pl.Series, pl.Series] | None
+    regrouped: Mapping[str, int] = field(default_factory=dict)
+    """How many members are in another group than before, as how their segment is divided was edited."""
 
 
 def hold(
@@ -68,19 +70,24 @@ def hold(
     """Asks the segment guards and the suppression's. `names`: those that segments had before."""
     guards = workspace.config.guards
     counts = _counts(figures.changes)
-    moved = sorted(counts.keys() - figures.firsts)
+    moved = sorted((counts.keys() | figures.regrouped.keys()) - figures.firsts)
     with state.catalog.reading() as connection:
         before = earlier(connection, {one: name for name in moved for one in (name, *names.get(name, ()))}, as_of - SPAN)
     tripped: dict[str, Trip] = {}
     for name in moved:
-        entered, exited = counts[name]
+        entered, exited = counts.get(name, (0, 0))
         override = workspace.segments[name].config.guards
         guard = guards.segment if override is None else override.over(guards.segment)
         run = Traffic(figures.sizes.get(name, 0), entered, exited)
         trip = segment_trip(name, guard, run, _day(run, before.get(name, ())))
         if trip is not None:
             why = likely_cause(name, figures.changes.filter(segment=name), evidence)
-            tripped[name] = replace(trip, reasons=(*trip.reasons, f"likely cause: {why}"))
+            trip = replace(trip, reasons=(*trip.reasons, f"likely cause: {why}"))
+        split = split_trip(name, guard, run, figures.regrouped.get(name, 0))
+        if split is not None:
+            trip = split if trip is None else replace(trip, reasons=(*trip.reasons, *split.reasons))
+        if trip is not None:
+            tripped[name] = trip
     deep = all_references(conditions)
     named = frozenset() if suppress is None else references(suppress)
     unsent_by = tuple(sorted(named.union(*(deep[name] for name in named))))

@@ -17,6 +17,7 @@ from segmentry.engine.config import (
 )
 from segmentry.engine.config_destinations import consent_place, consent_texts, destination_problems, without_secrets
 from segmentry.engine.config_names import named, segment_name_problems, workspace_name_problems
+from segmentry.engine.config_splits import split_problems
 from segmentry.engine.config_words import segment_word_problems, sequence_word_problems
 from segmentry.engine.yaml import Document, Steps, locate, read_document
 from segmentry.errors import RuleError, WorkspaceError
@@ -151,6 +152,7 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
         enroll = {name: config.enroll for name, config in configs.items()}
         found += segment_name_problems(documents, enroll, named(document, "sequences"), names)
         found += segment_word_problems(document, documents, configs)
+        found += split_problems(documents, configs)
         found.sort(key=_file_and_place)
     if document is None or config is None or _wrong(problems):
         raise WorkspaceError([*problems, *found])

@@ -45,7 +45,7 @@ def renamed_definitions(then: Definitions, renames: Mapping[str, str]) -> Defini
     if not renames:
         return then
     segments = {name: _renamed_definition(definition, renames) for name, definition in then.segments.items()}
-    return replace(then, segments=renamed(segments, renames))
+    return replace(then, segments=renamed(segments, renames), splits=renamed(then.splits, renames))
 
 
 def _renamed_definition(definition: SegmentDefinition, renames: Mapping[str, str]) -> SegmentDefinition:

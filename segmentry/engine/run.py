@@ -5,7 +5,7 @@ Before the commit nothing has happened; after it everything has. A process kille
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.sources import files_of, schema_changes, snapshot_to_json, verify_unchanged
+from segmentry.engine.splitting import Split, splits_to_json
 from segmentry.engine.state import RunRecord, State, Status
 from segmentry.engine.state.activated import ActivationDraft, FileRef
 from segmentry.engine.state.commit import EventFileDraft, RunDraft
@@ -390,6 +391,7 @@ class _Run:
                     "definitions": prepared.rules.definitions.to_json(),
                     "reads": (result.kept.reads if result.kept is not None else digesting.Reads((), {})).to_json(),
                     "versions": versions(),
+                    **_splits(prepared.rules.definitions.splits if found is None else found.splits),
                 },
                 report={},
                 segments=figures(sizes, changes, firsts),
@@ -453,6 +455,11 @@ def _all_changes(
         return changes_frame([*entries, changes], placement.alignment.keys.dtype)
 
     return made
+
+
+def _splits(splits: Mapping[str, Split]) -> dict[str, Any]:
+    """How segments are divided by what a run accepts, as it is kept beside what it computed."""
+    return {"splits": splits_to_json(splits)} if splits else {}
 
 
 def _record(draft: RunDraft) -> RunRecord:

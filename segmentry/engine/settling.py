@@ -113,12 +113,13 @@ def _keys(standing: Standing, background: Background, persons: pl.Series) -> pl.
 
 def _end(workspace: LoadedWorkspace, standing: Standing, known: pl.DataFrame) -> list[pl.Series]:
     """For each row what it ends with (`end`), if it ends, and why (`why`)."""
-    members = _members(standing, known)
+    members, outside = _members(standing, known), _outside(workspace, standing, known)
     enrolls = {(name, policy.sequence) for name, segment in workspace.segments.items() for policy in segment.config.enroll}
     ends: list[str | None] = []
     whys: list[str | None] = []
     columns = ("segment", "sequence", POSITION, SUPPRESSED, "outcome", "as_of")
-    for member, (segment, sequence, position, suppressed, outcome, as_of) in zip(members, known.select(columns).iter_rows(), strict=True):
+    rows = known.select(columns).iter_rows()
+    for member, out, (segment, sequence, position, suppressed, outcome, as_of) in zip(members, outside, rows, strict=True):
         end, why = None, None
         if segment not in standing.segments:
             end, why = Outcome.WITHDRAWN, "the segment is gone"
@@ -128,6 +129,8 @@ def _end(workspace: LoadedWorkspace, standing: Standing, known: pl.DataFrame) ->
             end, why = Outcome.WITHDRAWN, "gone from the snapshot"
         elif suppressed:
             end, why = Outcome.SUPPRESSED, "suppressed after entry"
+        elif out is not None:
+            end, why = Outcome.WITHDRAWN, out
         elif not member and workspace.config.sequences[sequence].while_member:
             end, why = Outcome.WITHDRAWN, "left the segment"
         elif outcome == Outcome.WAITING and standing.as_of - as_of > WAITS:
@@ -146,6 +149,19 @@ def _members(standing: Standing, known: pl.DataFrame) -> list[bool]:
             inside = standing.member(str(segment)).gather(part[POSITION])
             for row, member in zip(part["row"].to_list(), inside.to_list(), strict=True):
                 found[row] = member
+    return found
+
+
+def _outside(workspace: LoadedWorkspace, standing: Standing, known: pl.DataFrame) -> list[str | None]:
+    """Of each row whose contact is in no group that is enrolled (any more), why; a group that is not enrolled is sent nothing."""
+    found: list[str | None] = [None] * known.height
+    chosen = {(name, policy.sequence): policy.split for name, one in workspace.segments.items() for policy in one.config.enroll}
+    for (segment, sequence), part in known.select("segment", "sequence", "key").with_row_index("row").group_by("segment", "sequence"):
+        groups = chosen.get((str(segment), str(sequence)))
+        if groups is not None:
+            for row, group in zip(part["row"].to_list(), standing.groups(str(segment), part["key"]).to_list(), strict=True):
+                if group not in groups:
+                    found[row] = "in no group of the split now" if group is None else f"in the group {group} now"
     return found
 
 

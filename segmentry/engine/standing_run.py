@@ -14,6 +14,7 @@ from segmentry.engine.people import Snapshot
 from segmentry.engine.pinned import snapshot_from_json
 from segmentry.engine.reading_rows import rows_or_newest
 from segmentry.engine.snapshot import ContactSource
+from segmentry.engine.splitting import Split, splits_from_json, splits_that_stand
 from segmentry.engine.state import RunRecord, State
 from segmentry.engine.state.records import CONSENT_COLUMN, HELD_COLUMN, SUPPRESS_COLUMN
 from segmentry.engine.state.state import held_columns
@@ -43,7 +44,13 @@ def standing_of(workspace: LoadedWorkspace, state: State, record: RunRecord, now
         snapshot=Snapshot(contacts.key, contacts.email, partial(rows_or_newest, contacts, newest)),
         consents=consents_of(workspace, state, record),
         by_hand=True,
+        splits=splits_that_stand(workspace, accepted_splits(record)),
     )
+
+
+def accepted_splits(record: RunRecord) -> dict[str, Split]:
+    """How segments are divided by what is accepted with a run."""
+    return splits_from_json(record.definitions.get("splits", {}))
 
 
 def suppressed_of(state: State, record: RunRecord, *, approved: bool) -> pl.Series | None:

@@ -18,6 +18,8 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 rejected,      let go
                 skipped
 
+Who is in a group of the segment that the sync has not should not be there, as if it had left, but for who was let be: that one stays so.
+
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
 more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then.
 
@@ -45,6 +47,7 @@ SKIPS = timedelta(hours=24)
 """How long after a destination skipped a contact it is asked again, with nothing changed."""
 
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
+REGROUPED = "in another group"
 """Why a contact should not be there."""
 
 CONSENTED = "+"
@@ -66,6 +69,8 @@ class Wanted:
     suppressed_members: pl.Series
     suppressed: pl.Series
     present: pl.Series
+    elsewhere: pl.Series
+    """Members in groups of the segment that the sync has not."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,7 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     """Where a member goes whose address another contact has who was let be, that one is the member from now on: somebody must be."""
     going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
     # who has only no address stays, and who may have another address already has this one no more
-    going = going.filter(pl.col("why_not").is_in([EXITED, SUPPRESSED, SHARED, ABSENT]), ~_perhaps(UPDATE))
+    going = going.filter(pl.col("why_not").is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]), ~_perhaps(UPDATE))
     heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
     if not case.mirror or not going.height or not heirs.height:
         return joined
@@ -302,6 +307,8 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
         .then(pl.lit(SUPPRESSED))
         .when(~contact.is_in(wanted.present.implode()))
         .then(pl.lit(ABSENT))
+        .when(contact.is_in(wanted.elsewhere.implode()))
+        .then(pl.lit(REGROUPED))
         .otherwise(pl.lit(EXITED))
     )
     return [why.alias("why_not"), (why.is_null()).alias("wish")]
@@ -353,7 +360,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .otherwise(nothing)
     )
     removal = (action == REMOVE).fill_null(value=False)
-    at_once = why.is_in([EXITED, SUPPRESSED, SHARED])
+    at_once = why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED])
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
     goes = pl.when(removal & ~(at_once & waits)).then(nothing).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
@@ -363,11 +370,11 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(nothing))
         .when(state == AWAY)
         .then(closes)
-        .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, SHARED, ABSENT]))
+        .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, REGROUPED, SHARED, ABSENT]))
         .then(nothing)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
-            pl.when(pl.lit(case.mirror) & why.is_in([EXITED, SUPPRESSED, SHARED, ABSENT]))
+            pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
             .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
             .otherwise(closes)
         )
@@ -425,7 +432,7 @@ def _let_be(rows: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, case: Ca
     """Of who is baseline those who can't, or must not, be told of now: later neither."""
     if not case.baseline:
         return rows.head(0)
-    others = pl.concat([unaddressed, wanted.suppressed_members.alias(CONTACT)]).unique(maintain_order=True)
+    others = pl.concat([unaddressed, wanted.suppressed_members.alias(CONTACT), wanted.elsewhere.alias(CONTACT)]).unique(maintain_order=True)
     fresh = others.filter(~others.is_in(rows[CONTACT].implode())).to_frame(CONTACT)
     columns = {"state": BASELINE, "revision": -1, "attempts": 0, "maybe": False}
     return fresh.select(pl.col(CONTACT) if name == CONTACT else pl.lit(columns.get(name), kind).alias(name) for name, kind in ROWS.items())

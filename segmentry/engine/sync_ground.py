@@ -17,6 +17,7 @@ from segmentry.engine.consequences import renamed_in
 from segmentry.engine.definitions import Definitions, definition_of, elsewhere_of
 from segmentry.engine.moment import nearest_hint
 from segmentry.engine.renaming import renames_of
+from segmentry.engine.splitting import splits_of
 from segmentry.engine.standing_run import Newest, standing_of
 from segmentry.engine.state import ledger, synced
 from segmentry.engine.state.synced import SyncDraft, SyncRecord, apply_syncs
@@ -104,6 +105,8 @@ def require_as_computed(ground: Ground, sync: Sync) -> None:
     edited = [name for name in sorted(concerned) if definition_of(workspace.segments[name]) != then.segments.get(name)]
     if edited:
         raise DecisionError(f"`{edited[0]}` was edited since run {run}: recompute, and decide on what that run shows")
+    if sync.config.split is not None and splits_of(workspace).get(segment) != then.splits.get(segment):
+        raise DecisionError(f"`split` of `{segment}` was edited since run {run}: recompute, and decide on what that run shows")
     if elsewhere_of(workspace.config) != then.elsewhere:
         raise DecisionError(f"timezone, week or sources were edited since run {run}: recompute, and decide on what that run shows")
     if workspace.config.suppress != then.suppress:

@@ -14,6 +14,7 @@ from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
 from segmentry.engine.people import ADDRESS, CONTACT, POSITION, locate
+from segmentry.engine.splitting import among
 from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
@@ -85,13 +86,14 @@ def plan_sync(
     """What becomes of one sync. `answer`: what was said of those who are in at its start; None: nobody has. `starts`: it does now."""
     record = next((one for one in known.records if one.key == sync.key), None)
     draft = SyncDraft(None if record is None else record.id, *sync.key, mode=sync.config.mode, status=ACTIVE, answer=answer)
-    inside, suppressed = members_of(standing, sync.segment)
+    everybody, suppressed = members_of(standing, sync.segment)
+    inside = _of_groups(standing, sync, everybody)
     if answer is None:
         return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
     left = pl.Series("address_hash", [], pl.String()) if record is None else known.left(record.id)
     elsewhere = _elsewhere(standing, sync, known)
-    people, twins = wanted_of(standing, sync, standing.consents.get(sync.config.destination), known.secret)
+    people, twins = wanted_of(standing, sync, standing.consents.get(sync.config.destination), known.secret, inside)
     case = Case(
         mirror=sync.config.mode == "mirror",
         needs_address=sync_traits_of(workspace.config.destinations[sync.config.destination].settings).needs_address,
@@ -103,7 +105,7 @@ def plan_sync(
         baseline=baseline or (starts and answer == SKIP),
         sharing=elsewhere.sharing,
     )
-    step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows), case)
+    step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside), case)
     step = replace(step, written=elsewhere.called(step.written))
     written = _told(workspace, standing, sync, step, people, elsewhere)
     return replace(
@@ -128,16 +130,32 @@ def members_of(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
     return inside, nobody if standing.suppressed is None else standing.suppressed
 
 
-def wanted_of(standing: Standing, sync: Sync, consents: pl.Series | None, secret: str) -> tuple[pl.DataFrame, pl.Series]:
-    """Whom a sync should have, as `sync_people.wanted`; and members who have an address of somebody suppressed: that one is meant too."""
-    inside, suppressed = members_of(standing, sync.segment)
+def _of_groups(standing: Standing, sync: Sync, members: pl.Series) -> pl.Series:
+    """Of a segment's members those in the groups that the sync has."""
+    return among(members, standing.keys, standing.splits.get(sync.segment), sync.config.split)
+
+
+def wanted_of(
+    standing: Standing, sync: Sync, consents: pl.Series | None, secret: str, inside: pl.Series | None = None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Whom a sync should have, as `sync_people.wanted`; and members who have an address of somebody suppressed: that one is meant too.
+
+    `inside`: who is in the segment, and in the sync's groups of it; None: it is to be found.
+    """
+    members, suppressed = members_of(standing, sync.segment)
+    inside = _of_groups(standing, sync, members) if inside is None else inside
     people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, secret)
     twins = pl.col(ADDRESS).is_in(standing.unsent_addresses.implode()).fill_null(value=False)
     return people.filter(~twins), people.filter(twins)[CONTACT]
 
 
-def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, twins: pl.Series, rows: pl.DataFrame) -> Wanted:
-    """The people, with what must be known of those who have rows. `unsent` and `twins` are members who are, or count as, suppressed."""
+def _wanted(
+    standing: Standing, people: pl.DataFrame, unsent: pl.Series, twins: pl.Series, rows: pl.DataFrame, elsewhere: pl.Series
+) -> Wanted:
+    """The people, with what must be known of those who have rows. `unsent` and `twins` are members who are, or count as, suppressed.
+
+    `elsewhere` are members of groups that the sync has not.
+    """
     contacts = rows.select(pl.col(CONTACT).cast(standing.keys.dtype, strict=False).alias("key")).drop_nulls()
     places = pl.DataFrame({"key": standing.keys}).with_row_index(POSITION).join(contacts, on="key", how="semi")[POSITION]
     there = places.filter(standing.present.gather(places))
@@ -146,7 +164,8 @@ def _wanted(standing: Standing, people: pl.DataFrame, unsent: pl.Series, twins: 
     def named(positions: pl.Series) -> pl.Series:
         return standing.keys.gather(positions).cast(pl.String()).alias(CONTACT)
 
-    return Wanted(people, pl.concat([named(unsent.arg_true()), twins]), pl.concat([named(suppressed), twins]), named(there))
+    unwanted = pl.concat([named(unsent.arg_true()), twins]), pl.concat([named(suppressed), twins])
+    return Wanted(people, *unwanted, named(there), named(elsewhere.arg_true()))
 
 
 def _told(
