@@ -59,7 +59,7 @@ def recompute(
         print_frame(run.summary(), grouped=("size", "entered", "exited"))
         for sequence, outcomes in run.enrolled.items():
             settings.talk.say(f"{sequence}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items()))
-        for line in run.syncs:
+        for line in (*run.syncs, *run.regrouped):
             settings.talk.say(line)
         settings.talk.say(run.headline())
     for reason in run.held:
@@ -101,6 +101,10 @@ def show_forecast(settings: Settings, as_of: datetime | None, form: str) -> None
             if number:
                 print_text("")
             print_frame(frame, grouped=GROUPED)
+        from segmentry.engine.splitting import in_another_group
+
+        for name, count in forecast.regrouped.items():
+            settings.talk.say(in_another_group(name, count))
         settings.talk.say(forecast.headline())
     from segmentry.engine.guards import told
 

@@ -107,15 +107,17 @@ def segments(settings: Settings, form: str | None, output: Path | None) -> None:
 @click.command()
 @click.argument("segment", type=SEGMENT)
 @click.option("--run", help="The run whose members to show. Default: the accepted one.")
+@click.option("--split", metavar="GROUP[,GROUP...]", help="Only those in these groups of the segment's split.")
 @row_options
 @pass_settings
-def members(settings: Settings, /, segment: str, run: str | None, **options: Any) -> None:
+def members(settings: Settings, /, segment: str, run: str | None, split: str | None, **options: Any) -> None:
     """Print the contacts who are in SEGMENT.
 
     By the accepted run, or by the one that --run names.
     """
     wanted = Wanted(**options)
-    found = settings.open().found_members(segment, run)
+    groups = None if split is None else [name.strip() for name in split.split(",")]
+    found = settings.open().found_members(segment, run, split=groups)
     if found.notice:
         settings.talk.warn(found.notice)
     wanted.show(found.rows, settings)
@@ -188,6 +190,7 @@ def overlap(settings: Settings, sets: tuple[str, ...], run: str | None, form: st
 @click.argument("latter", metavar="[RUN]", required=False)
 @click.option("--segment", type=SEGMENT, help="Only this segment.")
 @click.option("--held", is_flag=True, help="What a guard holds, of RUN or of the newest: what `approve` would accept.")
+@click.option("--split", is_flag=True, help="Members who are in another group, as their segment's split was edited, instead.")
 @click.option("--limit", type=LIMIT, help=f"At most so many changes; 0 is all. Default: {TABLE_CHANGES:,} for a table, else all.")
 @format_options(files=True, safe=True)
 @workspace_options()
@@ -198,6 +201,7 @@ def diff(
     latter: str | None,
     segment: str | None,
     held: bool,
+    split: bool,
     limit: int | None,
     form: str | None,
     output: Path | None,
@@ -210,7 +214,11 @@ def diff(
     chosen = chosen_format(form, output, safe=safe)
     if held and latter is not None:
         raise click.UsageError("--held is of one RUN.")
-    changes = settings.open().diff(former, latter, segment=segment, held=held)
+    if held and split:
+        raise click.UsageError("--held and --split are of different things: say one.")
+    workspace = settings.open()
+    runs = (former, latter)
+    changes = workspace.regrouped(*runs, segment=segment) if split else workspace.diff(*runs, segment=segment, held=held)
     shown = TABLE_CHANGES if limit is None and chosen == "table" else limit or changes.height
     emit(changes.head(shown), chosen, output=output, safe=safe)
     if limit is None and shown < changes.height:
@@ -221,6 +229,7 @@ def diff(
 @click.argument("segment", type=SEGMENT)
 @click.argument("contact", required=False)
 @click.option("--contacts", is_flag=True, help="Every contact that came or went, instead.")
+@click.option("--split", is_flag=True, help="The groups of its split and their sizes, instead.")
 @click.option("--stays", is_flag=True, help="Every contact's stays, from when until when, instead.")
 @click.option("--on", metavar="DATE", help="Who was in on that date, or at that instant, since when, and for which time.")
 @format_options(files=True)
@@ -231,6 +240,7 @@ def history(
     segment: str,
     contact: str | None,
     contacts: bool,
+    split: bool,
     stays: bool,
     on: str | None,
     form: str | None,
@@ -242,7 +252,11 @@ def history(
     """
     chosen = chosen_format(form, output)
     workspace = settings.open()
-    if contact is None and on is None and not stays:
+    if split and (contact is not None or on is not None or stays or contacts):
+        raise click.UsageError("--split is run by run, and stands with neither CONTACT, --contacts, --stays nor --on.")
+    if split:
+        found = workspace.groups(segment)
+    elif contact is None and on is None and not stays:
         found = workspace.history(segment, contacts=contacts)
     elif contacts:
         raise click.UsageError("--contacts is run by run, and stands with neither CONTACT, --stays nor --on.")

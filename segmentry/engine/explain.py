@@ -11,11 +11,13 @@ from segmentry.engine.contact_past import is_in_calendar
 from segmentry.engine.explanation import Explanation, Line, Reading, Turn
 from segmentry.engine.foretelling import Flip, Tree, foretell, is_leaf
 from segmentry.engine.keys import typed_key
+from segmentry.engine.loading import Segment
 from segmentry.engine.moment import Answer, Moment
 from segmentry.engine.needs import is_fixed, need
 from segmentry.engine.outline import Outline, Shape, operands, outline, standings, thresholds
 from segmentry.engine.possible import contradiction
 from segmentry.engine.render import cell, second
+from segmentry.engine.splitting import split_of
 from segmentry.engine.turning import bare, smallest_turning
 from segmentry.rules import nodes
 from segmentry.rules.nodes import Condition, Value
@@ -45,7 +47,17 @@ def explain(
     with deep_recursion():
         top = reader.line(outlined)
         turn = _turn(moment, outlined, now, reader)
-    return Explanation(name, answer.keys[0], moment.clock.as_of, top.holds, was_accepted(key), top, turn)
+    found = Explanation(name, answer.keys[0], moment.clock.as_of, top.holds, was_accepted(key), top, turn)
+    return _grouped(found, moment.segment(name))
+
+
+def _grouped(found: Explanation, segment: Segment) -> Explanation:
+    """With the contact's group, where the segment is divided."""
+    split = split_of(segment.name, segment.config)
+    if split is None or segment.config.split is None:
+        return found
+    shares = {name: one.share for name, one in segment.config.split.groups.items()}
+    return replace(found, split=shares, group=split.group(str(found.contact)))
 
 
 def _turn(moment: Moment, tree: Outline, now: Mapping[Condition, bool], reader: _Reader) -> Turn:

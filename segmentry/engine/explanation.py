@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -117,6 +117,10 @@ class Explanation:
     accepted: bool | None
     tree: Line
     turn: Turn
+    split: Mapping[str, str] | None = None
+    """Where the segment is divided, its groups and their shares, as the file has them."""
+    group: str | None = None
+    """The one of them that the contact is in, as a member or not; None: in none."""
 
     @property
     def flip(self) -> Flip:
@@ -131,6 +135,8 @@ class Explanation:
         ]
         if self.accepted is not None and self.accepted != self.member:
             pieces.append((f"the accepted run says otherwise: it is {'in' if self.accepted else 'not in'}\n", "bad"))
+        if self.split is not None:
+            pieces.append((f"{self.grouped()}\n", ""))
         lines = list(self.tree.walk())
         width = min(max(2 * depth + len(_label(line)) for depth, line in lines), 90)
         for depth, line in lines:
@@ -140,6 +146,14 @@ class Explanation:
             pieces.append((f"{label:<{width}}  " if evidence else label, ""))
             pieces.append((f"{evidence}\n", "dim"))
         return [*pieces, ("\n", ""), *((f"{line}\n", "") for line in self.outlook())]
+
+    def grouped(self) -> str:
+        """The group, in words; nothing where the segment is not divided."""
+        if self.split is None:
+            return ""
+        shares = ", ".join(f"{name} {share}" for name, share in self.split.items())
+        which = "in no group" if self.group is None else f"in the group {self.group}"
+        return f"{which} of the split ({shares})" + ("" if self.member else ", once it is a member")
 
     def outlook(self) -> list[str]:
         """By what, and when, the answer would be another: by time alone, and by the contact's data now."""
@@ -159,6 +173,7 @@ class Explanation:
             "next_flip": self.flip.to_json(),
             "smallest_change": self.turn.to_json(),
             "tree": self.tree.to_json(),
+            **({} if self.split is None else {"split": dict(self.split), "group": self.group}),
         }
 
     def to_html(self) -> str:
@@ -166,7 +181,8 @@ class Explanation:
         verdict = "in" if self.member else "not in"
         head = f"contact {html.escape(cell(self.contact))} is {verdict} {html.escape(self.segment)}"
         outlook = "<br>".join(html.escape(line) for line in self.outlook())
-        return f"<p><b>{head}</b> at {second(self.as_of)}</p><ul>{_html(self.tree)}</ul><p>{outlook}</p>"
+        group = f"<br>{html.escape(self.grouped())}" if self.split is not None else ""
+        return f"<p><b>{head}</b> at {second(self.as_of)}{group}</p><ul>{_html(self.tree)}</ul><p>{outlook}</p>"
 
     def _repr_html_(self) -> str:
         return self.to_html()

@@ -19,6 +19,7 @@ from segmentry.engine.guards import Trip, told
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.render import second, table_html
 from segmentry.engine.run import Recomputed
+from segmentry.engine.splitting import in_another_group
 from segmentry.engine.state import State, counting
 from segmentry.engine.state.synced import ACTIVE, ADD, DETACHED, REMOVE, UPDATE
 
@@ -192,6 +193,12 @@ class Forecast:
         return [(count, traits) for count in counts["len"]]
 
     @property
+    def regrouped(self) -> dict[str, int]:
+        """How many members of each segment would be in another group, as its split was edited."""
+        found = self._done.consequences
+        return {} if found is None else found.regrouped
+
+    @property
     def tables(self) -> list[pl.DataFrame]:
         """What there is to show, in order."""
         return [frame for frame in (self.segments, self.enrollments, self.syncs, self.calls) if frame.height]
@@ -211,12 +218,14 @@ class Forecast:
             "enrollments": self.enrollments.to_dicts(),
             "syncs": self.syncs.to_dicts(),
             "calls": self.calls.to_dicts(),
+            "regrouped": self.regrouped,
             "held": [trip_json(trip) for trip in self.trips],
         }
 
     def __str__(self) -> str:
         with pl.Config(tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_rows=-1, fmt_str_lengths=100):
-            parts = [self.headline(), *(told(trip) for trip in self.trips)]
+            moved = [in_another_group(name, count) for name, count in self.regrouped.items()]
+            parts = [self.headline(), *moved, *(told(trip) for trip in self.trips)]
             return "\n".join([*parts, *(str(frame) for frame in self.tables)])
 
     __repr__ = __str__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from segmentry.engine.moment import nearest_hint
 from segmentry.engine.rows import rows, rows_of, unchanged
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.sources import snapshot_from_json
+from segmentry.engine.split_past import members_in
 from segmentry.engine.standing import standing
 from segmentry.engine.state import RunRecord, State, counting
 from segmentry.engine.state.exported import exported_run, exports
@@ -125,15 +126,17 @@ class Members:
     notice: str | None
 
 
-def members(state: State, segment: str, run: int | None, newest: Callable[[], ContactSource]) -> Members:
-    """The rows of a run's members: from the run's own files while they are unchanged, else from the newest snapshot.
+def members(
+    state: State, segment: str, run: int | None, newest: Callable[[], ContactSource], groups: Sequence[str] | None = None
+) -> Members:
+    """The rows of a run's members, or of those in some groups: from the run's own files while they are unchanged, else from the newest.
 
     Every member is there, in the second case with missing columns if it is gone. Raises NotFound.
     """
     record = state.run(run)
     if segment not in record.segments:
         raise NotFound(f"run {record.id} has no segment `{segment}`" + nearest_hint(segment, record.segments))
-    keys = state.members(segment, record.id)
+    keys = state.members(segment, record.id) if groups is None else members_in(state, segment, record.id, groups)
     source = snapshot_from_json(record.snapshot).contacts
     if unchanged(source.relation.files):
         return Members(rows_of(source.relation, source.key, keys), None)

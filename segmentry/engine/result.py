@@ -14,6 +14,7 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.render import second, table_html
 from segmentry.engine.run import Recomputed
 from segmentry.engine.showing import plan_text
+from segmentry.engine.splitting import in_another_group
 from segmentry.engine.sync_words import decided
 from segmentry.rules.diagnostics import Diagnostic
 
@@ -69,6 +70,12 @@ class Run:
         """What it comes to for syncs, a line for each with something to tell, or to be told of it."""
         found = map(decided, self.report.get("activation", {}).get("syncs", []))
         return [line for line in found if line is not None]
+
+    @property
+    def regrouped(self) -> list[str]:
+        """Of which segments members are in another group than before, as their split was edited, a line for each."""
+        found: dict[str, int] = self.report.get("activation", {}).get("regrouped", {})
+        return [in_another_group(name, count) for name, count in found.items()]
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -142,6 +142,11 @@ def among(members: pl.Series, keys: pl.Series, split: Split | None, chosen: Sequ
     return members.clone().scatter(places, inside(split, chosen, keys.gather(places)) if split is not None else False)
 
 
+def in_another_group(segment: str, count: int) -> str:
+    """What is said of members whose group is another one."""
+    return f"{segment}: {count:,} of its members in another group of its split than before; none of them entered or exited by it"
+
+
 def regrouped(members: pl.Series, before: Split, now: Split) -> int:
     """How many of these contacts are in another group than before."""
     if before == now:

@@ -21,7 +21,7 @@ from segmentry.engine.plan import Plan
 from segmentry.engine.preview import Preview, preview
 from segmentry.engine.rows import rows_of
 from segmentry.engine.showing import plan_text
-from segmentry.engine.workspace_folder import When, clock_now, instant_of, remembered, seconds_of
+from segmentry.engine.workspace_folder import When, clock_now, instant_of, remembered, run_number, seconds_of
 from segmentry.engine.workspace_past import WorkspacePast
 from segmentry.engine.workspace_telling import WorkspaceTelling
 from segmentry.engine.writing import init_files, new_segment, write_new
@@ -252,8 +252,8 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
         with self._state() as state:
             if held:
-                return looking.held_changes(state, _run_number(former), segment)
-            return looking.diff(state, _run_number(former), _run_number(latter), segment)
+                return looking.held_changes(state, run_number(former), segment)
+            return looking.diff(state, run_number(former), run_number(latter), segment)
 
     def history(self, name: str, *, contacts: bool = False) -> pl.DataFrame:
         """A segment over the accepted runs, oldest first: `run`, `as_of`, `size`, `entered`, `exited`.
@@ -315,16 +315,19 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         except NoState:
             return looking.segments(loaded, None)
 
-    def members(self, name: str, run: int | str | None = None) -> pl.LazyFrame:
-        """The contacts, all their columns, who are in a segment by the accepted run, or by another. Raises NotFound."""
-        return self.found_members(name, run).rows
+    def members(self, name: str, run: int | str | None = None, *, split: Sequence[str] | None = None) -> pl.LazyFrame:
+        """The contacts, all their columns, who are in a segment by the accepted run, or by another; `split`: in these groups of it.
 
-    def found_members(self, name: str, run: int | str | None = None) -> Members:
+        Raises NotFound.
+        """
+        return self.found_members(name, run, split=split).rows
+
+    def found_members(self, name: str, run: int | str | None = None, *, split: Sequence[str] | None = None) -> Members:
         """As `members`, with a notice where the run's own files are no more and columns come from the newest snapshot."""
         from segmentry.engine import looking
 
         with self._state() as state:
-            return looking.members(state, name, _run_number(run), self._newest_contacts)
+            return looking.members(state, name, run_number(run), self._newest_contacts, split)
 
     def overlap(self, *sets: str, run: int | str | None = None) -> Overlap:
         """How far segments overlap in the accepted run, or in another: sizes, and every pair's intersection and likeness.
@@ -335,7 +338,7 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         from segmentry.engine.overlap import overlap
 
         with self._state() as state:
-            return overlap(state, sets, _run_number(run))
+            return overlap(state, sets, run_number(run))
 
     def status(self) -> dict[str, Any]:
         """How the workspace stands, as plain values: the accepted run, who runs, what is unsent and paused, what needs a person."""
@@ -402,17 +405,8 @@ class Workspace(WorkspaceTelling, WorkspacePast):
             return None
 
 
-def _run_number(given: int | str | None) -> int | None:
-    """A run's number as people write it. Raises NotFound for what is none."""
-    if given is None:
-        return given
-    if str(given).isascii() and str(given).isdigit() and int(given) < 2**63:
-        return int(given)
-    raise NotFound(f"there is no run `{given}`: runs have numbers, which `segmentry runs` lists")
-
-
 def _known_run(given: int | str) -> int:
-    number = _run_number(given)
+    number = run_number(given)
     assert number is not None
     return number
 

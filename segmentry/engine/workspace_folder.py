@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segmentry.engine.instants import instant
 from segmentry.engine.loading import LoadedWorkspace, load
 from segmentry.engine.moment import Among, Moment
-from segmentry.errors import ClockError
+from segmentry.errors import ClockError, NotFound
 
 if TYPE_CHECKING:
     from segmentry.engine.evaluation import Recall
@@ -77,3 +77,12 @@ def instant_of(given: datetime | str) -> datetime:
         return instant(given)
     except ValueError:
         raise ClockError(f"`{given}` is no instant; write it as 2026-01-31T09:00:00Z") from None
+
+
+def run_number(given: int | str | None) -> int | None:
+    """A run's number as people write it. Raises NotFound for what is none."""
+    if given is None:
+        return given
+    if str(given).isascii() and str(given).isdigit() and int(given) < 2**63:
+        return int(given)
+    raise NotFound(f"there is no run `{given}`: runs have numbers, which `segmentry runs` lists")

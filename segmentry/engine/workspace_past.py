@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from segmentry.engine.moment import Written
-from segmentry.engine.workspace_folder import When, WorkspaceFolder, clock_now, instant_of
+from segmentry.engine.workspace_folder import When, WorkspaceFolder, clock_now, instant_of, run_number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +32,26 @@ class WorkspacePast(WorkspaceFolder):
         with self._state(loaded) as state:
             found = stays.stays(state, loaded, name, contact)
         return found if on is None else stays.stays_on(found, on, loaded.config.timezone)
+
+    def groups(self, name: str) -> pl.DataFrame:
+        """The groups of a segment's split, accepted run by accepted run: `run`, `as_of`, `group`, `share` (percent), `size`.
+
+        A row without a group is of those who are in none. Runs without memberships any more are left out. Raises NotFound.
+        """
+        from segmentry.engine.split_past import sizes
+
+        with self._state(self.load()) as state:
+            return sizes(state, name)
+
+    def regrouped(self, former: int | str | None = None, latter: int | str | None = None, *, segment: str | None = None) -> pl.DataFrame:
+        """Members who are in another group since their split was edited: `segment`, `contact`, `before`, `now` (missing: in none).
+
+        Between two runs; between a run, or the accepted one, and the accepted one before it. Raises NotFound.
+        """
+        from segmentry.engine.split_past import regrouped_between
+
+        with self._state(self.load()) as state:
+            return regrouped_between(state, run_number(former), run_number(latter), segment)
 
     def backtest(
         self, names: Sequence[str], rules: Sequence[Written] = (), *, first: datetime | str, last: When = None, every: str = "1 day"
