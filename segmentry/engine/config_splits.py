@@ -28,16 +28,16 @@ def split_problems(documents: Mapping[str, Document], configs: Mapping[str, Segm
 
 
 def _split_problems(document: Document, config: SegmentConfig) -> Iterator[Diagnostic]:
+    hint = "name each group and its share, like `{holdout: 10%, a: 45%, b: 45%}`"
+    groups = {} if config.split is None else config.split.groups
+    if not groups and "split" in document.value:
+        yield Diagnostic("W327", "this split has no group", location=document.key_location(SPLIT), help=hint)
     if config.split is None:
         return
-    groups = config.split.groups
     for group in groups:
         if not re.fullmatch(SEGMENT_NAME, group):
             message = f"`{group}` can't be a group's name: lower-case letters, digits and `_`, a letter first"
             yield Diagnostic("W205", message, location=document.key_location((*SPLIT, group)))
-    if not groups:
-        hint = "name each group and its share, like `{holdout: 10%, a: 45%, b: 45%}`"
-        yield Diagnostic("W327", "this split has no group", location=document.key_location(SPLIT), help=hint)
     total = sum((parse_percent(one.share) for one in groups.values()), Fraction())
     if total > 1:
         message = f"the groups' shares come to {float(100 * total):g} %"
