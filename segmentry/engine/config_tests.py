@@ -33,5 +33,7 @@ class SegmentTestConfig(Model):
     """Segments that the contact is in, or is not, whatever their rules say."""
     as_of: Annotated[str, AfterValidator(_instant)] | None = None
     """The instant of the test; the instant of testing where not said."""
+    split: Name | None = None
+    """The group of the segment's split that the contact is in; its key must stand in `contact`."""
     in_: bool = Field(alias="in")
     """Whether the contact is in the segment."""

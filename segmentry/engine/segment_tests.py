@@ -23,6 +23,7 @@ from segmentry.engine.keys import typed_key
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.moment import Moment
 from segmentry.engine.snapshot import Column, Snapshot
+from segmentry.engine.splitting import split_of
 from segmentry.engine.yaml import Steps
 from segmentry.errors import NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
@@ -43,7 +44,8 @@ OWN = ("event", *TIMES)
 class Result:
     """One test: of which segment, which one (from 1), and what came out.
 
-    `expected` is what the test says, `member` what the rule says; `explanation` is why, where the two differ.
+    `expected` is what the test says, `member` what the rule says; `explanation` is why, where the two differ. `group` is the contact's
+    in a segment that is divided, and `expected_group` the one that the test says, if it says one.
     """
 
     segment: str
@@ -54,16 +56,21 @@ class Result:
     expected: bool
     member: bool
     explanation: Explanation | None = None
+    group: str | None = None
+    expected_group: str | None = None
 
     @property
     def passed(self) -> bool:
-        return self.member is self.expected
+        return self.member is self.expected and self.expected_group in (None, self.group)
 
     def __str__(self) -> str:
         called = f" ({self.name})" if self.name else ""
         where = f"{self.segment}, test {self.number}{called}, {self.file}:{self.line}"
         if self.passed:
             return f"{where}: {'in' if self.member else 'not in'}, as it should be"
+        if self.member is self.expected:
+            group = "no group" if self.group is None else f"the group {self.group}"
+            return f"{where}: should be in the group {self.expected_group}, and is in {group}"
         return f"{where}: should be {'in' if self.expected else 'out'}, and is {'in' if self.member else 'not in'}"
 
     def to_json(self) -> dict[str, object]:
@@ -76,6 +83,7 @@ class Result:
             "expected": self.expected,
             "member": self.member,
             "passed": self.passed,
+            **({} if self.expected_group is None else {"expected_group": self.expected_group, "group": self.group}),
             "explanation": None if self.explanation is None else self.explanation.to_json(),
         }
 
@@ -172,6 +180,7 @@ class _Making:
             fixture.contact[column.name] = self.cell(written, column, steps)
         for index, event in enumerate(fixture.config.events):
             self.event(event, (*fixture.at, "events", index))
+        self.group()
         for name in fixture.config.member:
             if name not in self.moment.loaded.names:
                 self.note(
@@ -181,6 +190,20 @@ class _Making:
                     did_you_mean(name, self.moment.loaded.names),
                     key=True,
                 )
+
+    def group(self) -> None:
+        """What is wrong with the group that a test says: it is found by the key, and is one of the segment's own."""
+        said, split = self.fixture.config.split, self.fixture.segment.config.split
+        if said is None:
+            return
+        steps, key = (*self.fixture.at, "split"), self.moment.contacts.key
+        if split is None or said not in split.groups:
+            hint = "add one" if split is None else did_you_mean(said, split.groups)
+            self.note("W326", f"this segment's split has no group `{said}`", steps, hint)
+        if all(name.lower() != key.lower() for name in self.fixture.config.contact):
+            self.note(
+                "W206", f"`split` needs the contact's `{key}`: its group is found by it", steps, f"add it to `contact`, as in {{{key}: 7}}"
+            )
 
     def key(self, written: Any, column: Column, steps: Steps) -> bool:
         try:
@@ -283,7 +306,10 @@ def _run(moment: Moment, group: Sequence[Fixture]) -> Iterator[Result]:
             member = bool(answer.holds[name][rows[key]])
             line = fixture.segment.document.location(fixture.at).line
             why = None if member is expected else explain(small, name, key)
-            yield Result(name, fixture.number, fixture.config.name, fixture.segment.file, line, expected, member, why)
+            split = split_of(name, fixture.segment.config)
+            place = None if split is None else split.group(str(key))
+            said = fixture.config
+            yield Result(name, fixture.number, said.name, fixture.segment.file, line, expected, member, why, place, said.split)
 
 
 def _moment(moment: Moment, group: Sequence[Fixture], folder: Path) -> Moment:

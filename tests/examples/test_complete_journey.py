@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("complete_journey")  # the data are built o
 
 SQL = Path(__file__).with_name("complete_journey.sql").read_text(encoding="utf-8")
 PARTS = dict(re.findall(r"^-- part: (\w+)\n(.*?)(?=^-- part: |\Z)", SQL, re.MULTILINE | re.DOTALL))
-SEGMENTS = [name for name in PARTS if name not in ("prepare", "at")]
+SEGMENTS = [name for name in PARTS if name not in ("prepare", "at", "groups")]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,13 @@ ALL = pytest.param(len(INSTANTS), marks=pytest.mark.full)
 """How many of the instants; by default the first two."""
 
 
+GROUPS = ("holdout", "letter", "voucher")
+"""The groups that lapsed regulars are divided into."""
+
+
 @cache
 def by_hand(count: int) -> list[dict[str, set[int]]]:
-    """For so many instants, per segment, the households that the SQL finds, of those in the snapshot."""
+    """For so many instants, per segment, and per group of lapsed regulars, the households that the SQL finds, of those in the snapshot."""
     found: list[dict[str, set[int]]] = []
     with duckdb.connect() as db:
         db.execute("set timezone = 'UTC'")
@@ -66,7 +70,8 @@ def by_hand(count: int) -> list[dict[str, set[int]]]:
                 here = f"select household_id from ({PARTS[segment]}) semi join people using (household_id)"
                 db.execute(f"create or replace table {segment} as {here}")
                 members[segment] = {key for (key,) in db.execute(f"from {segment}").fetchall()}
-            found.append(members)
+            groups = db.execute(PARTS["groups"]).fetchall()
+            found.append(members | {name: {key for key, group in groups if group == name} for name in GROUPS})
     return found
 
 
@@ -90,6 +95,7 @@ def test_the_sql_puts_somebody_in_and_leaves_somebody_out() -> None:
         sizes = [len(members[segment]) for members in found]
         assert any(sizes), segment
         assert all(size < everyone for size, everyone in zip(sizes, everybody, strict=True)), segment
+    assert all(any(members[group] for members in found) for group in GROUPS)
 
 
 @pytest.mark.parametrize("count", [2, ALL])
@@ -107,6 +113,9 @@ def test_members_and_changes_are_those_of_the_sql(root: Path, tmp_path: Path, co
             members = workspace.members(segment).collect()["household_id"].to_list()
             assert len(members) == len(set(members))
             assert set(members) == expected[segment], f"{segment} at {instant.as_of}"
+        for group in GROUPS:
+            divided = workspace.members("lapsed_regulars", split=[group]).collect()["household_id"].to_list()
+            assert set(divided) == expected[group], f"{group} at {instant.as_of}"
         assert changes(run.changes) == {
             (segment, key, change)
             for segment in SEGMENTS
