@@ -142,7 +142,7 @@ with numbered as (
     select household_id, '0x' || substr(md5('win back:holdout:' || household_id), 1, 15) as first, '0x' || substr(md5('win back:letter:' || household_id), 1, 15) as second
     from lapsed_regulars
 )
-select household_id, if(first::bigint * 10 < 1152921504606846976, 'holdout', if(second::bigint * 2 < 1152921504606846976, 'letter', 'voucher')) from numbered
+select household_id, if(first::bigint::hugeint * 10 < 1152921504606846976, 'holdout', if(second::bigint::hugeint * 2 < 1152921504606846976, 'letter', 'voucher')) from numbered
 
 -- part: whole_store
 select household_id from seen where moment > days_ago(30) group by 1 having count(distinct department) >= 7

@@ -167,7 +167,7 @@ def test_no_secret_is_told_of_a_place():
 
 def test_the_schemas_have_the_keys_of_every_type():
     sync = segment_schema()["$defs"]["SyncConfig"]
-    assert set(sync["properties"]) == {"destination", *SYNC_WORDS, "mode", "existing", "fields"}
+    assert set(sync["properties"]) == {"destination", *SYNC_WORDS, "mode", "existing", "split", "fields"}
     assert (sync["required"], sync["additionalProperties"]) == (["destination"], False)
     mapping, many = segment_schema()["properties"]["sync"]["anyOf"]
     assert (mapping, many) == ({"$ref": "#/$defs/SyncConfig"}, {"items": {"$ref": "#/$defs/SyncConfig"}, "type": "array"})
