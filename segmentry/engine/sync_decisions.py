@@ -47,8 +47,10 @@ SKIPS = timedelta(hours=24)
 """How long after a destination skipped a contact it is asked again, with nothing changed."""
 
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
-REGROUPED = "in another group"
 """Why a contact should not be there."""
+
+REGROUPED = "in another group"
+"""The same: it is in the segment, and in a group of it that the sync has not."""
 
 CONSENTED = "+"
 """Behind the fingerprint of what is told of somebody who has agreed to be told."""
