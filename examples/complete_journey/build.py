@@ -53,9 +53,13 @@ order by day, household_id, what, campaign_id, coupon
 HOUSEHOLDS = """
 with so_far as (from purchases where purchased_at < $instant),
 visits as (select household_id, store_id, count(distinct basket_id) as baskets from so_far group by all),
-home as (select household_id, arg_max(store_id, (baskets, -store_id)) as home_store from visits group by all)
+home as (
+    select household_id, arg_max(store_id, (baskets, -store_id)) as home_store,
+           list({{'store_id': store_id, 'baskets': baskets}} order by store_id) as stores
+    from visits group by all
+)
 select household_id, age, income, home_ownership, marital_status, household_size, kids_count,
-       first_purchase, baskets, spend, home_store, departments
+       first_purchase, baskets, spend, home_store, stores, departments
 from (
     select household_id, min(purchased_at) as first_purchase, count(distinct basket_id) as baskets, sum(amount)::decimal(12, 2) as spend,
            list_sort(list_distinct(list(department))) as departments

@@ -258,8 +258,10 @@ class _Search:
             found += [[*rows[:-1], row] for row in missed[:2]]
         return [*found, []]
 
-    def rows(self, events: n.Events, prop: n.Field | None, constants: Sequence[Any]) -> tuple[list[EventRow], list[EventRow]]:
+    def rows(self, events: n.Events, measured_by: n.Value | None, constants: Sequence[Any]) -> tuple[list[EventRow], list[EventRow]]:
         """Events that are chosen, the first at the window's end and the last at its beginning; and such as are not, just so."""
+        prop = None if measured_by is None else n.way(measured_by)[0]
+        assert prop is None or isinstance(prop, n.Field)
         inner = (
             []
             if events.where is None

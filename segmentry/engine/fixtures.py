@@ -14,6 +14,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from segmentry.engine.columns import struct_fields, struct_type
 from segmentry.engine.pinned import pin_parquet
 from segmentry.engine.snapshot import Column, ContactSource, EventSource, Format, Relation, Snapshot
 from segmentry.rules.ground import Clock
@@ -72,6 +73,10 @@ def _held(stored: str, type: Type) -> tuple[pa.DataType, str]:
     if type.kind is Kind.LIST and type.element is not None:
         element, name = _held(stored[: stored.rindex("[")], type.element)
         return pa.list_(element), f"{name}[]"
+    if type.kind is Kind.STRUCT:
+        parts = {part: _held(struct_fields(stored)[part], inner) for part, inner in type.fields}
+        fields = pa.struct([pa.field(part, inner) for part, (inner, _) in parts.items()])
+        return fields, struct_type({part: inner for part, (_, inner) in parts.items()})
     if stored == "UUID":
         return pa.uuid(), stored
     if type.is_float:
@@ -95,6 +100,8 @@ def cell(written: Any, text: str | None, column: Column, clock: Clock) -> object
             raise Misfit(f"`{column.name}` is a list, and this is none", "write it in `[ ]`")
         inner = Column(column.name, type.element, column.stored[: column.stored.rindex("[")])
         return [cell(one, None, inner, clock) for one in written]
+    if type.kind is Kind.STRUCT:
+        return _struct(written, column, type, clock)
     reads = {
         Kind.TEXT: _text,
         Kind.NUMBER: _number,
@@ -103,6 +110,21 @@ def cell(written: Any, text: str | None, column: Column, clock: Clock) -> object
         Kind.TIMESTAMP: _time,
     }[type.kind]
     return _fitting(reads(written, text, column, clock), column)
+
+
+def _struct(written: Any, column: Column, type: Type, clock: Clock) -> object:
+    if not isinstance(written, dict):
+        raise Misfit(f"`{column.name}` is a struct, and this is none", "write it in `{ }`, with the names of its fields")
+    stored = struct_fields(column.stored)
+    fields = {name: Column(f"{column.name}.{name}", part, stored[name]) for name, part in type.fields}
+    made: dict[str, object] = {}
+    for name, value in written.items():
+        found = column_named(str(name), fields, f"fields of `{column.name}`")
+        exact = next(one for one, part in fields.items() if part is found)
+        if exact in made:
+            raise Misfit(f"`{found.name}` is said twice", "names of fields don't differ in case alone")
+        made[exact] = cell(value, None, found, clock)
+    return made
 
 
 def _fitting(value: object, column: Column) -> object:
@@ -214,7 +236,7 @@ def column_named(name: str, columns: Mapping[str, Column], what: str) -> Column:
     if found is None and len(same) == 1:
         found = same[0]
     if found is None:
-        raise Misfit(f"{what} have no `{name}`", did_you_mean(name, [column.name for column in columns.values() if column.type]))
+        raise Misfit(f"{what} have no `{name}`", did_you_mean(name, [other for other, column in columns.items() if column.type]))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from segmentry.engine.arrow_types import as_written
 from segmentry.engine.columns import key_kind, language_type, shown
 from segmentry.engine.pinned import FileProblem, pin_parquet
 from segmentry.engine.snapshot import Column, ContactSource, EventSource, Format, Relation, Snapshot
@@ -80,18 +81,19 @@ class _Reader:
         if twice:
             self.problems.append(Diagnostic("S206", f"{label}: the columns `{twice[0]}` and `{twice[1]}` differ only in case"))
             return None
+        schema = table.schema
         table, stored = _stored_types(connection, table)
         self.frames[f"$frame.{label}"] = table
-        return Relation(_columns(stored), frame=f"$frame.{label}")
+        return Relation(_columns(stored, schema), frame=f"$frame.{label}")
 
     def _file(self, connection: duckdb.DuckDBPyConnection, path: Path) -> Relation | None:
         try:
-            pinned, _ = pin_parquet(path.absolute())
+            pinned, metadata = pin_parquet(path.absolute())
         except FileProblem as problem:
             self.problems.append(Diagnostic(problem.code, problem.message, help=problem.hint))
             return None
         stored = dict(_described(connection, f"read_parquet({literal(pinned.path)})"))
-        return Relation(_columns(stored), (pinned,), Format.PARQUET)
+        return Relation(_columns(stored, metadata.schema.to_arrow_schema()), (pinned,), Format.PARQUET)
 
     def check_key(self, relation: Relation, key: str) -> None:
         column = self._column(relation, key, "contacts", "key")
@@ -157,8 +159,9 @@ def _described(connection: duckdb.DuckDBPyConnection, source: str) -> Iterator[t
         yield name, stored
 
 
-def _columns(stored: Mapping[str, str]) -> dict[str, Column]:
-    return {name: Column(name, language_type(type), type) for name, type in stored.items()}
+def _columns(stored: Mapping[str, str], schema: pa.Schema) -> dict[str, Column]:
+    kinds = {name: as_written(type, schema.field(name).type) for name, type in stored.items()}
+    return {name: Column(name, language_type(type), type) for name, type in kinds.items()}
 
 
 def _same_names(names: list[str]) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ the lists of all tables a query makes the function's answer, one row a contact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -15,7 +15,7 @@ from sqlglot import exp
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
 from segmentry.rules import nodes
-from segmentry.rules.nodes import ActivePeriods, Condition, Events, Field, Former, Scope
+from segmentry.rules.nodes import ActivePeriods, Condition, Events, Field, Former, Part, Scope, Value, way
 
 AT = sql.internal("t")
 CHOICES = sql.internal("m")
@@ -30,12 +30,12 @@ Gathering = nodes.Sequence | ActivePeriods
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What a function keeps of event rows: a bit for each choice, and the fields whose values it compares with other rows'."""
+    """What a function keeps of event rows: a bit for each choice, and the values that it compares with other rows'."""
 
     choices: tuple[Events, ...]
-    values: tuple[Field, ...] = ()
+    values: tuple[Value, ...] = ()
 
-    def carried(self, value: Field) -> str:
+    def carried(self, value: Value) -> str:
         """The column that has a value."""
         return value_column(self.values.index(value))
 
@@ -49,22 +49,32 @@ def gathered(node: Gathering) -> Gathered:
     """What a grounded function needs of the rows."""
     if isinstance(node, ActivePeriods):
         return Gathered((node.events,))
-    choices, values = [], dict[Field, None]()
+    choices, values = [], dict[Value, None]()
     for step in node.steps:
         alone, beside = separated(step.events.where)
         choices.append(replace(step.events, where=alone))
         for condition in beside:
-            for below in nodes.walk(condition):
-                if isinstance(below, Field):
-                    values[below] = None
-                elif isinstance(below, Former):
-                    values[property_of(below)] = None
+            values |= dict.fromkeys(map(property_of, of_rows(condition)))
     return Gathered(tuple(choices), tuple(values))
 
 
-def property_of(former: Former) -> Field:
-    """The property that a former step's event is asked for."""
-    return Field(former.type, Scope.EVENT, former.name)
+def of_rows(node: nodes.Node) -> Iterator[Value]:
+    """What a condition asks of rows: fields, its own or a former step's, and what is within them, by the whole way to it."""
+    if isinstance(node, (Field, Former, Part)) and isinstance(way(node)[0], (Field, Former)):
+        yield node
+        return
+    for below in nodes.children(node):
+        yield from of_rows(below)
+
+
+def property_of(value: Value) -> Value:
+    """What a former step's event is asked for, as a value of its own row; any other value is that already."""
+    match value:
+        case Former(type=type, name=name):
+            return Field(type, Scope.EVENT, name)
+        case Part(of=of):
+            return replace(value, of=property_of(of))
+    return value
 
 
 def separated(where: Condition | None) -> tuple[Condition | None, tuple[Condition, ...]]:

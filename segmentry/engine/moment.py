@@ -30,7 +30,7 @@ from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import Condition, Field, IsSet, Value
+from segmentry.rules.nodes import Condition, IsSet, Value
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order, references
@@ -114,12 +114,11 @@ class Moment:
         text = to_text(syntax)
         return Asked(text, check(parse_text(text), self.schema, source=text, proofs=False)[0], tuple(warnings))
 
-    def field(self, name: str) -> Field:
-        """A field of the contacts that has one value, by its name. Raises RuleError."""
+    def field(self, name: str) -> Value:
+        """A field of the contacts, or within a struct of theirs, that has one value, by its name. Raises RuleError."""
         place = Place(0, len(name))
         checked, _ = check(s.IsSet(s.Name((name,), place=place), place=place), self.schema, source=name)
         assert isinstance(checked, IsSet)
-        assert isinstance(checked.value, Field)
         if checked.value.type.kind is Kind.LIST:
             raise RuleError([Diagnostic("R301", f"`{name}` is a list, and has no one value", place=place, rule=name)])
         return checked.value

@@ -43,7 +43,8 @@ AGGREGATES = ENDS | PICKED | {"count", "distinct", "sum", "avg"}
 KNOWN: Mapping[type[n.Node], frozenset[str]] = {
     kind: frozenset(names.split())
     for kind, names in (
-        (n.Field, "type scope name"), (n.Constant, "type value"), (n.AsOf, "type shift sign"), (n.Day, "type unit shifts"),
+        (n.Field, "type scope name"), (n.Part, "type of name"), (n.Constant, "type value"), (n.AsOf, "type shift sign"),
+        (n.Day, "type unit shifts"),
         (n.Call, "type function args"), (n.Aggregate, "type function events property"), (n.Always, "value"), (n.Truth, "value"),
         (n.Events, "event where last since until window prefix"), (n.Compare, "op left right"), (n.In, "value options"),
         (n.TextTest, "op value pattern"), (n.HasElements, "value options need_all"), (n.IsSet, "value"), (n.Listed, "list"),
@@ -105,7 +106,7 @@ def _keeps_still(node: n.Node) -> bool:
     match node:
         case n.Call():
             return _is_plain(node.function)
-        case n.Field() | n.Constant() | n.And() | n.Or() | n.Not() | n.AtLeast() | n.Always() | n.Truth() | n.Compare() | n.In():
+        case n.Field() | n.Part() | n.Constant() | n.And() | n.Or() | n.Not() | n.AtLeast() | n.Always() | n.Truth() | n.Compare() | n.In():
             return True
         case n.TextTest() | n.HasElements() | n.IsSet() | n.Listed() | n.Sample():
             return True
@@ -223,6 +224,8 @@ class _Mover:
         match node:
             case n.Field() | n.Constant():
                 return STILL
+            case n.Part():
+                return self.value(node.of)
             case n.Day():
                 return self.by_days()
             case n.Aggregate() if node.function in AGGREGATES:

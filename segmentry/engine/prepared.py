@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,18 +10,20 @@ import polars as pl
 
 from segmentry.engine.activation_checks import Sendable, aliases_of, check_suppress, field_problems
 from segmentry.engine.aliases import Aliases
+from segmentry.engine.columns import ELEMENT
 from segmentry.engine.definitions import check_segments, definitions_of
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import circle_in_file
 from segmentry.engine.otherwise import Rules
+from segmentry.engine.scans import carries
 from segmentry.engine.schemas import source_name
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.sources import pin, schema_of
 from segmentry.errors import RuleError, SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import Condition, Events, Field, Scope, walk
+from segmentry.rules.nodes import Condition, Element, Events, Field, Former, HowMany, Node, Part, Scope, children, walk, way
 from segmentry.rules.references import in_order
 from segmentry.rules.schema import Schema
 
@@ -106,21 +108,43 @@ def _read_beside(workspace: LoadedWorkspace, snapshot: Snapshot) -> tuple[dict[s
 
 def columns_used(rules: Mapping[str, Condition | None], snapshot: Snapshot) -> dict[tuple[str, str], list[str]]:
     """Which rules read each column, by source and column."""
-    used: dict[tuple[str, str], list[str]] = {}
+    used: dict[tuple[str, str], dict[str, None]] = {}
+    for (source, column, *_), names in parts_used(rules, snapshot).items():
+        used.setdefault((source, column), {}).update(dict.fromkeys(names))
+    return {column: list(names) for column, names in used.items()}
+
+
+def parts_used(rules: Mapping[str, Condition | None], snapshot: Snapshot) -> dict[tuple[str, ...], list[str]]:
+    """Which rules read each column or field within one, by source, column and the names of fields after it."""
+    used: dict[tuple[str, ...], list[str]] = {}
     for name, rule in rules.items():
         if rule is None:
             continue
-        found = {("contacts", field.name) for field in _fields(rule, Scope.CONTACT)}
+        asked = list(_asked(rule))
+        found = {("contacts", *way) for scope, way in asked if scope is Scope.CONTACT}
         for events in (node for node in walk(rule) if isinstance(node, Events)):
-            tables = [source for source in snapshot.events if events.event is None or source.event in (None, events.event)]
-            found |= {(source_name(source), field.name) for source in tables for field in _fields(rule, Scope.EVENT)}
+            tables = [source for source in snapshot.events if carries(source, events)]
+            found |= {(source_name(source), *way) for source in tables for scope, way in asked if scope is Scope.EVENT}
         for column in sorted(found):
             used.setdefault(column, []).append(name)
     return used
 
 
-def _fields(rule: Condition, scope: Scope) -> list[Field]:
-    return [node for node in walk(rule) if isinstance(node, Field) and node.scope is scope]
+def _asked(node: Node, of: tuple[Scope, tuple[str, ...]] | None = None) -> Iterator[tuple[Scope, tuple[str, ...]]]:
+    """The columns that a condition reads, and how far inwards; `of` is the list whose elements it is about."""
+    if isinstance(node, HowMany):
+        lists = list(_asked(node.value, of))
+        yield from lists
+        yield from _asked(node.where, lists[0] if lists else None)
+    elif isinstance(node, (Field, Former, Element, Part)):
+        base, names = way(node)
+        if isinstance(base, Element) and of is not None:
+            yield of[0], (*of[1], ELEMENT, *names)
+        elif isinstance(base, (Field, Former)):
+            yield base.scope if isinstance(base, Field) else Scope.EVENT, (base.name, *names)
+    else:
+        for below in children(node):
+            yield from _asked(below, of)
 
 
 def _read_lists(workspace: LoadedWorkspace, key: Column) -> dict[str, pl.Series]:

@@ -22,7 +22,7 @@ from segmentry.engine.relating import certain_of
 from segmentry.engine.render import second, table_html
 from segmentry.engine.rows import rows_with
 from segmentry.rules.diagnostics import Diagnostic
-from segmentry.rules.nodes import Condition, Field
+from segmentry.rules.nodes import Condition, Field, Value, way
 
 CONDITIONS = {"condition": pl.String, "matched": pl.Int64, "missing": pl.Int64, "missing_in": pl.Int64}
 """Columns of an audit: the condition's words, how many contacts it holds for, how many miss a value in it, how many of those are in."""
@@ -140,7 +140,7 @@ def preview(moment: Moment, rule: Written, sample: int, by: str | None = None) -
         conditions=counts.drop("segment"),
         waterfall=_waterfall([part.text for part in parts], [answer.holds[PART.format(number)] for number in range(len(parts))]),
         sample=rows_with(contacts.relation, contacts.key, members.head(sample)),
-        breakdown=None if column is None else _breakdown(column.name, answer.value(column), answer.holds[RULE]),
+        breakdown=None if column is None else _breakdown(_title(column), answer.value(column), answer.holds[RULE]),
         warnings=(*asked.warnings, *certain_of(moment, rule, asked.warnings), *unseen),
     )
 
@@ -163,6 +163,13 @@ def _waterfall(words: Sequence[str], holds: Sequence[pl.Series]) -> pl.DataFrame
     return pl.DataFrame(rows, schema=WATERFALL, orient="row")
 
 
+def _title(column: Value) -> str:
+    """What a field, or one within a struct, is called above its values."""
+    base, names = way(column)
+    assert isinstance(base, Field)
+    return ".".join((base.name, *names))
+
+
 def _breakdown(name: str, values: pl.Series, members: pl.Series) -> pl.DataFrame:
     """How many of the contacts with each value of a field are found."""
     found = pl.DataFrame({"value": values, "in": members}).group_by("value").agg(pl.col("in").sum().cast(pl.Int64), pl.len().cast(pl.Int64))
@@ -173,7 +180,7 @@ def _breakdown(name: str, values: pl.Series, members: pl.Series) -> pl.DataFrame
 
 
 def audit_conditions(
-    moment: Moment, asked: Mapping[str, Asked], also: Mapping[str, Condition] | None = None, values_too: Sequence[Field] = ()
+    moment: Moment, asked: Mapping[str, Asked], also: Mapping[str, Condition] | None = None, values_too: Sequence[Value] = ()
 ) -> tuple[Answer, pl.DataFrame]:
     """Per rule and condition the columns of `CONDITIONS`, after `segment`, the rule's name; all in one evaluation.
 

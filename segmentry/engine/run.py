@@ -30,7 +30,7 @@ from segmentry.engine.membership import Memberships
 from segmentry.engine.own_names import require_own_names
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, first_placement, place, relocated, with_merges
-from segmentry.engine.prepared import Prepared, columns_used, prepare
+from segmentry.engine.prepared import Prepared, parts_used, prepare
 from segmentry.engine.remembering import Past
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.report import Progress, Stopwatch, figures, segment_report, unseen, versions
@@ -259,7 +259,7 @@ class _Run:
         unchanged = {
             name: rule for name, rule in prepared.rules.conditions.items() if then.get(name) == prepared.rules.definitions.segments[name]
         }
-        found = schema_changes(self.former.snapshot, prepared.snapshot, columns_used(unchanged, prepared.snapshot))
+        found = schema_changes(self.former.snapshot, prepared.snapshot, parts_used(unchanged, prepared.snapshot))
         if any(problem.severity is Severity.ERROR for problem in found):
             raise SourceError(found)
         return found

@@ -19,6 +19,7 @@ from segmentry.engine.gathered import CHOICES, POSITION, Gathered
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar, midnight_bounds
 from segmentry.engine.lowering.canon import Canon
+from segmentry.engine.lowering.elements import kept as kept_as
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, made_of, verdict
 from segmentry.engine.lowering.stored import held_when_read, read, read_key
@@ -382,7 +383,7 @@ class _Grouping:
         choices = lowering.named(made_of([rows for _, rows in chosen], sql.total(bits, exp.BitwiseOr), COUNT, "BIGINT"))
         record = {INSTANT: self.rows.at.expr, CHOICES: choices.expr.copy()}
         for value in kept.values:
-            record[kept.carried(value)] = lowering.numbers.held(lowering.value(value), value.type).expr
+            record[kept.carried(value)] = kept_as(lowering, lowering.value(value), value.type).expr
         name = sql.internal(f"{self.index}.rows{number}")
         any_choice = exp.NEQ(this=choices.expr.copy(), expression=sql.integer(0))
         self._columns[name] = ops("records", ops("record", record), any_choice)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 
-from segmentry.engine.columns import INTEGERS, key_kind, shown
+from segmentry.engine.columns import ELEMENT, INTEGERS, element_type, key_kind, language_type, shown, struct_fields
 from segmentry.engine.scanning import reader
-from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation, Snapshot
+from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
 from segmentry.engine.textfiles import connect, identifier, scan_text
 from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.schema import EventTable, Schema
@@ -121,13 +121,13 @@ def regex_error(pattern: str) -> str | None:
 
 
 def schema_changes(
-    former: Snapshot, now: Snapshot, used: Mapping[tuple[str, str], Collection[str]] | None = None
+    former: Snapshot, now: Snapshot, used: Mapping[tuple[str, ...], Collection[str]] | None = None
 ) -> tuple[Diagnostic, ...]:
-    """What changed in the sources' columns since `former`: columns gone, types changed.
+    """What changed in the sources' columns, and in the fields of structs, since `former`: columns gone, types changed.
 
-    `used` maps (source, column) to the names of the rules that read it; source is `contacts`, or an event table's name
-    as `source_name` gives it. A change of the key's kind, and of a column that a rule reads, is an error; others are
-    warnings. Widening (INTEGER to BIGINT) is none.
+    `used` maps (source, column) to the names of the rules that read it, and (source, column, field...) to those of the rules
+    that read that part of it; source is `contacts`, or an event table's name as `source_name` gives it. A change of the key's
+    kind, and of what a rule reads, is an error; others are warnings. Widening (INTEGER to BIGINT) is none, nor is what is new.
     """
     rules = used or {}
     problems: list[Diagnostic] = []
@@ -136,10 +136,9 @@ def schema_changes(
     for name in before.keys() & after.keys():
         for column in before[name].columns.values():
             current = after[name].columns.get(column.name)
-            readers = sorted(rules.get((name, column.name), ()))
-            problem = _change(name, column, current, readers)
-            if problem is not None:
-                problems.append(problem)
+            for way, then, stored in _changes((column.name,), column.stored, None if current is None else current.stored):
+                readers = {rule for read, names in rules.items() if read[: len(way) + 1] == (name, *way) for rule in names}
+                problems.append(_change(name, ".".join(way), then, stored, readers))
     kinds = [key_kind(s.contacts.relation.columns[s.contacts.key].stored) for s in (former, now)]
     if kinds[0] != kinds[1]:
         message = f"the contacts' key was {kinds[0]} in the accepted run and is {kinds[1]} now"
@@ -152,13 +151,28 @@ def source_name(source: EventSource) -> str:
     return source.event or f"{source.name} by {source.contact}"
 
 
-def _change(source: str, column: Column, current: Column | None, readers: Sequence[str]) -> Diagnostic | None:
-    notes = (f"read by {', '.join(readers)}",) if readers else ()
+def _changes(way: tuple[str, ...], former: str, now: str | None) -> Iterator[tuple[tuple[str, ...], str, str | None]]:
+    """What is gone or of another type in a stored type: the way to it, and its types; None where it is gone."""
+    before, after = element_type(former), None if now is None else element_type(now)
+    fields = struct_fields(former), {} if now is None else struct_fields(now)
+    if all(fields):
+        for name, part in fields[0].items():
+            yield from _changes((*way, name), part, fields[1].get(name))
+    elif before is not None and after is not None and struct_fields(before) and struct_fields(after):
+        yield from _changes((*way, ELEMENT), before, after)
+    elif now is None or not _means_the_same(former, now):
+        yield way, former, now
+
+
+def _means_the_same(former: str, now: str) -> bool:
+    same = former == now or {former, now} <= INTEGERS
+    return same or ((type := language_type(former)) is not None and type == language_type(now))
+
+
+def _change(source: str, name: str, former: str, now: str | None, readers: Collection[str]) -> Diagnostic:
+    notes = (f"read by {', '.join(sorted(readers))}",) if readers else ()
     severity = Severity.ERROR if readers else Severity.WARNING
-    if current is None:
-        return Diagnostic("S402", f"{source}: the column `{column.name}` is gone since the accepted run", severity, notes=notes)
-    same = column.stored == current.stored or {column.stored, current.stored} <= INTEGERS
-    if same or (column.type is not None and column.type == current.type):
-        return None
-    message = f"{source}: `{column.name}` was {shown(column.stored)} in the accepted run and is {shown(current.stored)} now"
+    if now is None:
+        return Diagnostic("S402", f"{source}: the column `{name}` is gone since the accepted run", severity, notes=notes)
+    message = f"{source}: `{name}` was {shown(former)} in the accepted run and is {shown(now)} now"
     return Diagnostic("S403", message, severity, notes=notes)

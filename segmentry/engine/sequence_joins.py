@@ -12,7 +12,20 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from segmentry.engine.gathered import AT, CHOICES, FOUND, POSITION, Gathered, distinct_rows, gathered, grouped, has, property_of, separated
+from segmentry.engine.gathered import (
+    AT,
+    CHOICES,
+    FOUND,
+    POSITION,
+    Gathered,
+    distinct_rows,
+    gathered,
+    grouped,
+    has,
+    of_rows,
+    property_of,
+    separated,
+)
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
@@ -22,7 +35,7 @@ from segmentry.engine.lowering.values import Lowering
 from segmentry.engine.scans import staged
 from segmentry.engine.sequences import Shape, shape
 from segmentry.rules import nodes
-from segmentry.rules.nodes import Condition, Former, Scope
+from segmentry.rules.nodes import Condition, Former, Value, way
 
 NOW = sql.internal("now")
 BEGUN = sql.internal("begun")
@@ -77,7 +90,7 @@ class _Joins:
         if self.shape.whole is not None:
             state[BEGUN] = sql.column(AT)
         for former in self._asked_after(place):
-            state[_asked(former)] = sql.column(self.kept.carried(property_of(former)))
+            state[self._asked(former)] = sql.column(self.kept.carried(property_of(former)))
         return distinct_rows(sql.select(state, sql.table(self._part("rows")), has(place)))
 
     def _next(self, before: str, place: int, *, undone: bool) -> exp.Select:
@@ -85,8 +98,8 @@ class _Joins:
         state = {POSITION: sql.column(POSITION), AT: sql.column(NOW)}
         state |= {BEGUN: sql.column(BEGUN)} if self.shape.whole is not None else {}
         for asked in self._asked_after(place):
-            own = asked.step == place
-            state[_asked(asked)] = sql.column(self.kept.carried(property_of(asked)) if own else _asked(asked))
+            own = _step(asked) == place
+            state[self._asked(asked)] = sql.column(self.kept.carried(property_of(asked)) if own else self._asked(asked))
         bounds = list(self._in_time(self.shape.within(place), AT)) + list(self._in_time(self.shape.whole, BEGUN))
         if undone:
             later = exp.GTE(this=sql.column(UNDONE), expression=sql.column(NOW))
@@ -99,7 +112,7 @@ class _Joins:
 
     def _until_undone(self, before: str, former: int, gap: Sequence[int]) -> exp.Select:
         """The states with the first later event of a step with `not`; NULL where there is none."""
-        columns = [POSITION, AT, *([BEGUN] if self.shape.whole is not None else []), *map(_asked, self._asked_after(former))]
+        columns = [POSITION, AT, *([BEGUN] if self.shape.whole is not None else []), *map(self._asked, self._asked_after(former))]
         state = {name: sql.column(name) for name in columns}
         together: exp.Query = sql.select(state | {UNDONE: self.ops("null", "TIMESTAMP")}, sql.table(before))
         for place in gap:
@@ -115,9 +128,7 @@ class _Joins:
 
     def _beside(self, before: str, place: int, state: Mapping[str, sql.Expr], bounds: Sequence[sql.Expr]) -> exp.Select:
         """The states before beside later rows of a step, where the step's conditions hold."""
-        lowering = Lowering(
-            self.ops, self.canon, self._fields(place), self.calendar, former=self._former(place), prefix=f"q{len(self.parts)}."
-        )
+        lowering = Lowering(self.ops, self.canon, {}, self.calendar, carried=self._carried(place), prefix=f"q{len(self.parts)}.")
         conditions = [lowering.condition(condition).expr for condition in separated(self.node.steps[place].events.where)[1]]
         rows = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("l"))])
         carried = {self.kept.carried(value) for value in self.kept.values}
@@ -133,32 +144,33 @@ class _Joins:
 
     # ---------------------------------------------------------------- what steps ask
 
-    def _asks(self, place: int) -> list[Former]:
-        """What a step asks of former ones."""
+    def _asks(self, place: int) -> list[Value]:
+        """What a step asks, of its own row and of former steps, where it asks both."""
         beside: tuple[Condition, ...] = separated(self.node.steps[place].events.where)[1]
-        return list(dict.fromkeys(below for one in beside for below in nodes.walk(one) if isinstance(below, Former)))
+        return list(dict.fromkeys(value for one in beside for value in of_rows(one)))
 
-    def _asked_after(self, place: int) -> list[Former]:
+    def _asked_after(self, place: int) -> list[Value]:
         """What steps after that one ask of it and those before."""
-        asked = [former for later in range(place + 1, len(self.node.steps)) for former in self._asks(later) if former.step <= place]
-        return list({_asked(former): former for former in asked}.values())
+        asked = [value for later in range(place + 1, len(self.node.steps)) for value in self._asks(later)]
+        return list(dict.fromkeys(value for value in asked if -1 < _step(value) <= place))
 
-    def _fields(self, place: int) -> dict[tuple[Scope, str], Sql]:
-        """The values of a step's own row that it compares with former ones."""
-        beside = separated(self.node.steps[place].events.where)[1]
-        own = {below for one in beside for below in nodes.walk(one) if isinstance(below, nodes.Field)}
-        return {(value.scope, value.name): _held(self.kept.carried(value), value) for value in own}
+    def _asked(self, value: Value) -> str:
+        """The column of a state that has a former step's property."""
+        return sql.internal(f"of step {_step(value)} {self.kept.values.index(property_of(value))}")
 
-    def _former(self, place: int) -> dict[tuple[int, str], Sql]:
-        return {(former.step, former.name): _held(_asked(former), former) for former in self._asks(place)}
-
-
-def _asked(former: Former) -> str:
-    """The column of a state that has a former step's property."""
-    return sql.internal(f"of step {former.step} {former.name}")
+    def _carried(self, place: int) -> dict[Value, Sql]:
+        """The columns that have what a step asks."""
+        asked = {value: self.kept.carried(value) if _step(value) < 0 else self._asked(value) for value in self._asks(place)}
+        return {value: _held(column, value) for value, column in asked.items()}
 
 
-def _held(column: str, value: nodes.Value) -> Sql:
+def _step(value: Value) -> int:
+    """Which former step is asked; -1 for the row itself."""
+    base = way(value)[0]
+    return base.step if isinstance(base, Former) else -1
+
+
+def _held(column: str, value: Value) -> Sql:
     return Sql(sql.column(column), value.type, held_as(value.type))
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import combinations
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from segmentry.engine.columns import declared_type, family, key_kind, language_type, shown
+from segmentry.engine.arrow_types import as_written
+from segmentry.engine.columns import declared_type, key_kind, language_type, shown, types_apart
 from segmentry.engine.config import ContactsConfig, EventsConfig, WorkspaceConfig
 from segmentry.engine.paths import Files, PathProblem, find
 from segmentry.engine.pinned import (
@@ -226,8 +228,10 @@ class _Pinning:
             return None
         columns: dict[str, Column] = {}
         for name, stored in union.items():
-            unread = next((text for _, schema in schemas if (text := _misread(schema, name))), None)
-            columns[name] = Column(name, None, unread) if unread else Column(name, language_type(stored), stored)
+            kinds = [schema.field(index).type for _, schema in schemas if (index := schema.get_field_index(name)) >= 0]
+            for kind in kinds:
+                stored = as_written(stored, kind)  # noqa: PLW2901 -- what each file says of it
+            columns[name] = Column(name, language_type(stored), stored)
         self.check_agreement([(path, found) for path, found in described if found is not None], columns, steps)
         return columns if len(self.problems) == before else None
 
@@ -244,16 +248,18 @@ class _Pinning:
     def check_agreement(self, described: Sequence[tuple[Path, dict[str, str]]], columns: Mapping[str, Column], steps: Steps) -> None:
         """Notes each column whose types in different files can't stand for one."""
         for column in columns.values():
-            seen: dict[str, tuple[str, str]] = {}
+            seen: dict[str, str] = {}
             for path, found in described:
                 stored = next((kind for name, kind in found.items() if name.casefold() == column.name.casefold()), None)
-                if stored is not None and stored != "NULL":
-                    seen.setdefault(family(language_type(stored), stored), (path.name, stored))
-            if len(seen) > 1:
-                (one, first), (other, second), *_ = seen.values()
-                message = f"`{column.name}` is {shown(first)} in {one} and {shown(second)} in {other}"
+                if stored is not None:
+                    seen.setdefault(stored, path.name)
+            apart: dict[tuple[str, ...], str] = {}
+            for one, other in combinations(seen, 2):
+                for way, first, second in types_apart(one, other, (column.name,)):
+                    apart.setdefault(way, f"`{'.'.join(way)}` is {shown(first)} in {seen[one]} and {shown(second)} in {seen[other]}")
+            for message in apart.values():
                 self.note("S203", message, (*steps, "path"), "write both files with one type")
-            elif seen and column.type is None and language_type(next(iter(seen.values()))[1]) is not None and column.stored == "HUGEINT":
+            if not apart and column.type is None and column.stored == "HUGEINT" and any(map(language_type, seen)):
                 self.note(
                     "S203", f"`{column.name}` is a signed integer in one file and an unsigned 64-bit one in another", (*steps, "path")
                 )
@@ -298,19 +304,6 @@ def _is_day(value: str) -> bool:
         return len(value) == 10 and value == date.fromisoformat(value).isoformat()
     except ValueError:
         return False
-
-
-def _misread(schema: pa.Schema, name: str) -> str | None:
-    """The type of a column that DuckDB reads as something it is not: wide decimals as floats, durations as integers."""
-    index = schema.get_field_index(name)
-    if index < 0:
-        return None
-    kind = schema.field(index).type
-    while pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        kind = kind.value_type
-    if pa.types.is_decimal(kind) and kind.precision > 38:
-        return f"DECIMAL({kind.precision},{kind.scale})"
-    return "DURATION" if pa.types.is_duration(kind) else None
 
 
 def _some(names: Collection[str]) -> str:

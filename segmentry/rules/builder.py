@@ -9,40 +9,35 @@ of an event, `contact.` before a field's name makes it the contact's; inside `wh
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from segmentry.errors import RuleError
 from segmentry.rules.arrange import MAX_CONDITIONS, MAX_NESTING, Path, arrange
+from segmentry.rules.builder_messages import kind_of, listed, meant, shown, step
 from segmentry.rules.builder_populations import population
 from segmentry.rules.builder_schema import builder_schema
 from segmentry.rules.builder_sequences import read_sequence
+from segmentry.rules.builder_values import Values
 from segmentry.rules.builder_words import (
     ENTRIES,
     EVENT_KEYS,
     MATCHES,
     MEASURES,
-    OPERATOR_WORDS,
     QUANTIFIERS,
     SEGMENT_KEYS,
     TIME_KEYS,
     Measure,
 )
 from segmentry.rules.builder_writer import to_builder
-from segmentry.rules.diagnostics import Diagnostic, Place
-from segmentry.rules.operators import PHRASES, Meaning, Shape
+from segmentry.rules.diagnostics import Place
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.recursion import deep_recursion
-from segmentry.rules.suggest import did_you_mean
-from segmentry.rules.syntax import And, Between, Boolean, Call, In, Infix, IsSet, Name, Named, Negative, Not, Number, Or, Syntax, Text
-from segmentry.rules.tokens import MAX_PROBLEMS, NOT_TEXT, tokenise
+from segmentry.rules.syntax import And, Call, Name, Named, Not, Or, Syntax, Text
+from segmentry.rules.tokens import MAX_PROBLEMS, tokenise
 
 __all__ = ["builder_schema", "parse_builder", "to_builder"]
-
-_LONGEST_NUMBER = 1_000
-"""Bits of a whole number that are still written out; the checker refuses far shorter ones."""
 
 
 def parse_builder(mapping: object, path: Path = ()) -> Syntax:
@@ -68,15 +63,11 @@ def _check_limits(syntax: Syntax, path: Path) -> None:
         raise RuleError(replace(problem, place=Place(path=path), rule=None) for problem in error.diagnostics) from None
 
 
-class _Reader:
+@dataclass
+class _Reader(Values):
     """Reads entries; a problem gives None for its entry and reading goes on with the next."""
 
-    def __init__(self) -> None:
-        self.problems: list[Diagnostic] = []
-        self.entries = 0
-
-    def problem(self, code: str, message: str, path: Path, hint: str | None = None) -> None:
-        self.problems.append(Diagnostic(code, message, place=Place(path=path), help=hint))
+    entries: int = 0
 
     # ------------------------------------------------------------ entries
 
@@ -84,7 +75,7 @@ class _Reader:
         self._count(path, depth)
         if not isinstance(entry, Mapping):
             hint = 'write `{field: ..., operator: ..., value: ...}`, or `{rule: "..."}` for a rule\'s text'
-            self.problem("R120", f"a rule's entry is a mapping, not {_kind(entry)}", path, hint)
+            self.problem("R120", f"a rule's entry is a mapping, not {kind_of(entry)}", path, hint)
             return None
         kinds = [kind for kind in ENTRIES if kind in entry]
         if len(kinds) != 1:
@@ -99,7 +90,7 @@ class _Reader:
         """Whether an entry has only the keys of its kind; told if not."""
         wrong = [key for key in entry if key not in known]
         for key in wrong:
-            self.problem("R121", f"{_shown(key)} can't stand beside `{beside}`", (*path, _step(key)), _meant(key, known))
+            self.problem("R121", f"{shown(key)} can't stand beside `{beside}`", (*path, step(key)), meant(key, known))
         return not wrong
 
     def _of_kind(self, kind: str, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
@@ -137,18 +128,18 @@ class _Reader:
         if kinds:
             self.problem("R123", f"`{kinds[0]}` and `{kinds[1]}` can't stand in one entry", path, "write two entries")
             return
-        guesses = (_meant(key, ENTRIES) for key in entry)
+        guesses = (meant(key, ENTRIES) for key in entry)
         hint = next((guess for guess in guesses if guess), None)
-        self.problem("R122", f"an entry needs one of {_listed(ENTRIES)}", path, hint)
+        self.problem("R122", f"an entry needs one of {listed(ENTRIES)}", path, hint)
 
     def _group(self, entry: Mapping[object, object], path: Path, depth: int) -> Syntax | None:
         match = entry.get("match", "all")
         rules = entry["rules"]
         if not isinstance(match, str) or match not in MATCHES:
-            self.problem("R125", f"`match` is {_listed(MATCHES, 'or')}", (*path, "match"), _meant(match, MATCHES))
+            self.problem("R125", f"`match` is {listed(MATCHES, 'or')}", (*path, "match"), meant(match, MATCHES))
             match = "all"
         if not isinstance(rules, Sequence) or isinstance(rules, (str, bytes)):
-            self.problem("R120", f"`rules` is a list of entries, not {_kind(rules)}", (*path, "rules"), "begin every entry with `- `")
+            self.problem("R120", f"`rules` is a list of entries, not {kind_of(rules)}", (*path, "rules"), "begin every entry with `- `")
             return None
         if not rules:
             self.problem("R126", "`rules` is empty", (*path, "rules"), 'everybody is `{rule: "true"}`')
@@ -165,7 +156,7 @@ class _Reader:
 
     def _segment(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
         before = len(self.problems)
-        segment = self._string(entry["segment"], (*path, "segment"))
+        segment = self.string(entry["segment"], (*path, "segment"))
         asked = [key for key in SEGMENT_KEYS if key in entry]
         if len(asked) > 1:
             self.problem("R123", f"`{asked[0]}` and `{asked[1]}` can't stand in one entry", (*path, asked[1]), "write two entries")
@@ -194,7 +185,7 @@ class _Reader:
         return tuple(named)
 
     def _rule(self, entry: Mapping[object, object], path: Path) -> Syntax | None:
-        text = self._string(entry["rule"], (*path, "rule"))
+        text = self.string(entry["rule"], (*path, "rule"))
         if text is None:
             return None
         try:
@@ -214,11 +205,11 @@ class _Reader:
         given = [key for key in ("has", "count") if key in entry]
         if len(given) != 1:
             code, message = ("R123", "`has` and `count` can't stand in one entry") if given else ("R122", "a list needs `has` or `count`")
-            self.problem(code, message, path, f"`has` is {_listed(QUANTIFIERS, 'or')}")
+            self.problem(code, message, path, f"`has` is {listed(QUANTIFIERS, 'or')}")
             return None
         has = entry.get("has", "how_many")
         if "has" in entry and (not isinstance(has, str) or has not in QUANTIFIERS):
-            self.problem("R125", f"`has` is {_listed(QUANTIFIERS, 'or')}", (*path, "has"), _meant(has, QUANTIFIERS))
+            self.problem("R125", f"`has` is {listed(QUANTIFIERS, 'or')}", (*path, "has"), meant(has, QUANTIFIERS))
             return None
         here = Place(path=(*path, "list"))
         call = Call(str(has), (field, *conditions), place=here) if field is not None and conditions else None
@@ -244,12 +235,12 @@ class _Reader:
             self.problem("R123", f"`{name}` needs one event's property, not the beginning of names", (*path, "event"))
             return None
         if measure.property:
-            found = self._string(entry["property"], (*path, "property")) if "property" in entry else None
+            found = self.way(entry["property"], (*path, "property")) if "property" in entry else None
             if "property" not in entry:
                 self.problem("R122", f"`{name}` needs a `property`", path, f"of which property of `{event}`?")
             if found is None:
                 return None
-            parts.append(found)
+            parts.extend(found)
         elif "property" in entry:
             self.problem("R123", f"`{name}` has no `property`", (*path, "property"))
         named = self._bounds(entry, measure, name, path)
@@ -262,11 +253,11 @@ class _Reader:
         """The event of an entry: its whole name, or `{prefix: order_}` for every event whose name begins so."""
         written, here = entry["event"], (*path, "event")
         if not isinstance(written, Mapping):
-            return self._string(written, here)
+            return self.string(written, here)
         if set(written) != {"prefix"}:
             self.problem("R125", "an event is its name, or `{prefix: ...}` for every event whose name begins so", here)
             return None
-        prefix = self._string(written["prefix"], (*here, "prefix"))
+        prefix = self.string(written["prefix"], (*here, "prefix"))
         return None if prefix is None else Text(f"{prefix}*", place=Place(path=here))
 
     def _measure_name(self, entry: Mapping[object, object], path: Path) -> str | None:
@@ -279,8 +270,8 @@ class _Reader:
             return given[0] if given else "did"
         measure = entry["measure"]
         if not isinstance(measure, str) or measure not in MEASURES:
-            hint = _meant(measure, MEASURES) or f"there are {_listed(MEASURES)}"
-            self.problem("R127", f"there is no measure {_shown(measure)}", (*path, "measure"), hint)
+            hint = meant(measure, MEASURES) or f"there are {listed(MEASURES)}"
+            self.problem("R127", f"there is no measure {shown(measure)}", (*path, "measure"), hint)
             return None
         return measure
 
@@ -323,138 +314,15 @@ class _Reader:
     def _comparison_of_count(self, call: Call | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
         count, here = entry["count"], (*path, "count")
         if not isinstance(count, Mapping):
-            self.problem("R120", f"`count` is a mapping, not {_kind(count)}", here, "write `count: {operator: at least, value: 2}`")
+            self.problem("R120", f"`count` is a mapping, not {kind_of(count)}", here, "write `count: {operator: at least, value: 2}`")
             return None
         beside = [key for key in ("operator", "value") if key in entry]
         for key in beside:
             self.problem("R123", f"`{key}` stands inside `count`", (*path, key))
         wrong = [key for key in count if key not in ("operator", "value")]
         for key in wrong:
-            self.problem("R121", f"{_shown(key)} can't stand in `count`", (*here, _step(key)), _meant(key, ("operator", "value")))
+            self.problem("R121", f"{shown(key)} can't stand in `count`", (*here, step(key)), meant(key, ("operator", "value")))
         return None if beside or wrong else self.comparison(call, count, here)
-
-    # ------------------------------------------------------------ comparisons and values
-
-    def comparison(self, left: Syntax | None, entry: Mapping[object, object], path: Path) -> Syntax | None:
-        """`operator` and `value` of an entry, after what stands on their left."""
-        meaning = self._operator(entry, path)
-        if meaning is None:
-            return None
-        operator, here = meaning.operator, (*path, "value")
-        made: Syntax | None
-        if operator.shape is Shape.POSTFIX:
-            if "value" in entry:
-                self.problem("R123", f"`{entry['operator']}` takes no value", here)
-                return None
-            made = None if left is None else IsSet(left, place=left.place)
-        elif "value" not in entry:
-            self.problem("R122", f"`{entry['operator']}` needs a `value`", path)
-            return None
-        elif operator.shape is Shape.INFIX:
-            right = self._value(entry["value"], here)
-            made = None if left is None or right is None else Infix(operator.name, left, right, place=left.place)
-        else:
-            made = self._listed(left, operator.shape, entry["value"], here)
-        if made is None:
-            return None
-        return Not(made, place=made.place) if meaning.negated else made
-
-    def _operator(self, entry: Mapping[object, object], path: Path) -> Meaning | None:
-        if "operator" not in entry:
-            self.problem("R122", "an `operator` is missing", path, "`equals`, `greater than`, `contains`, `is set`, ...")
-            return None
-        written = entry["operator"]
-        words = " ".join(written.lower().split()) if isinstance(written, str) else ""
-        meaning = OPERATOR_WORDS.get(words)
-        if meaning is None:
-            self.problem("R124", f"there is no operator {_shown(written)}", (*path, "operator"), _operator_meant(words))
-        return meaning
-
-    def _listed(self, left: Syntax | None, shape: Shape, value: object, path: Path) -> Syntax | None:
-        """The list of `between` (two values) or `in` (one or more)."""
-        two = shape is Shape.BETWEEN
-        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-            hint = "write `[1, 5]`" if two else "write `[UK, US]`"
-            self.problem("R125", f"the value is a list, not {_kind(value)}", path, hint)
-            return None
-        if two and len(value) != 2:
-            self.problem("R125", f"`between` takes two values, not {len(value)}", path, "write `[1, 5]`; both ends are in")
-            return None
-        if not value:
-            self.problem("R113", "the list has no values", path)
-            return None
-        items = [self._value(item, (*path, index)) for index, item in enumerate(value)]
-        whole = tuple(item for item in items if item is not None)
-        if left is None or len(whole) < len(items):
-            return None
-        return Between(left, *whole, place=left.place) if two else In(left, whole, place=left.place)
-
-    def _value(self, value: object, path: Path) -> Syntax | None:
-        """A scalar, `{field: x}`, or `{step: s, field: x}` for what a former step's event has."""
-        if not isinstance(value, Mapping):
-            return self.scalar(value, path)
-        if set(value) == {"step", "field"}:
-            parts = [self._string(value[key], (*path, key)) for key in ("step", "field")]
-            whole = tuple(part for part in parts if part is not None)
-            return Name(whole, place=Place(path=path)) if len(whole) == len(parts) else None
-        if set(value) != {"field"}:
-            self.problem("R125", "a value is a text, a number, true, false or `{field: name}`", path)
-            return None
-        return self.name(value, "field", path)
-
-    def scalar(self, value: object, path: Path) -> Syntax | None:
-        place = Place(path=path)
-        if isinstance(value, bool):
-            return Boolean(value, place=place)
-        if isinstance(value, int):
-            if value.bit_length() <= _LONGEST_NUMBER:
-                return _number(int.__repr__(value), place)
-            self.problem("R125", "a number has at most 38 digits", path)
-            return None
-        if isinstance(value, float):
-            if math.isfinite(value):
-                return _number(float.__repr__(value), place)
-            self.problem("R125", "a number must be finite", path)
-            return None
-        if isinstance(value, str):
-            text = self._string(value, path, empty=True)
-            return None if text is None else Text(text, place=place)
-        hint = "`is set` and `is not set` ask for it" if value is None else "write a text, a number, true or false"
-        self.problem("R125", f"a value can't be {_kind(value)}", path, hint)
-        return None
-
-    def name(self, entry: Mapping[object, object], key: str, path: Path) -> Name | None:
-        """A field by its whole name; `contact.` before it is the language's own."""
-        written = self._string(entry[key], (*path, key))
-        if written is None:
-            return None
-        prefix, dot, rest = written.partition(".")
-        parts = (prefix, rest) if dot and rest and prefix == "contact" else (written,)
-        return Name(parts, place=Place(path=(*path, key)))
-
-    def flag(self, entry: Mapping[object, object], key: str, path: Path) -> bool | None:
-        """`did:` or `member:`, true where not said."""
-        value = entry.get(key, True)
-        if isinstance(value, bool):
-            return value
-        self.problem("R125", f"`{key}` is true or false, not {_kind(value)}", (*path, key))
-        return None
-
-    def _string(self, value: object, path: Path, *, empty: bool = False) -> str | None:
-        if not isinstance(value, str):
-            self.problem("R125", f"`{path[-1]}` is a text, not {_kind(value)}", path, "put it in quotes")
-        elif value == "" and not empty:
-            self.problem("R125", f"`{path[-1]}` is empty", path)
-        elif found := NOT_TEXT.search(value):
-            self.problem("R102", f"the text holds U+{ord(found.group()):04X}, which is no character of a text", path)
-        else:
-            return value
-        return None
-
-
-def _number(written: str, place: Place) -> Syntax:
-    number = Number(written.removeprefix("-"), place=place)
-    return Negative(number, place=place) if written.startswith("-") else number
 
 
 def _all(items: list[Syntax], place: Place) -> Syntax:
@@ -465,47 +333,3 @@ def _all(items: list[Syntax], place: Place) -> Syntax:
 def _any(items: list[Syntax], place: Place) -> Syntax:
     flat = [part for item in items for part in (item.items if isinstance(item, Or) else (item,))]
     return flat[0] if len(flat) == 1 else Or(tuple(flat), place=place)
-
-
-def _operator_meant(words: str) -> str | None:
-    with_period = PHRASES.get(tuple(words.split()))
-    if with_period is not None and with_period.value is not None:
-        return f"write `{'not ' * with_period.negated}during`, and `value: {with_period.value}`"
-    from_symbol = next((known for known, meaning in OPERATOR_WORDS.items() if words in meaning.operator.symbols), None)
-    return f"write `{from_symbol}`" if from_symbol else did_you_mean(words, OPERATOR_WORDS)
-
-
-def _meant(written: object, known: Iterable[str]) -> str | None:
-    return did_you_mean(written, known) if isinstance(written, str) else None
-
-
-def _shown(value: object) -> str:
-    """A key or a word as it may stand in a message: neither long, nor a structure that may be endless."""
-    if isinstance(value, str):
-        return f"`{value if len(value) <= 40 else value[:40] + '...'}`"
-    return _kind(value)
-
-
-def _step(key: object) -> str | int:
-    """A key as a step of a path."""
-    return key if isinstance(key, (str, int)) else _kind(key)
-
-
-def _kind(value: object) -> str:
-    """What a YAML or JSON value is, in words."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, str):
-        return "a text"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"
-
-
-def _listed(names: Mapping[str, object] | Sequence[str], word: str = "and") -> str:
-    *most, last = (f"`{name}`" for name in names)
-    return f"{', '.join(most)} {word} {last}"

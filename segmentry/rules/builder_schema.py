@@ -22,7 +22,7 @@ Json = dict[str, object]
 _DESCRIPTIONS = {
     "match": "how many of the rules must hold",
     "rules": "one entry for each rule",
-    "field": "a column of the contacts, by its whole name",
+    "field": "a column of the contacts, by its whole name; [address, city] is a field within a struct",
     "operator": "what the value is compared by",
     "value": "what it is compared with: a text, a number, true or false, `{field: name}`, of a step `{step: name, field: name}`, a list",
     "event": "the event's name, any_event, or `{prefix: order_}` for every event whose name begins so",
@@ -67,7 +67,7 @@ def builder_schema() -> dict[str, object]:
         "$defs": {
             "entry": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in _ENTRY_KINDS]},
             "group": _entry("rules", {"match": _one_of(MATCHES), "rules": _list_of(_ref("entry"), least=1)}),
-            "field": {**_entry("field", {"field": _NAME, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
+            "field": {**_entry("field", {"field": _FIELD, **_COMPARISON}, required=("operator",)), "allOf": _VALUE_BY_OPERATOR},
             "event": {**_entry("event", _event_keys()), "allOf": _EVENT_RULES},
             "sequence": _entry(
                 "sequence", {"sequence": _list_of(_ref("step"), least=2), **{key: _ref("scalar") for key in ("within", *TIME_KEYS)}}
@@ -99,10 +99,10 @@ def builder_schema() -> dict[str, object]:
             "value": {
                 "anyOf": [
                     _ref("scalar"),
-                    {"type": "object", "properties": {"field": _NAME}, "required": ["field"], "additionalProperties": False},
+                    {"type": "object", "properties": {"field": _FIELD}, "required": ["field"], "additionalProperties": False},
                     {
                         "type": "object",
-                        "properties": {"step": _NAME, "field": _NAME},
+                        "properties": {"step": _NAME, "field": _FIELD},
                         "required": ["step", "field"],
                         "additionalProperties": False,
                     },
@@ -156,7 +156,7 @@ def _event_keys() -> Json:
         "did": _FLAG,
         "count": _ref("comparison"),
         "measure": _one_of(MEASURES),
-        "property": _NAME,
+        "property": _FIELD,
         **_COMPARISON,
     }
 
@@ -166,7 +166,7 @@ def _segment_keys() -> Json:
 
 
 def _population_keys() -> Json:
-    return {"by": {"anyOf": [_NAME, _ref("measure")]}, "among": _ref("entry"), "per": _NAME}
+    return {"by": {"anyOf": [_FIELD, _ref("measure")]}, "among": _ref("entry"), "per": _FIELD}
 
 
 def _operators(*shapes: Shape) -> list[str]:
@@ -185,6 +185,7 @@ _NAME: Json = {"type": "string", "minLength": 1}
 _EVENT: Json = {
     "anyOf": [_NAME, {"type": "object", "properties": {"prefix": _NAME}, "required": ["prefix"], "additionalProperties": False}]
 }
+_FIELD: Json = {"anyOf": [_NAME, _list_of(_NAME, least=2)]}
 _FLAG: Json = {"type": "boolean"}
 _PERIOD: Json = {"anyOf": [_one_of(PERIODS), _ref("scalar")]}
 """For completion; what is none of them the checker refuses, with a place."""
@@ -200,7 +201,7 @@ _ENTRY_KINDS = ("field", "event", "sequence", "list", "segment", *PLACES, "ntile
 _HOW_MANY: Json = {"type": ["number", "string"]}
 _PARTS: Json = {"type": "number"}
 _NEEDS_PROPERTY = _if("measure", [name for name, measure in MEASURES.items() if measure.property], {"required": ["property"]})
-_LIST: Json = {"list": _NAME, "has": _one_of(QUANTIFIERS), "where": _ref("entry"), "count": _ref("comparison")}
+_LIST: Json = {"list": _FIELD, "has": _one_of(QUANTIFIERS), "where": _ref("entry"), "count": _ref("comparison")}
 _LIST_RULES: list[Json] = [
     {"anyOf": [{"required": ["has"]}, {"required": ["count"]}]},
     {"if": {"required": ["has"]}, "then": {"properties": {"count": False}}},

@@ -9,6 +9,7 @@ within: 1 day
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from segmentry.rules.builder_words import ENTRIES, STEP_KEYS, TIME_KEYS
@@ -68,12 +69,18 @@ def write_sequence(
 ) -> Entry | None:
     """The entry for a sequence; None where the form has no words for a part of it. `write_event` writes `did` with those keywords."""
     steps: list[Entry] = []
+    former: set[object] = set()
     for arg in call.args:
         did = arg.item if isinstance(arg, Not) else arg
         step = write_event(did, ("as", "within")) if isinstance(did, Call) and did.name == "did" else None
         if step is None:
             return None
+        if "where" in step:
+            step["where"] = _with_steps(step["where"], former)
         steps.append({**step, "did": False} if isinstance(arg, Not) else step)
+        name = step.get("as", step["event"])
+        if isinstance(name, str) and not isinstance(arg, Not):
+            former.add(name)
     entry: Entry = {"sequence": steps}
     for named in call.named:
         value = scalar(named.value)
@@ -81,3 +88,15 @@ def write_sequence(
             return None
         entry[named.name] = value
     return entry if len(steps) > 1 else None
+
+
+def _with_steps(written: object, former: AbstractSet[object]) -> object:
+    """What is written in a step, with values that begin with a former step's name as the form has them."""
+    if isinstance(written, list):
+        return [_with_steps(one, former) for one in written]
+    if not isinstance(written, dict):
+        return written
+    way = written.get("field")
+    if len(written) == 1 and isinstance(way, list) and way[0] in former:
+        return {"step": way[0], "field": way[1] if len(way) == 2 else way[1:]}
+    return {key: _with_steps(one, former) for key, one in written.items()}

@@ -168,14 +168,14 @@ def _event(call: Call, keys: Sequence[str] = ()) -> Entry | None:
     if measure is None or not call.args:
         return None
     parts = _event_parts(call.args[0])
-    if parts is None or len(parts) != 1 + measure.property:
+    if parts is None or (len(parts) > 1) != measure.property:
         return None
     prefix = isinstance(call.args[0], Text) and parts[0].endswith("*")
     entry: Entry = {"event": {"prefix": parts[0].removesuffix("*")} if prefix else parts[0]}
     if call.name not in ("did", "count"):
         entry["measure"] = call.name
     if measure.property:
-        entry["property"] = parts[1]
+        entry["property"] = parts[1] if len(parts) == 2 else list(parts[1:])
     if conditions := call.args[1:]:
         entry["where"] = _where(conditions)
     for named in call.named:
@@ -195,14 +195,16 @@ def _event_parts(name: Syntax) -> tuple[str, ...] | None:
     return None
 
 
-def _field(name: Name) -> str | None:
+def _field(name: Name) -> str | list[str] | None:
     """A field as the form names it, if the form reads that name as the same field."""
-    if name.quoted and name.quoted[0] and name.parts[0].lower() == "element":
+    first = name.parts[0].lower()
+    if name.quoted and name.quoted[0] and (first == "element" or (first == "contact" and len(name.parts) > 1)):
         return None
     if len(name.parts) == 2 and name.parts[0] == "contact":
         return ".".join(name.parts)
-    whole = len(name.parts) == 1 and not name.parts[0].startswith("contact.")
-    return name.parts[0] if whole else None
+    if len(name.parts) > 1:
+        return list(name.parts)
+    return None if name.parts[0].startswith("contact.") else name.parts[0]
 
 
 def _values(items: Sequence[Syntax]) -> list[object] | None:
@@ -211,11 +213,9 @@ def _values(items: Sequence[Syntax]) -> list[object] | None:
 
 
 def _value(syntax: Syntax) -> object:
-    """A value as YAML has it, `{"field": name}`, `{"step": name, "field": name}`, or None."""
+    """A value as YAML has it, `{"field": name}`, or None."""
     if isinstance(syntax, Name):
         field = _field(syntax)
-        if field is None and len(syntax.parts) == 2:
-            return {"step": syntax.parts[0], "field": syntax.parts[1]}
         return None if field is None else {"field": field}
     return _scalar(syntax)
 

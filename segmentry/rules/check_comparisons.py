@@ -136,7 +136,9 @@ class Comparisons(Sequences):
         if element is None or option.type.kind is element.kind:
             return True
         hint = None
-        if isinstance(written, s.Number):
+        if element.kind is Kind.STRUCT:
+            hint = f"ask for a field of the elements: any(list, element.{element.fields[0][0]} = ...)"
+        elif isinstance(written, s.Number):
             hint = f"write {in_quotes(written.text)}"
         elif isinstance(written, s.Text):
             hint = "write a number without quotes"

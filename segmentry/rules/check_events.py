@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
 from segmentry.rules import nodes as n
 from segmentry.rules import syntax as s
 from segmentry.rules.check_lists import Lists
-from segmentry.rules.check_names import ANY_EVENT, EventRows, FormerStep, quoted_if_needed
+from segmentry.rules.check_names import ANY_EVENT, EventRows, FormerStep, is_struct, quoted_if_needed
 from segmentry.rules.check_values import TIME_KINDS, a_kind
 from segmentry.rules.functions import WITH_PROPERTY, Function
 from segmentry.rules.times import MONTHS, SECONDS
@@ -51,7 +52,7 @@ class EventFunctions(Lists):
 
     def events(
         self, call: s.Call, function: Function, former: tuple[FormerStep, ...] = ()
-    ) -> tuple[n.Events, n.Field | None, EventRows] | None:
+    ) -> tuple[n.Events, n.Value | None, EventRows] | None:
         """The rows an event function is about, and its property where it has one. `former` are the steps before it in a sequence."""
         if self.element is not None:
             return self.not_of_elements(call)
@@ -80,8 +81,8 @@ class EventFunctions(Lists):
 
     # ------------------------------------------------------------ which event
 
-    def _named_event(self, call: s.Call) -> tuple[EventRows, str | None] | None:
-        """The first argument as the rows of an event and the name of a property."""
+    def _named_event(self, call: s.Call) -> tuple[EventRows, tuple[str, ...] | None] | None:
+        """The first argument as the rows of an event and the way to a property."""
         node = call.args[0]
         needs_property = call.name in WITH_PROPERTY
         if isinstance(node, s.Text) and node.value.endswith("*"):
@@ -111,7 +112,7 @@ class EventFunctions(Lists):
         rows = self.prefix_rows(prefix, node.place)
         return None if rows is None else (rows, None)
 
-    def _event_parts(self, call: s.Call, node: s.Syntax) -> tuple[str, str | None] | None:
+    def _event_parts(self, call: s.Call, node: s.Syntax) -> tuple[str, tuple[str, ...] | None] | None:
         match node:
             case s.Text(value="") | s.Null():
                 return self.error("R507", "an event needs a name", node.place)
@@ -119,24 +120,32 @@ class EventFunctions(Lists):
                 return node.value, None
             case s.Name(parts=(event,)):
                 return event, None
-            case s.Name(parts=(event, prop)):
-                return event, prop
-            case s.Name():
-                event = ".".join(node.parts[:-1])
-                hint = f'an event\'s name with dots is quoted: "{event}".{node.parts[-1]}'
-                return self.error("R507", f"`{'.'.join(node.parts)}` has too many dots", node.place, hint)
+            case s.Name(parts=(event, *path)) if len(path) == 1 or self._is_inward(event, path):
+                return event, tuple(path)
+            case s.Name(parts=parts):
+                known = (end for end in range(len(parts) - 1, 1, -1) if self.is_event(".".join(parts[:end])))
+                end = next(known, len(parts) - 1)
+                hint = f'an event\'s name with dots is quoted: "{".".join(parts[:end])}".{".".join(map(quoted_if_needed, parts[end:]))}'
+                return self.error("R507", f"`{'.'.join(parts)}` has too many dots", node.place, hint)
             case s.Infix(op="-"):
                 hint = f'an event\'s name with hyphens is quoted: "{self.written(node)}"'
                 return self.error("R507", "this does not name an event", node.place, hint)
         hint = f"write the event first, as in {call.name}({'order_placed.amount' if call.name in WITH_PROPERTY else 'order_placed'}, ...)"
         return self.error("R507", f"the first argument of `{call.name}` names an event", node.place, hint)
 
-    def _no_property_wanted(self, call: s.Call, event: str, prop: str) -> tuple[EventRows, str | None] | None:
-        place = call.args[0].place
+    def _is_inward(self, event: str, path: Sequence[str]) -> bool:
+        """Whether dots lead into a struct of an event's rows, and not from the name of another event, which has dots itself."""
+        tables = [table for table in self.schema.events if event == ANY_EVENT or table.event in (None, event)]
+        if not any(is_struct(path[0], table.fields) for table in tables):
+            return False
+        return self.is_event(event) or not any(self.is_event(".".join((event, *path[:end]))) for end in range(1, len(path)))
+
+    def _no_property_wanted(self, call: s.Call, event: str, path: tuple[str, ...]) -> tuple[EventRows, tuple[str, ...] | None] | None:
+        place, prop = call.args[0].place, ".".join(path)
         dotted = f"{event}.{prop}"
         if self.is_event(dotted):
             return self.error("R507", f"`{dotted}` has a dot, so it needs quotes", place, f'write {call.name}("{dotted}")')
-        name, column = quoted_if_needed(event), quoted_if_needed(prop)
+        name, column = quoted_if_needed(event), ".".join(map(quoted_if_needed, path))
         hint = {
             "count": f"write count({name}, {column} is set), or distinct({name}.{column})",
             "did": f"write did({name}, {column} ...) with a condition",
@@ -153,7 +162,7 @@ class EventFunctions(Lists):
         chosen = next((name for name, column in columns if column.scale or column.is_float), None)
         return f"{quoted_if_needed(event)}.{quoted_if_needed(chosen)}" if chosen else None
 
-    def _aggregate_type(self, call: s.Call, prop: n.Field | None, rows: EventRows) -> Type | None:
+    def _aggregate_type(self, call: s.Call, prop: n.Value | None, rows: EventRows) -> Type | None:
         if call.name in ("first", "last"):
             return TIMESTAMP
         if call.name == "active_periods":
@@ -163,13 +172,14 @@ class EventFunctions(Lists):
         allowed = ALLOWED.get(call.name, COMPARABLE)
         if prop.type.kind not in allowed:
             hint = "a sum or average needs a column of numbers" if allowed == (Kind.NUMBER,) else None
-            return self.error("R504", f"`{call.name}` is not for {a_kind(prop.type)} like `{prop.name}`", prop.place, hint)
+            return self.error("R504", f"`{call.name}` is not for {a_kind(prop.type)} like `{_name(prop)}`", prop.place, hint)
         if call.name == "distinct":
             return COUNT
         if call.name == "avg":
             return FLOAT64
         if call.name == "sum":
-            places = max(table.scale for table in rows.tables if prop.name in table.fields)
+            column = next(node.name for node in n.walk(prop) if isinstance(node, n.Field))
+            places = max(table.scale for table in rows.tables if column in table.fields)
             return exact(MAX_DIGITS, places if prop.type.is_float else prop.type.scale)
         return prop.type
 
@@ -223,6 +233,10 @@ COMPARABLE = (Kind.TEXT, Kind.NUMBER, Kind.BOOLEAN, Kind.TIMESTAMP, Kind.DATE)
 ORDERED = (Kind.TEXT, Kind.NUMBER, Kind.TIMESTAMP, Kind.DATE)
 ALLOWED = {"sum": (Kind.NUMBER,), "avg": (Kind.NUMBER,), "min": ORDERED, "max": ORDERED}
 """The kinds of property that a function takes; the others take all but lists."""
+
+
+def _name(prop: n.Value) -> str:
+    return prop.name if isinstance(prop, (n.Field, n.Part)) else ""
 
 
 def reads_clock_only(value: n.Value) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
 from segmentry.rules import syntax as s
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.functions import FUNCTIONS
-from segmentry.rules.nodes import Element, Field, Former, Scope, Value
+from segmentry.rules.nodes import Element, Field, Former, Part, Scope, Value, way
 from segmentry.rules.printer import to_text
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.suggest import nearest
-from segmentry.rules.types import FLOAT64, Type, exact
+from segmentry.rules.types import FLOAT64, Kind, Type, exact, list_of, struct_of
 
 T = TypeVar("T")
 
@@ -128,28 +128,50 @@ class Names:
 
         `text_meant`: it stands where a text would, so an unknown name may be a text without its quotes.
         """
-        if self.element is not None and name.parts[0].lower() == ELEMENT and not is_quoted(name):
-            return self._of_element(name, self.element)
+        inward = self._after_element(name)
+        if inward is not None and self.element is not None:
+            return self.within(Element(self.element, place=name.place), inward, name.place)
         if self.rows is None:
             return self._contact_name(name, text_meant)
-        if len(name.parts) == 1:
-            literal = in_quotes(name.parts[0]) if text_meant or is_quoted(name) else None
-            return self.property(name.parts[0], name.place, self.rows, literal)
-        if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
-            return self._contact_field(name.parts[1], name, text_meant)
-        return self._dotted_in_event(name)
+        if len(name.parts) > 1 and name.parts[0].lower() == CONTACT and not (name.quoted and name.quoted[0]):
+            return self._contact_field(name.parts[1:], name, text_meant)
+        return self._in_event(name, self.rows, text_meant)
 
-    def _of_element(self, name: s.Name, element: Type) -> Value | None:
-        """`element`, and what follows it after dots."""
-        if len(name.parts) > 1:
-            return self.error("R204", f"an element of this list is {element}, which has no fields", name.place, "write `element`")
-        return Element(element, place=name.place)
+    def _after_element(self, name: s.Name) -> tuple[str, ...] | None:
+        """What follows `element` after dots; None for a name that is not about the element."""
+        if self.element is None:
+            return None
+        first, *rest = name.parts
+        if rest or "." not in first:
+            return tuple(rest) if first.lower() == ELEMENT and not (name.quoted and name.quoted[0]) else None
+        # one piece, as the builder form has names: a column's own name, or else it is the same with dots
+        columns = [self.schema.fields] if self.rows is None else [table.fields for table in self.rows.tables]
+        pieces = first.split(".")
+        own = any(_has(first, fields) or is_struct(pieces[0], fields) for fields in columns)
+        return None if own or pieces[0].lower() != ELEMENT else tuple(pieces[1:])
 
-    def _contact_name(self, name: s.Name, text_meant: bool) -> Field | None:
-        if len(name.parts) == 1:
-            return self._contact_field(name.parts[0], name, text_meant)
-        if len(name.parts) == 2 and name.parts[0].lower() == CONTACT:
-            hint = f"here a contact's field is just `{quoted_if_needed(name.parts[1])}`"
+    def within(self, value: Value, path: Sequence[str], place: Place) -> Value | None:
+        """The field that dots lead to within a struct; a struct itself is no value of a rule."""
+        for wanted in path:
+            if value.type.kind is not Kind.STRUCT:
+                return self.error("R204", f"`{spelled(value)}` is {value.type}, which has no field `{wanted}`", place)
+            fields = dict(value.type.fields)
+            found = self._column(wanted, fields, place)
+            if not isinstance(found, str):
+                hint = self._similar(wanted, fields) or f"there are {', '.join(map(quoted_if_needed, fields))}"
+                message = f"`{spelled(value)}` has no field `{wanted}` that a rule can use"
+                return None if found else self.error("R206", message, place, hint)
+            value = Part(fields[found], value, found, place=place)
+        if value.type.kind is Kind.STRUCT:
+            hint = f"add the field's name: {spelled(value)}.{quoted_if_needed(value.type.fields[0][0])}"
+            return self.error("R207", f"`{spelled(value)}` is a struct, and a rule asks for one of its fields", place, hint)
+        return value
+
+    def _contact_name(self, name: s.Name, text_meant: bool) -> Value | None:
+        if len(name.parts) == 1 or is_struct(name.parts[0], self.schema.fields):
+            return self._contact_field(name.parts, name, text_meant)
+        if name.parts[0].lower() == CONTACT and (len(name.parts) == 2 or is_struct(name.parts[1], self.schema.fields)):
+            hint = f"here a contact's field is just `{'.'.join(map(quoted_if_needed, name.parts[1:]))}`"
             return self.error("R203", "`contact.` is for the conditions inside an event function", name.place, hint)
         joined = ".".join(name.parts)
         if joined in self.schema.fields:
@@ -161,10 +183,11 @@ class Names:
             return self.error("R204", f"`{joined}` is a property of events, and a contact may have many", name.place, hint)
         return self.error("R103", f"contacts have no field `{joined}`", name.place, self._similar(joined, self.schema.fields))
 
-    def _contact_field(self, wanted: str, name: s.Name, text_meant: bool) -> Field | None:
+    def _contact_field(self, path: Sequence[str], name: s.Name, text_meant: bool) -> Value | None:
+        wanted, *rest = path_to(path, self.schema.fields)
         found = self._column(wanted, self.schema.fields, name.place)
         if isinstance(found, str):
-            return Field(self.schema.fields[found], Scope.CONTACT, found, place=name.place)
+            return self.within(Field(self.schema.fields[found], Scope.CONTACT, found, place=name.place), rest, name.place)
         if found is not None:
             return None
         stored = self.schema.unusable.get(wanted)
@@ -221,16 +244,17 @@ class Names:
 
     # ------------------------------------------------------------ events
 
-    def property(self, wanted: str, place: Place, rows: EventRows, text: str | None = None) -> Field | None:
-        """A column of event rows. Where several tables have it, its type is one that holds all their numbers.
+    def property(self, path: Sequence[str], place: Place, rows: EventRows, text: str | None = None) -> Value | None:
+        """A column of event rows, or a field within it. Where several tables have it, its type is one that holds all their numbers.
 
         `text` is the literal that may have been meant instead.
         """
-        columns = {name: None for table in rows.tables for name in table.fields}
+        columns = {name: type for table in rows.tables for name, type in table.fields.items()}
+        wanted, *rest = path_to(path, columns)
         found = self._column(wanted, columns, place)
         if isinstance(found, str):
-            column = self._property_type(found, rows, place)
-            return None if column is None else Field(column, Scope.EVENT, found, place=place)
+            column = self._property_type(found, rest, rows, place)
+            return None if column is None else self.within(Field(column, Scope.EVENT, found, place=place), rest, place)
         if found is None:
             hint = f"write contact.{quoted_if_needed(wanted)} for the contact's field" if self._in_contacts(wanted) else None
             hint = hint or self._similar(wanted, columns)
@@ -239,39 +263,57 @@ class Names:
             self.error("R202", f"{rows.label} have no property `{wanted}`", place, hint)
         return None
 
-    def _property_type(self, name: str, rows: EventRows, place: Place) -> Type | None:
+    def _property_type(self, name: str, path: Sequence[str], rows: EventRows, place: Place) -> Type | None:
+        """The type that a column has in all tables; of a struct, with the fields of which that can be said, if `path` leads to such."""
         tables = [table for table in rows.tables if name in table.fields]
         common: Type | None = tables[0].fields[name]
         for table in tables[1:]:
-            common = None if common is None else unified_columns(common, table.fields[name])
+            common = None if common is None else unified_columns(common, table.fields[name], path)
         if common is None:
             notes = tuple(f"{table.label}: {table.fields[name]}" for table in tables)
             hint = "name one event, or rename a column"
-            self.error("R308", f"`{name}` has different types in different event tables", place, hint, notes)
+            named = ".".join(map(quoted_if_needed, (name, *path))) if path else name
+            self.error("R308", f"`{named}` has different types in different event tables", place, hint, notes)
         return common
 
     def _in_contacts(self, wanted: str) -> bool:
-        folded = wanted.casefold()
-        return any(name.casefold() == folded for name in self.schema.fields)
+        return _has(wanted, self.schema.fields)
 
-    def _dotted_in_event(self, name: s.Name) -> Field | Former | None:
+    def _in_event(self, name: s.Name, rows: EventRows, text_meant: bool) -> Value | None:
+        """A name among the conditions of an event: a column of its own, a field within one, or what a former step's event has."""
+        own = len(name.parts) == 1 or any(is_struct(name.parts[0], table.fields) for table in rows.tables)
+        called = {".".join(name.parts[:end]): name.parts[end:] for end in range(1, len(name.parts))}
+        steps = {step: [one for one in rows.former if one.name == step] for step in called}
+        asked = [step for step, meant in steps.items() if any(not one.negated for one in meant)]
+        if len(asked) > 1 or (asked and own):
+            return self._several_meant(name, asked, own=own)
+        if own:
+            literal = in_quotes(name.parts[0]) if text_meant or is_quoted(name) else None
+            return self.property(name.parts, name.place, rows, literal)
+        for step in asked or [step for step, meant in steps.items() if meant]:
+            return self._of_former(steps[step], step, called[step], name)
+        return self._not_in_event(name, rows)
+
+    def _several_meant(self, name: s.Name, asked: Sequence[str], *, own: bool) -> T | None:
+        """Report dots that may lead from a step before or into a struct of this event, or from several steps."""
+        meant = [f"the step `{step}`" for step in asked] + ([f"the struct `{name.parts[0]}` of this event"] if own else [])
+        hint = f"give the step another name: did({quoted_if_needed(asked[0])}, ..., as => 'first_one')"
+        return self.error("R541", f"`{self.written(name)}` may begin with {' or '.join(meant)}", name.place, hint)
+
+    def _not_in_event(self, name: s.Name, rows: EventRows) -> T | None:
+        """Report a name with dots that leads nowhere."""
         joined = ".".join(name.parts)
-        assert self.rows is not None
-        before, wanted = ".".join(name.parts[:-1]), name.parts[-1]
-        meant = [step for step in self.rows.former if step.name == before]
-        if meant:
-            return self._of_former(meant, before, wanted, name)
-        if any(joined in table.fields for table in self.rows.tables):
+        if any(joined in table.fields for table in rows.tables):
             return self.error("R204", f"`{joined}` has a dot, so it needs quotes", name.place, f'write "{joined}"')
-        if self.rows.event is not None and ".".join(name.parts[:-1]) == self.rows.event:
-            hint = f"inside {self.rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
+        if rows.event is not None and ".".join(name.parts[:-1]) == rows.event:
+            hint = f"inside {rows.event}'s conditions it is just `{quoted_if_needed(name.parts[-1])}`"
             return self.error("R204", f"`{joined}` names its event twice", name.place, hint)
         hint = "write the property's own name, or contact.field for the contact's"
-        if named := sorted({quoted_if_needed(step.name) for step in self.rows.former if step.name and not step.negated}):
+        if named := sorted({quoted_if_needed(step.name) for step in rows.former if step.name and not step.negated}):
             hint += f"; the steps before are {', '.join(f'`{one}`' for one in named)}"
-        return self.error("R204", f"{self.rows.label} have no property `{joined}`", name.place, hint)
+        return self.error("R204", f"{rows.label} have no property `{joined}`", name.place, hint)
 
-    def _of_former(self, meant: list[FormerStep], step: str, wanted: str, name: s.Name) -> Former | None:
+    def _of_former(self, meant: list[FormerStep], step: str, path: Sequence[str], name: s.Name) -> Value | None:
         """A property of a former step, which must be the only one of that name and an event that was."""
         meant = [one for one in meant if not one.negated] or meant
         if meant[0].negated:
@@ -280,8 +322,8 @@ class Names:
             hint = f"give the one you mean a name of its own: did({quoted_if_needed(step)}, ..., as => 'first_one')"
             return self.error("R541", f"several steps before this one are called `{step}`", name.place, hint)
         rows = meant[0].rows
-        found = None if rows is None else self.property(wanted, name.place, rows)
-        return None if found is None else Former(found.type, meant[0].place, found.name, place=name.place)
+        found = None if rows is None else self.property(path, name.place, rows)
+        return None if found is None else _of_step(found, meant[0].place)
 
     def prefix_rows(self, prefix: str, place: Place) -> EventRows | None:
         """The rows of every event whose name begins so. Reported if no source can carry one; a warning if none has been seen yet."""
@@ -326,14 +368,71 @@ class Names:
         return bool(name) and name in self._known_events()
 
 
-def unified_columns(left: Type, right: Type) -> Type | None:
-    """The type that holds two columns' values: numbers become wide enough for both, other types must be the same."""
+def unified_columns(left: Type, right: Type, path: Sequence[str] = ()) -> Type | None:
+    """The type that holds two columns' values: numbers become wide enough for both, other types must be the same.
+
+    Of structs it has the fields of both, but for those whose types can't be one; there is none if `path` leads to such a field.
+    """
     if left == right:
         return left
     if left.is_exact and right.is_exact:
         scale = max(left.scale, right.scale)
         return exact(max(left.precision - left.scale, right.precision - right.scale) + scale, scale)
+    if left.kind is right.kind is Kind.STRUCT:
+        return _unified_structs(left, right, path)
+    if left.element is not None and right.element is not None and left.element.kind is right.element.kind is Kind.STRUCT:
+        element = _unified_structs(left.element, right.element, path)
+        return None if element is None else list_of(element)
     return FLOAT64 if left.kind is right.kind and (left.is_float or right.is_float) else None
+
+
+def _unified_structs(left: Type, right: Type, path: Sequence[str]) -> Type | None:
+    fields = dict(right.fields) | dict(left.fields)
+    for name, other in right.fields:
+        common = unified_columns(fields[name], other, path[1:])
+        if common is not None:
+            fields[name] = common
+        elif path and name.casefold() == path[0].casefold():
+            return None
+        else:
+            del fields[name]
+    return struct_of(fields) if fields else None
+
+
+def _of_step(found: Value, step: int) -> Value:
+    """What was found in an event's row, as a former step's."""
+    if isinstance(found, Part):
+        return replace(found, of=_of_step(found.of, step))
+    assert isinstance(found, Field)
+    return Former(found.type, step, found.name, place=found.place)
+
+
+def spelled(value: Value) -> str:
+    """A field or what is within one, as it is written."""
+    base, names = way(value)
+    first = base.name if isinstance(base, (Field, Former)) else ELEMENT
+    return ".".join(map(quoted_if_needed, (first, *names)))
+
+
+def _has(wanted: str, columns: Iterable[str]) -> bool:
+    """Whether there is a column of that name, but for case."""
+    folded = wanted.casefold()
+    return any(name.casefold() == folded for name in columns)
+
+
+def is_struct(wanted: str, columns: Mapping[str, Type]) -> bool:
+    """Whether a column of that name, but for case, is a struct."""
+    folded = wanted.casefold()
+    return any(type.kind is Kind.STRUCT and name.casefold() == folded for name, type in columns.items())
+
+
+def path_to(path: Sequence[str], columns: Mapping[str, Type]) -> tuple[str, ...]:
+    """A column and what follows it. A name that is written whole is a column's own, or else its dots lead into a struct."""
+    first, *rest = path
+    parts = first.split(".")
+    if len(parts) == 1 or _has(first, columns) or not is_struct(parts[0], columns):
+        return tuple(path)
+    return (*parts, *rest)
 
 
 def is_quoted(name: s.Name) -> bool:

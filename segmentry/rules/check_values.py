@@ -423,10 +423,13 @@ def first_instant(value: n.Value) -> n.Value:
     return n.Call(TIMESTAMP, "instant", (value,), place=value.place) if value.type == DATE else value
 
 
+PLURAL = {Kind.NUMBER: "numbers", Kind.STRUCT: "structs"}
+
+
 def a_kind(of: Type) -> str:
     """`a number`, `text`, `a list of text`: a type in a sentence."""
     if of.kind is Kind.LIST and of.element is not None:
-        return "a list of numbers" if of.element.kind is Kind.NUMBER else f"a list of {of.element}"
+        return f"a list of {PLURAL.get(of.element.kind, of.element)}"
     return str(of) if of.kind is Kind.TEXT else f"a {of.kind}"
 
 

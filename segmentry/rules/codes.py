@@ -45,6 +45,8 @@ NAMES = {
     "R203": "`contact.` outside an event's conditions",
     "R204": "a dotted name where a field is meant",
     "R205": "a name with a hyphen, without quotes",
+    "R206": "a struct has no such field",
+    "R207": "a struct where one of its fields is needed",
 }
 
 TYPES = {

@@ -236,6 +236,8 @@ class _Grounding:
                 return replace(node, events=self.events(node.events))
             case n.Ranked():
                 return replace(node, population=self.population(node.population))
+            case n.Part():
+                return replace(node, of=self.value(node.of))
             case n.HowMany():
                 return replace(node, value=self.value(node.value), where=self.condition(node.where))
         return node

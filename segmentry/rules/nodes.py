@@ -153,6 +153,23 @@ class Element(Value):
 
 
 @dataclass(frozen=True, slots=True)
+class Part(Value):
+    """A field of a struct, by its exact name; missing where the struct is."""
+
+    of: Value
+    name: str
+
+
+def way(value: Value) -> tuple[Value, tuple[str, ...]]:
+    """What the dots of a value begin with (a column, a former step's property, an element), and the names of fields after it."""
+    names: list[str] = []
+    while isinstance(value, Part):
+        names.append(value.name)
+        value = value.of
+    return value, tuple(reversed(names))
+
+
+@dataclass(frozen=True, slots=True)
 class HowMany(Value):
     """How many elements of a list a condition holds for; missing for a missing list, 0 for an empty one.
 
@@ -187,12 +204,12 @@ class Events(Node):
 class Aggregate(Value):
     """`count distinct sum avg min max first last earliest latest` over a contact's chosen events.
 
-    `property` is None for `count`, `first` and `last`. `sum` of floats is exact (`type.scale` places).
+    `property` (a column, or a field within one) is None for `count`, `first` and `last`. `sum` of floats is exact (`type.scale` places).
     """
 
     function: str
     events: Events
-    property: Field | None = None
+    property: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,8 +79,8 @@ def _tell(syntax: Syntax) -> tuple[str, int]:
 
 def _operand(syntax: Syntax) -> str:
     match syntax:
-        case Name() if syntax.quoted and syntax.quoted[0] and syntax.parts[0].lower() in ("element", "any_event"):
-            # the word alone is a list's element, or any event; the quoted name is a column, or the event of that name
+        case Name() if syntax.quoted and syntax.quoted[0] and _is_word(syntax.parts):
+            # the word alone is a list's element, any event, the contact; the quoted name is a column, or the event of that name
             return ".".join(('"' + syntax.parts[0] + '"', *map(_part, syntax.parts[1:])))
         case Name():
             return name_text(syntax.parts)
@@ -97,6 +97,12 @@ def _operand(syntax: Syntax) -> str:
         case Call():
             return f"{syntax.name}({', '.join(_print(argument, _OR) for argument in (*syntax.args, *syntax.named))})"
     raise TypeError(f"not a node of a rule: {type(syntax).__name__}")
+
+
+def _is_word(parts: tuple[str, ...]) -> bool:
+    """Whether a name begins with a word of the language, if it is not quoted."""
+    first = parts[0].lower()
+    return first in ("element", "any_event") or (first == "contact" and len(parts) > 1)
 
 
 def _opposite(item: Syntax) -> tuple[str, int]:

@@ -34,6 +34,7 @@ WHOLE_CALLS: dict[str, Values] = {
 UNDERSTOOD: dict[type[n.Node], frozenset[str]] = {
     n.Constant: frozenset({"type", "value"}),
     n.Field: frozenset({"type", "scope", "name"}),
+    n.Part: frozenset({"type", "of", "name"}),
     n.AsOf: frozenset({"type", "shift", "sign"}),
     n.Day: frozenset({"type", "unit", "shifts"}),
     n.Call: frozenset({"type", "function", "args"}),
@@ -101,7 +102,7 @@ def is_whole(value: n.Value) -> bool:
         return False
     if isinstance(value, n.Call):
         return value.function in WHOLE_CALLS
-    return isinstance(value, n.Field) or (isinstance(value, n.Aggregate) and value.function in COUNTS)
+    return isinstance(n.way(value)[0], n.Field) or (isinstance(value, n.Aggregate) and value.function in COUNTS)
 
 
 def cuts_at(value: n.Value, literal: n.Constant) -> tuple[Cut, Cut] | None:

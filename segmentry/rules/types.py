@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,7 @@ class Kind(StrEnum):
     TIMESTAMP = "timestamp"
     DATE = "date"
     LIST = "list"
+    STRUCT = "struct"
     DURATION = "duration"
 
 
@@ -25,6 +27,8 @@ class Type:
     scale: int = 0
     width: int = 0
     element: Type | None = None
+    fields: tuple[tuple[str, Type], ...] = ()
+    """Of a struct: its fields that a rule can use, by their exact names."""
 
     @property
     def is_exact(self) -> bool:
@@ -59,5 +63,10 @@ def exact(precision: int, scale: int = 0) -> Type:
 
 
 def list_of(element: Type) -> Type:
-    """A list of text or of numbers."""
+    """A list of text, of numbers or of structs."""
     return Type(Kind.LIST, element=element)
+
+
+def struct_of(fields: Mapping[str, Type]) -> Type:
+    """A struct: values under names."""
+    return Type(Kind.STRUCT, fields=tuple(fields.items()))

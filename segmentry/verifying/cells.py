@@ -85,7 +85,18 @@ def _days(column: pa.Array, _type: Type) -> list[int | None]:
 def _lists(column: pa.Array, type: Type) -> list[tuple[Any, ...] | None]:
     element = type.element
     assert element is not None
-    return [None if found is None else tuple(value(one, element) for one in found) for found in column.to_pylist()]
+    if element.kind is not Kind.STRUCT:
+        return [None if found is None else tuple(value(one, element) for one in found) for found in column.to_pylist()]
+    elements = iter(cells(column.flatten(), element))  # those of missing lists are left out
+    return [None if size is None else tuple(next(elements) for _ in range(size)) for size in pc.list_value_length(column).to_pylist()]
+
+
+def _structs(column: pa.Array, type: Type) -> list[dict[str, Any] | None]:
+    """Each struct by its fields' names; a field that this file lacks is missing."""
+    held = {field.name.casefold(): part for field, part in zip(column.type, column.flatten(), strict=True)}
+    parts = {name: cells(held[name.casefold()], part) for name, part in type.fields if name.casefold() in held}
+    valid = column.is_valid().to_pylist()
+    return [{name: part[row] for name, part in parts.items()} if is_there else None for row, is_there in enumerate(valid)]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -99,7 +110,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _is_list(kind: pa.DataType) -> bool:
     held = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(held) and (_is_number(kind.value_type) or _is_text(kind.value_type))
+    return bool(held) and (_is_number(kind.value_type) or _is_text(kind.value_type) or pa.types.is_struct(kind.value_type))
 
 
 READS = {
@@ -109,6 +120,7 @@ READS = {
     Kind.TIMESTAMP: (pa.types.is_timestamp, _instants),
     Kind.DATE: (pa.types.is_date, _days),
     Kind.LIST: (_is_list, _lists),
+    Kind.STRUCT: (pa.types.is_struct, _structs),
 }
 """Per kind: which Arrow types are read as it, and how."""
 

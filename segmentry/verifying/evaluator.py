@@ -156,7 +156,7 @@ class Reading:
         return numbers.double(total) / len(values) if values else None
 
     @staticmethod
-    def _property(node: n.Aggregate) -> n.Field:
+    def _property(node: n.Aggregate) -> n.Value:
         assert node.property is not None
         return node.property
 
@@ -181,7 +181,8 @@ class Reading:
         prop = self._property(node)
         if not prop.type.is_float:
             return prop.type.scale
-        carrying = (source for source in self.world.events if source.carries(node.events.event) and prop.name in source.rows.columns)
+        column = next(inner.name for inner in n.walk(prop) if isinstance(inner, n.Field))
+        carrying = (source for source in self.world.events if source.carries(node.events.event) and column in source.rows.columns)
         return max((source.scale for source in carrying), default=0)
 
     # ------------------------------------------------------------ values
@@ -192,12 +193,22 @@ class Reading:
 
     def field(self, node: n.Field) -> Any:
         fields = self.person.fields if node.scope is n.Scope.CONTACT else self.row.fields if self.row is not None else {}
-        found = fields.get(node.name)
+        return self._stored(fields.get(node.name), node.name, node.type)
+
+    def part(self, node: n.Part) -> Any:
+        """A field of a struct, by its name; tables may differ in its case. Missing where the struct is, or has no such field."""
+        whole = self.value(node.of) or {}
+        alike = (name for name in whole if name.casefold() == node.name.casefold())
+        return self._stored(whole.get(node.name if node.name in whole else next(alike, node.name)), node.name, node.type)
+
+    @staticmethod
+    def _stored(found: Any, name: str, type: Type) -> Any:
+        """What a cell has, as of the type that it has in all tables."""
         if isinstance(found, Unread):
             raise Undecided(found.why)
-        if node.type.kind in FARTHEST and found is not None and abs(found) > FARTHEST[node.type.kind]:
-            raise Undecided(f"`{node.name}` is beyond the calendar")
-        return numbers.as_number(found, node.type) if found is not None and node.type.kind is Kind.NUMBER else found
+        if type.kind in FARTHEST and found is not None and abs(found) > FARTHEST[type.kind]:
+            raise Undecided(f"`{name}` is beyond the calendar")
+        return numbers.as_number(found, type) if found is not None and type.kind is Kind.NUMBER else found
 
     def how_many(self, node: n.HowMany) -> int | None:
         """Of a list's elements; missing where the list is."""
@@ -355,5 +366,6 @@ VALUES: Mapping[type[n.Value], Callable[[Reading, Any], Any]] = {
     n.Call: Reading.call,
     n.Aggregate: Reading.aggregate,
     n.Element: lambda read, _: read.element,
+    n.Part: Reading.part,
     n.HowMany: Reading.how_many,
 }

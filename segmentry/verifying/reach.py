@@ -17,6 +17,7 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
     n.Call: frozenset({"function", "args"}),
     n.Aggregate: frozenset({"function", "events", "property"}),
     n.Element: frozenset(),
+    n.Part: frozenset({"of", "name"}),
     n.HowMany: frozenset({"value", "where"}),
     n.Always: frozenset({"value"}),
     n.Truth: frozenset({"value"}),

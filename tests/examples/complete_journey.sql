@@ -186,6 +186,12 @@ select household_id from known group by household_id
 having count(distinct department) filter (department in ('PRODUCE', 'MEAT', 'SEAFOOD', 'DELI')) = 4
    and count(*) filter (department like '%FROZEN%' or department = 'FUEL') = 0
 
+-- part: two_stores
+with there as (select household_id, store_id, count(distinct basket_id) as trips from known group by household_id, store_id)
+select household_id from there where trips >= 10 group by household_id having count(*) >= 2
+union
+select there.household_id from there join home on home.household_id = there.household_id and home.store_id <> there.store_id where trips > 24
+
 -- part: halloween
 select household_id from seen where local >= '2017-10-17' and local < '2017-11-01' and product_category like '%CANDY%'
 group by 1 having count(*) >= 3

@@ -3,7 +3,7 @@
 import json
 import os
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import duckdb
@@ -26,7 +26,7 @@ from segmentry.engine.sources import (
 from segmentry.engine.textfiles import scan_text
 from segmentry.errors import SourceChanged, SourceError
 from segmentry.rules.diagnostics import Severity
-from segmentry.rules.types import BOOLEAN, DATE, FLOAT32, FLOAT64, TEXT, TIMESTAMP, exact, list_of
+from segmentry.rules.types import BOOLEAN, DATE, FLOAT32, FLOAT64, TEXT, TIMESTAMP, exact, list_of, struct_of
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 STAMPS = pa.array([1, 2], pa.timestamp("us"))
@@ -77,8 +77,9 @@ TYPES = {
     "texts": (pa.array([["a"], []]), list_of(TEXT)),
     "numbers": (pa.array([[1], []], pa.large_list(pa.int64())), list_of(exact(19))),
     "pairs": (pa.array([[1, 2], [3, 4]], pa.list_(pa.float64(), 2)), list_of(FLOAT64)),
-    "structs": (pa.array([{"a": 1}, None]), None),
-    "struct_list": (pa.array([[{"a": 1}], []]), None),
+    "structs": (pa.array([{"a": 1}, None]), struct_of({"a": exact(19)})),
+    "struct_list": (pa.array([[{"a": 1}], []]), list_of(struct_of({"a": exact(19)}))),
+    "structs_of_times": (pa.array([{"a": time(1), "b": timedelta(1)}, None]), None),
     "dates": (pa.array([[1], []], pa.list_(pa.date32())), None),
     "map": (pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), None),
     "time": (pa.array([1, 2], pa.time64("us")), None),
@@ -439,6 +440,70 @@ def test_changes_of_the_schema(shop, put, config, tmp_path):
     ]
     assert "`amount` is gone" in changes[0].message
     assert changes[1].message == "contacts: `email` was text in the accepted run and is integer (BIGINT) now"
+
+
+def test_structs_of_several_files_have_all_their_fields(put, config, tmp_path):
+    put("data/a.parquet", id=[1, 2], home=pa.array([{"City": "Paris", "geo": {"lat": 1.5}}, None]), items=pa.array([[{"sku": "A"}], []]))
+    put(
+        "data/b.parquet",
+        id=[3],
+        home=pa.array([{"geo": {"lon": 2.5, "lat": 3.5}, "zip": 5, "city": "Lyon"}]),
+        items=pa.array([[{"price": 5, "sku": "B"}]]),
+    )
+    relation = pin(config("data/*.parquet"), NOON, tmp_path).contacts.relation
+    geo = struct_of({"lat": FLOAT64, "lon": FLOAT64})
+    assert relation.columns["home"].type == struct_of({"City": TEXT, "geo": geo, "zip": exact(19)})
+    assert relation.columns["items"].type == list_of(struct_of({"sku": TEXT, "price": exact(19)}))
+    assert read(relation)[2][1:] == ({"City": "Lyon", "geo": {"lat": 3.5, "lon": 2.5}, "zip": 5}, [{"sku": "B", "price": 5}])
+
+
+def test_a_field_of_a_struct_that_means_other_things_is_named(put, config, tmp_path):
+    put("data/a.parquet", id=[1], home=pa.array([{"city": "Paris", "geo": {"lat": 1.5}}]), items=pa.array([[{"sku": "A", "n": 1}]]))
+    put("data/b.parquet", id=[2], home=pa.array([{"city": 5, "geo": {"lat": "x"}}]), items=pa.array([[{"sku": 1, "n": 1}]]))
+    with pytest.raises(SourceError) as error:
+        pin(config("data/*.parquet"), NOON, tmp_path)
+    assert [problem.message.split(" in a")[0] for problem in error.value.diagnostics] == [
+        "`home.city` is text",
+        "`home.geo.lat` is number (DOUBLE)",
+        "`items.element.sku` is text",
+    ]
+
+
+def test_what_is_read_as_something_else_within_structs_is_in_no_rules_reach(put, config, tmp_path):
+    wide = pa.array([[{"a": 1, "b": Decimal(1)}]], pa.list_(pa.struct([("a", pa.int64()), ("b", pa.decimal256(50, 2))])))
+    length = pa.array([{"a": 1, "b": 5}], pa.struct([("a", pa.int64()), ("b", pa.duration("s"))]))
+    alike = pa.array(
+        [{"c": {"a": 1, "A": 5}, "d": "x"}], pa.struct([("c", pa.struct([("a", pa.int64()), ("A", pa.int64())])), ("d", pa.string())])
+    )
+    put("data/contacts.parquet", id=[1], wide=wide, length=length, alike=alike)
+    snapshot = pin(config(), NOON, tmp_path)
+    found = {name: column.type for name, column in snapshot.contacts.relation.columns.items() if name != "id"}
+    assert found == {"wide": list_of(struct_of({"a": exact(19)})), "length": struct_of({"a": exact(19)}), "alike": struct_of({"d": TEXT})}
+    assert snapshot_from_json(snapshot_to_json(snapshot)) == snapshot
+
+
+def test_changes_within_structs(put, config, tmp_path):
+    items = pa.array([[{"sku": "A", "price": 5}]])
+    put("data/contacts.parquet", id=[1], home=pa.array([{"city": "Paris", "zip": 1, "geo": {"lat": 1.5}}]), items=items, plain=["x"])
+    before = pin(config(), NOON, tmp_path)
+    items = pa.array([[{"sku": 5, "weight": 1.5}]])
+    put("data/contacts.parquet", id=[1], home=pa.array([{"zip": "1", "new": 5}]), items=items, plain=pa.array([{"x": 1}]))
+    now = pin(config(), NOON, tmp_path)
+    used = {
+        ("contacts", "home", "geo", "lat"): ["near"],
+        ("contacts", "items", "element", "sku"): ["buyers"],
+        ("contacts", "home", "new"): ["x"],
+    }
+    assert schema_changes(now, now, used) == ()
+    found = [(c.code, c.severity.value, c.message.split("`")[1], c.notes) for c in schema_changes(before, now, used)]
+    assert sorted(found) == [
+        ("S402", "error", "home.geo", ("read by near",)),
+        ("S402", "warning", "home.city", ()),
+        ("S402", "warning", "items.element.price", ()),
+        ("S403", "error", "items.element.sku", ("read by buyers",)),
+        ("S403", "warning", "home.zip", ()),
+        ("S403", "warning", "plain", ()),
+    ]
 
 
 def test_another_kind_of_key_is_refused(shop, put, config, tmp_path):

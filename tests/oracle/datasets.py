@@ -83,9 +83,11 @@ class Column:
         if raw is None or raw == "" or (isinstance(raw, float) and math.isnan(raw)):
             return None
         match self.type.kind:
+            case "struct":
+                return {name: Column(name, kind).clean(raw[name]) for name, kind in STRUCT.items()}
             case "list":
                 assert self.type.element is not None
-                element = Column("", "string" if self.type.element.kind == "text" else "double")
+                element = Column("", {"text": "string", "struct": "struct"}.get(self.type.element.kind, "double"))
                 return tuple(element.clean(e) for e in raw)
             case "timestamp":
                 return raw * 10**6 // PER_SECOND[self.unit]
@@ -95,6 +97,9 @@ class Column:
                 return str(raw)
         return raw
 
+
+STRUCT = {"sku": "string", "Unit Price": "decimal12", "weight": "double", "qty": "int16", "due": "date32", "labels": "texts"}
+"""The fields of the structs that there are, by the kind of each."""
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 KINDS: dict[str, tuple[pa.DataType, lang.Type]] = {
@@ -122,6 +127,11 @@ KINDS: dict[str, tuple[pa.DataType, lang.Type]] = {
     "doubles": (pa.list_(pa.float64()), lang.Type("list", element=lang.FLOAT64)),
     "singles": (pa.list_(pa.float32()), lang.Type("list", element=lang.FLOAT32)),
 }
+KINDS["struct"] = (
+    pa.struct([(name, KINDS[kind][0]) for name, kind in STRUCT.items()]),
+    lang.Type("struct", fields=tuple((name, KINDS[kind][1]) for name, kind in STRUCT.items())),
+)
+KINDS["structs"] = (pa.list_(KINDS["struct"][0]), lang.Type("list", element=KINDS["struct"][1]))
 BITS = {"int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 BITS |= {"uint8": (0, 2**8 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
 
@@ -364,6 +374,10 @@ def draw_value(draw: random.Random, column: Column, clock: Moment) -> Any:
             return [draw.choice([None, draw_text(draw), draw.choice(WORDS[:8]), draw.choice(WORDS[:8])]) for _ in range(draw.randrange(4))]
         case "integers":
             return [draw.choice([None, draw.randint(-2, 6), draw_integer(draw, *BITS["int64"])]) for _ in range(draw.randrange(4))]
+        case "struct":
+            return {name: draw_cell(draw, Column(name, kind), clock, []) for name, kind in STRUCT.items()}
+        case "structs":
+            return [draw_cell(draw, Column("", "struct"), clock, []) for _ in range(draw.randrange(4))]
         case "doubles":
             return [draw.choice([None, float(draw.randint(-2, 6)), draw_float(draw)]) for _ in range(draw.randrange(4))]
         case "singles":
@@ -408,6 +422,8 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "day2": ("renewal", "today", "values"),
     "texts": ("tags", "array", "list"),
     "numbers": ("codes", "table"),
+    "struct": ("home", "struct", "contact"),
+    "structs": ("items", "unnest"),
     "lat": ("lat", "left"),
     "lon": ("lon", "right"),
 }
@@ -433,6 +449,8 @@ def draw_columns(draw: random.Random) -> tuple[Column, ...]:
         "day2": lambda n: Column(n, "date32"),
         "texts": lambda n: Column(n, draw.choice(["texts", "large_texts"])),
         "numbers": lambda n: Column(n, draw.choice(["integers", "doubles", "singles"])),
+        "struct": lambda n: Column(n, "struct"),
+        "structs": lambda n: Column(n, "structs"),
         "lat": lambda n: Column(n, "double"),
         "lon": lambda n: Column(n, draw.choice(["double", "float"])),
     }
@@ -468,6 +486,8 @@ def draw_event_columns(draw: random.Random) -> tuple[Column, ...]:
         draw_timestamp_column(draw, "due"),
         Column(draw.choice(["day", "ship date"]), "date32"),
         Column("labels", draw.choice(["texts", "doubles"])),
+        Column(draw.choice(["parcel", "ship.to"]), "struct"),
+        Column("lines", "structs"),
     )
 
 

@@ -320,6 +320,9 @@ def value(node: lang.Value, scope: Scope) -> Any:
             return None if place is None else ranking.part(parts, *place)
         case lang.Element():
             return scope.element
+        case lang.Part(of, name):
+            whole = value(of, scope)
+            return None if whole is None else whole[name]
         case lang.HowMany(of, conditions):
             found = verdicts(of, conditions, scope)
             return None if found is None else sum(found)
@@ -475,13 +478,14 @@ def did_sequence(node: lang.Sequence, scope: Scope) -> bool:
 
 def active_periods(node: lang.ActivePeriods, scope: Scope) -> int:
     """Period by period, from today's back."""
-    found, zone, begins = 0, scope.clock.zone, zones.start_of(node.unit, scope.clock.today)
+    week = scope.clock.week_start
+    found, zone, begins = 0, scope.clock.zone, zones.start_of(node.unit, scope.clock.today, week)
     end = math.inf
     instants = [row.at for row in rows_of(node.event, node.filters, lang.Window(), scope)]
     for _ in range(node.of):
         start = zones.first_instant(begins, zone)
         found += sum(start <= at < end for at in instants) >= node.at_least
-        end, begins = start, zones.start_of(node.unit, date.fromordinal(begins.toordinal() - 1))
+        end, begins = start, zones.start_of(node.unit, date.fromordinal(begins.toordinal() - 1), week)
     return found
 
 
@@ -520,7 +524,10 @@ def measures(node: lang.Aggregate, rows: list[EventRow]) -> list[Any]:
     """The property where it is set."""
     assert node.measured is not None
     assert node.property_type is not None
-    return [as_type(v, node.property_type) for row in rows if (v := row.fields.get(node.measured)) is not None]
+    found = [row.fields.get(node.measured) for row in rows]
+    if node.inward is not None:
+        found = [None if whole is None else whole[node.inward] for whole in found]
+    return [as_type(v, node.property_type) for v in found if v is not None]
 
 
 def exact_sum(values: list[Number], node: lang.Aggregate) -> int | Fraction | None:

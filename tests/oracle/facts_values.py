@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from tests.oracle import language as lang
+from tests.oracle.datasets import KINDS, STRUCT
 from tests.oracle.facts import (
     D2,
     D10,
@@ -335,4 +336,35 @@ pair(
     "a list within a condition on another", ("texts", "texts"), [(["a"], ["b", "a"]), (["c"], []), ([], ["z"])],
     lang.Each("any", LX, (lang.Each("none", y(lang.Type("list", element=TEXT)), (eq(ELEMENT, t("b")),)),)),
     "any(x, none(y, element = 'b'))", {2},
+)  # fmt: skip
+
+# --- structs
+
+
+def within(name: str, type_: lang.Type, of: lang.Value | None = None) -> lang.Part:
+    return lang.Part(of or x(KINDS["struct"][1]), name, type_)
+
+
+def struct(**fields: object) -> dict[str, object]:
+    return dict.fromkeys(STRUCT) | {name.replace("_", " "): value for name, value in fields.items()}
+
+
+STRUCTS = [struct(sku="A", qty=2), struct(sku="", qty=5), None]
+fact("a field of a struct", STRUCTS, "struct", eq(within("sku", TEXT), t("A")), "x.sku = 'A'", {1})
+fact("a missing struct has missing fields", STRUCTS, "struct", cmp(within("sku", TEXT), "!=", t("A")), "x.sku != 'A'", {2, 3})
+fact(
+    "a name with a space is quoted there too", [struct(Unit_Price=Decimal("1.50")), struct(), None], "struct",
+    lang.IsSet(within("Unit Price", lang.exact(2))), 'x."Unit Price" is set', {1},
+)  # fmt: skip
+STRUCTURED = lang.Element(KINDS["struct"][1])
+MANY = cmp(within("qty", INTEGER, STRUCTURED), ">", n("5"))
+fact(
+    "elements that are structs", [[struct(sku="A", qty=1), struct(sku="B", qty=9)], [struct(sku="A", qty=9)], [None], [], None], "structs",
+    lang.Each("any", x(KINDS["structs"][1]), (eq(within("sku", TEXT, STRUCTURED), t("A")), MANY)),
+    "any(x, element.sku = 'A', element.qty > 5)", {2},
+)  # fmt: skip
+fact(
+    "an element that is missing has no fields", [[None, struct(sku="A")], [None], [], None], "structs",
+    eq(lang.HowMany(x(KINDS["structs"][1]), (lang.IsSet(within("sku", TEXT, STRUCTURED), negated=True),)), n("1")),
+    "how_many(x, element.sku is not set) = 1", {1, 2},
 )  # fmt: skip

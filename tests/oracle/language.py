@@ -10,12 +10,14 @@ from datetime import date
 
 @dataclass(frozen=True)
 class Type:
-    """`kind` is text, exact, float, boolean, timestamp, date or list; `scale` of exact, `width` of float, `element` of list."""
+    """`kind` is text, exact, float, boolean, timestamp, date, list or struct; `scale` of exact, `width` of float, `element` of list."""
 
     kind: str
     scale: int = 0
     width: int = 0
     element: Type | None = None
+    fields: tuple[tuple[str, Type], ...] = ()
+    """Of a struct."""
 
     @property
     def is_number(self) -> bool:
@@ -216,6 +218,8 @@ class Aggregate(Value):
 
     places: int = 6
     """The source's `scale`: how many places of a float a sum keeps."""
+    inward: str | None = None
+    """The field of the property, where that is a struct."""
 
     @property
     def scale(self) -> int:
@@ -265,6 +269,15 @@ class ActivePeriods(Value):
     of: int
     at_least: int = 1
     type: Type = INTEGER
+
+
+@dataclass(frozen=True)
+class Part(Value):
+    """A field of a struct."""
+
+    of: Value
+    name: str
+    type: Type
 
 
 @dataclass(frozen=True)

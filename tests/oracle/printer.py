@@ -94,6 +94,8 @@ class Printer:
                 return self.function("active_periods", self.event_arguments(event, None, filters, lang.Window(), more)), ATOM
             case lang.Element():
                 return self.words("element"), ATOM
+            case lang.Part(of, name):
+                return f"{self.bare_value(of)[0]}.{self.name(name)}", ATOM
             case lang.HowMany(of, conditions):
                 return self.function("how_many", self.list_arguments(of, conditions)), ATOM
             case lang.Number(digits):
@@ -123,7 +125,7 @@ class Printer:
             case lang.Call(name, arguments):
                 return self.function(name, [self.value(a) for a in arguments]), ATOM
             case lang.Aggregate(function, event, prop, filters, window):
-                return self.function(function, self.event_arguments(event, prop, filters, window)), ATOM
+                return self.function(function, self.event_arguments(event, prop, filters, window, inward=node.inward)), ATOM
             case lang.Ntile(parts, order):
                 return self.function("ntile", self.order_arguments(str(parts), order)), ATOM
         raise TypeError(node)
@@ -157,6 +159,7 @@ class Printer:
         filters: tuple[lang.Condition, ...],
         window: lang.Window,
         more: Sequence[tuple[str, str]] = (),
+        inward: str | None = None,
     ) -> list[str]:
         if event is None:
             first = "any_event"
@@ -167,7 +170,7 @@ class Printer:
         else:
             first = self.name(event, exact=True)
         if prop is not None:
-            first += "." + self.name(prop)
+            first += "." + self.name(prop) + ("" if inward is None else "." + self.name(inward))
         return [first, *(self.condition(f) for f in filters), *self.keywords([*more, *self.bounds(window)])]
 
     def bounds(self, window: lang.Window) -> list[tuple[str, str]]:
@@ -345,11 +348,26 @@ def leaf(make: Any, node: lang.Condition) -> dict[str, Any]:
         return {"rule": text_of(node)}
 
 
+def path_of(x: lang.Value) -> str | list[str]:
+    """A field as the form names it: by its whole name, or by the way to it."""
+    match x:
+        case lang.Field(name, _, False):
+            return name
+        case lang.Field(name, _, True) if name != "contact":
+            return ["contact", name]
+        case lang.Element():
+            return "element"
+        case lang.Part(of, name):
+            before = path_of(of)
+            return [*([before] if isinstance(before, str) else before), name]
+    raise NoBuilder
+
+
 def list_mapping(of: lang.Value, conditions: tuple[lang.Condition, ...], draw: random.Random) -> dict[str, Any]:
     """A list and what its elements are asked; a column named `element` can't be told from the element there."""
-    if not isinstance(of, lang.Field) or of.outer or any(isinstance(n, lang.Field) and n.name == "element" for n in lang.walk(conditions)):
+    if any(isinstance(n, lang.Field) and n.name == "element" for n in lang.walk(conditions)):
         raise NoBuilder
-    return {"list": of.name, "where": {"match": "all", "rules": [builder_of(c, draw) for c in conditions]}}
+    return {"list": path_of(of), "where": {"match": "all", "rules": [builder_of(c, draw) for c in conditions]}}
 
 
 def predicate_mapping(node: lang.Condition, draw: random.Random) -> dict[str, Any]:
@@ -401,14 +419,14 @@ def subject(x: lang.Value, operator: str, value: Any, draw: random.Random) -> di
             periods = {"period": unit, "of": of} | ({"at_least": at_least} if at_least > 1 else {})
             found = {"event": event_name(event), "measure": "active_periods"} | event_parts(filters, lang.Window(), draw)
             return found | periods | compared
-        case lang.Element():
-            return {"field": "element"} | compared
+        case lang.Element() | lang.Part():
+            return {"field": path_of(x)} | compared
         case lang.HowMany(of, conditions):
             return list_mapping(of, conditions, draw) | {"count": compared}
         case lang.Aggregate(function, event, prop, filters, window):
             found = {"event": event_name(event)} | event_parts(filters, window, draw)
             if prop is not None:
-                found["property"] = prop
+                found["property"] = prop if x.inward is None else [prop, x.inward]
             if function == "count" and draw.random() < 0.5:
                 return found | {"count": compared}
             return found | {"measure": function} | compared
@@ -421,7 +439,7 @@ def order_parts(order: lang.Order, draw: random.Random) -> dict[str, Any]:
             by: Any = name
         case lang.Aggregate(function, event, prop, filters, window):
             by = {"event": event_name(event), "measure": function} | event_parts(filters, window, draw)
-            by |= {} if prop is None else {"property": prop}
+            by |= {} if prop is None else {"property": prop if order.by.inward is None else [prop, order.by.inward]}
         case _:
             raise NoBuilder
     among = {} if order.among is None else {"among": builder_of(order.among, draw)}
@@ -482,6 +500,8 @@ def plain(value: lang.Value) -> Any:
             return {"field": name}
         case lang.Former(_, called, name):
             return {"step": called, "field": name}
-        case lang.Element():
-            return {"field": "element"}
+        case lang.Part(lang.Former(_, called, column), name):
+            return {"step": called, "field": [column, name]}
+        case lang.Element() | lang.Part():
+            return {"field": path_of(value)}
     raise NoBuilder

@@ -42,7 +42,7 @@ class Rules:
         """The tables whose columns names mean, inside an event function."""
         self.former: list[tuple[int, str, list[Table]]] = []
         """The steps before in a sequence that can be named: their places, names and tables."""
-        self.of: lang.Field | None = None
+        self.of: Any = None
         """The list whose elements conditions are about."""
 
     @property
@@ -54,10 +54,13 @@ class Rules:
 
     def fields(self, *kinds: str) -> list[Any]:
         """The fields in scope of these kinds of type, and mostly the element where there is one."""
-        columns = self.columns(*kinds)
-        if self.of is None or self.of.type.element is None or self.of.type.element.kind not in kinds:
+        columns: list[Any] = self.columns(*kinds)
+        columns += [part for struct in self.columns("struct") for part in parts(struct, *kinds)]
+        if self.of is None or self.of.type.element is None:
             return columns
-        return [lang.Element(self.of.type.element)] * (2 * len(columns) + 1) + columns
+        element = lang.Element(self.of.type.element)
+        here = [element] if element.type.kind in kinds else parts(element, *kinds)
+        return here * (2 * len(columns) // len(here) + 1) + columns if here else columns
 
     def columns(self, *kinds: str) -> list[lang.Field]:
         outer = [lang.Field(c.name, c.type, outer=self.table is not None) for c in self.data.columns if c.type.kind in kinds]
@@ -84,9 +87,13 @@ class Rules:
         return found
 
     def samples(self, field: lang.Field) -> list[Any]:
-        """The values the field has, or the element."""
+        """The values the field has, or the element, or what is within them."""
+        if isinstance(field, lang.Part):
+            return [v for whole in self.samples(field.of) if (v := whole[field.name]) is not None]
         if isinstance(field, lang.Element):
-            return [e for elements in self.samples(self.of) for e in elements if e is not None] if self.of else []
+            if self.of is None or any(isinstance(n, lang.Element) for n in lang.walk(self.of)):
+                return []
+            return [e for elements in self.samples(self.of) for e in elements if e is not None]
         found = []
         if self.table is None or field.outer:
             sources = [(self.data.columns, self.data.rows)]
@@ -109,9 +116,11 @@ class Rules:
                 for row in table.rows
                 if (v := column.clean(row[column.name])) is not None
             ]
+            if aggregate.inward is not None:
+                found = [v for whole in found if (v := whole[aggregate.inward]) is not None]
             same = aggregate is node and (aggregate.property_type or lang.TIMESTAMP).kind == node.type.kind
             return self.draw.choice(found) if found and same else None
-        named = [n for n in lang.walk(node) if isinstance(n, lang.Field | lang.Element) and n.type.kind == node.type.kind]
+        named = [n for n in lang.walk(node) if isinstance(n, lang.Field | lang.Element | lang.Part) and n.type.kind == node.type.kind]
         found = self.samples(self.draw.choice(named)) if named else []
         return self.draw.choice(found) if found else None
 
@@ -319,12 +328,16 @@ class Rules:
             return None
         name, tables = found
         kinds = ("exact", "float") if kind == "number" else (kind,)
-        fields = [f for f in self.event_columns(tables, *kinds) if f.name not in {t.at for t in tables} | {t.name for t in tables}]
+        fields: list[Any] = [
+            f for f in self.event_columns(tables, *kinds) if f.name not in {t.at for t in tables} | {t.name for t in tables}
+        ]
+        fields += [part for struct in self.event_columns(tables, "struct") for part in parts(struct, *kinds)]
         if not fields:
             return None
         field = self.draw.choice(fields)
+        column, inward = (field.of.name, field.name) if isinstance(field, lang.Part) else (field.name, None)
         return lang.Aggregate(
-            self.draw.choice(functions), name, field.name, self.filters(tables), self.window(), field.type, self.data.scale
+            self.draw.choice(functions), name, column, self.filters(tables), self.window(), field.type, self.data.scale, inward
         )
 
     def number_aggregate(self) -> lang.Value | None:
@@ -451,7 +464,7 @@ class Rules:
         return lang.Has(draw.choice(["contains", "starts", "ends"]), x, part, draw.random() < 0.25)
 
     def list_has(self) -> lang.Condition | None:
-        fields = self.fields("list")
+        fields = [f for f in self.fields("list") if f.type.element.kind != "struct"]
         if not fields:
             return None
         x = self.draw.choice(fields)
@@ -477,18 +490,20 @@ class Rules:
 
     def asked_of_elements(self) -> tuple[lang.Field, tuple[lang.Condition, ...]] | None:
         """A list and conditions on its elements, of which the first is about the element."""
-        fields = self.columns("list")
+        fields = self.fields("list")
         if not fields:
             return None
-        self.of, saved = self.draw.choice(fields), self.of
+        of, saved = self.draw.choice(fields), self.of
+        self.of = of
         try:
-            element = self.of.type.element
-            assert element is not None
+            element = of.type.element
+            if element.kind == "struct":
+                return of, tuple(self.condition(self.draw.choice([0, 0, 1])) for _ in range(self.draw.choice([1, 1, 2])))
             makes = (
                 [Rules.compare_numbers, Rules.one_of] if element.is_number else [Rules.compare_text, Rules.has, Rules.matches, Rules.like]
             )
             first = self.draw.choice(makes)(self)
-            return self.of, (first, *(self.condition(self.draw.choice([0, 1])) for _ in range(self.draw.choice([0, 0, 1]))))
+            return of, (first, *(self.condition(self.draw.choice([0, 1])) for _ in range(self.draw.choice([0, 0, 1]))))
         finally:
             self.of = saved
 
@@ -561,11 +576,16 @@ class Rules:
             return None
         place, called, tables = self.draw.choice(self.former)
         kinds = self.draw.choice([("text",), ("exact", "float"), ("timestamp", "date")])
-        own, theirs = self.event_columns(self.table, *kinds), self.event_columns(tables, *kinds)
+        own, theirs = list[Any](self.event_columns(self.table, *kinds)), list[Any](self.event_columns(tables, *kinds))
+        own += [part for struct in self.event_columns(self.table, "struct") for part in parts(struct, *kinds)]
+        theirs += [part for struct in self.event_columns(tables, "struct") for part in parts(struct, *kinds)]
         if not own or not theirs:
             return None
         asked = self.draw.choice(theirs)
-        return self.compare(self.draw.choice(own), lang.Former(place, called, asked.name, asked.type), ("=", "=", "!=", *COMPARISONS))
+        column = asked.of if isinstance(asked, lang.Part) else asked
+        former: lang.Value = lang.Former(place, called, column.name, column.type)
+        former = lang.Part(former, asked.name, asked.type) if isinstance(asked, lang.Part) else former
+        return self.compare(self.draw.choice(own), former, ("=", "=", "!=", *COMPARISONS))
 
     def active_periods(self) -> lang.Condition | None:
         found, draw = self.event(), self.draw
@@ -634,6 +654,13 @@ class Rules:
 
 LENGTHS = tuple(d for d in DURATIONS if not d.is_calendar)
 STEP_NAMES = ("one", "the second", "Three", "4th")
+
+
+def parts(struct: lang.Value, *kinds: str) -> list[lang.Part]:
+    """The fields of a struct of these kinds of type."""
+    return [lang.Part(struct, name, type_) for name, type_ in struct.type.fields if type_.kind in kinds]
+
+
 OFFSET = timezone(timedelta(hours=2))
 CALENDAR = {"year": (2010, 2026), "month": (1, 12), "day": (1, 31), "weekday": (1, 7), "hour": (0, 23)}
 INSIDE: list[tuple[Callable[[Rules], Any], float]] = [

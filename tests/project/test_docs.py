@@ -25,7 +25,7 @@ from segmentry.rules.checker import check
 from segmentry.rules.functions import FUNCTIONS
 from segmentry.rules.parse import parse_text
 from segmentry.rules.schema import EventTable, Schema
-from segmentry.rules.types import DATE, TEXT, TIMESTAMP, exact, list_of
+from segmentry.rules.types import DATE, TEXT, TIMESTAMP, exact, list_of, struct_of
 from tests.connectors.conftest import context, nothing
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,15 @@ DOCUMENTS = [
 ]
 TEXTS = dict.fromkeys(("location", "status", "source", "email"), TEXT)
 SHOP = Schema(
-    fields={**TEXTS, "activity_count": exact(10), "date_added": TIMESTAMP, "birthday": DATE, "tags": list_of(TEXT)},
+    fields={
+        **TEXTS,
+        "activity_count": exact(10),
+        "date_added": TIMESTAMP,
+        "birthday": DATE,
+        "tags": list_of(TEXT),
+        "address": struct_of({"city": TEXT}),
+        "items": list_of(struct_of({"price": exact(9)})),
+    },
     events=(
         EventTable("events", {"at": TIMESTAMP, "event": TEXT, "form_id": TEXT}, names=frozenset({"form_submitted"})),
         EventTable("orders", {"at": TIMESTAMP, "amount": exact(12, 2), "coupon": TEXT, "cart_id": TEXT}, event="order_placed"),

@@ -3,7 +3,7 @@
 import re
 
 from segmentry.rules.schema import EventTable, Schema
-from segmentry.rules.types import BOOLEAN, DATE, FLOAT32, FLOAT64, TEXT, TIMESTAMP, exact, list_of
+from segmentry.rules.types import BOOLEAN, DATE, FLOAT32, FLOAT64, TEXT, TIMESTAMP, exact, list_of, struct_of
 
 
 def regex_error(pattern: str) -> str | None:
@@ -41,6 +41,8 @@ CONTACTS = {
     "tags": list_of(TEXT),
     "scores": list_of(FLOAT64),
     "email_consent": BOOLEAN,
+    "home": struct_of({"city": TEXT, "zip code": TEXT, "geo": struct_of({"lat": FLOAT64, "lon": FLOAT64})}),
+    "items": list_of(struct_of({"sku": TEXT, "price": exact(12, 2)})),
 }
 
 NAMED_EVENTS = EventTable(
@@ -71,6 +73,7 @@ ORDERS = EventTable(
         "quantity": exact(10),
         "duration": exact(5),
         "delivery": DATE,
+        "parcel": struct_of({"cost": exact(9, 2), "carrier": TEXT}),
         "campaign": TEXT,
     },
     event="order_placed",

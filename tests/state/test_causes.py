@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from segmentry.errors import RuleError, SourceError
 from tests.state.conftest import Shop, at
 
 
@@ -67,6 +68,45 @@ def test_data_comes_before_time_and_a_column_no_rule_reads_is_no_data(shop: Shop
     shop.run("2026-01-02")
     shop.contacts({"id": [1, 2, 3], "joined": [joined[0], at("2026-01-02"), joined[2]], "name": ["a", "b", "changed"]})
     assert brief(shop.run("2026-01-10")) == [("recent", 1, "time", None), ("recent", 2, "data", None), ("recent", 3, "time", None)]
+
+
+def test_what_is_within_structs_is_data_and_what_none_asks_of_them_may_go(shop: Shop) -> None:
+    def homes(*homes: object) -> None:
+        shop.contacts({"id": [1, 2, 3], "home": list(homes)})
+
+    def orders(*lines: object) -> None:
+        shop.event_file("orders", {"contact_id": [1, 2], "at": [at("2026-01-01")] * 2, "event": ["order"] * 2, "lines": list(lines)})
+
+    homes({"city": "Paris", "zip": 1, "geo": {"lat": 1.5}}, {"city": "Lyon", "zip": 2, "geo": None}, None)
+    orders([{"sku": "A", "price": 5}], [{"sku": "B", "price": 5}])
+    shop.segment("paris", "home.city = 'Paris'")
+    shop.segment("elsewhere", "home.city != 'Paris' and home.geo.lat is not set")
+    shop.segment("bought_a", "did(order, any(lines, element.sku = 'A'))")
+    assert brief(shop.run("2026-01-02")) == [
+        ("bought_a", 1, "rule", None),
+        ("elsewhere", 2, "rule", None),
+        ("elsewhere", 3, "rule", None),
+        ("paris", 1, "rule", None),
+    ]
+    homes({"city": "Nice", "geo": {"lat": 1.5, "new": 1}}, {"city": "Lyon", "geo": {"lat": 2.5, "new": 1}}, {"city": "Paris", "geo": None})
+    orders([{"price": 5, "sku": "B"}], [{"price": 5, "sku": "A"}])
+    run = shop.run("2026-01-03")
+    assert brief(run) == [
+        ("bought_a", 1, "data", None), ("bought_a", 2, "data", None), ("elsewhere", 2, "data", None), ("elsewhere", 3, "data", None),
+        ("paris", 1, "data", None), ("paris", 3, "data", None),
+    ]  # fmt: skip
+    assert [warning.code for warning in run.warnings] == ["S402"]
+    homes({"city": "Nice"}, {"city": "Lyon"}, {"city": "Paris"})
+    with pytest.raises(RuleError) as error:
+        shop.run("2026-01-04")
+    assert [problem.code for problem in error.value.diagnostics] == ["R206"]
+    homes({"city": "Nice", "geo": {"lat": "x"}}, None, None)
+    with pytest.raises(SourceError) as changed:
+        shop.run("2026-01-04")
+    assert [(problem.code, problem.notes) for problem in changed.value.diagnostics] == [
+        ("S403", ("read by elsewhere",)),
+        ("S402", ()),
+    ]
 
 
 def test_an_edited_rule_is_rule_only_where_the_former_one_keeps_the_answer(shop: Shop) -> None:

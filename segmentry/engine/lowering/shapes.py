@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from segmentry.engine.columns import struct_type
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
 from segmentry.rules.types import BOOLEAN, Kind, Type
@@ -85,6 +86,8 @@ def held_as(type: Type) -> str:
         case Kind.LIST:
             assert type.element is not None
             return held_as(type.element) + "[]"
+        case Kind.STRUCT:
+            return struct_type({name: held_as(part) for name, part in type.fields})
         case Kind.TEXT:
             return "VARCHAR"
         case _:

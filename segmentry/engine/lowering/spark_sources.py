@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from segmentry.engine.columns import struct_fields
 from segmentry.engine.lowering.spark_types import spark_type
 from segmentry.engine.snapshot import EventSource, Format, Relation, Snapshot
 from segmentry.errors import NotFound
@@ -29,10 +30,19 @@ WILD = frozenset("*?[]{}\\^")
 
 def read_from_path(relation: Relation) -> bool:
     """Whether Spark reads a relation's one file as it is."""
-    readable = not any(column.stored.removesuffix("[]") in NOT_READ for column in relation.columns.values())
+    readable = not any(NOT_READ & set(_types_within(column.stored)) for column in relation.columns.values())
     if len(relation.files) != 1 or relation.format is not Format.PARQUET or relation.hive or not readable:
         return False
     return not set(relation.files[0].path) & WILD
+
+
+def _types_within(stored: str) -> Iterator[str]:
+    """A type, and those of its elements and fields."""
+    while stored.endswith("]"):
+        stored = stored[: stored.rindex("[")]
+    yield stored
+    for part in struct_fields(stored).values():
+        yield from _types_within(part)
 
 
 class SparkSources:
@@ -76,8 +86,12 @@ class SparkSources:
         yield f"reads {_line(relation.frame)}: {of}, with"
         for column in sorted(columns):
             stored = relation.columns[column].stored
-            note = AS_STORED.get(stored)
-            yield f"  {_line(column)} {spark_type(stored)}" + (f" ({note})" if note else "")
+            notes = [
+                f"{'' if part == stored else f'{part}: '}{AS_STORED[part]}"
+                for part in dict.fromkeys(_types_within(stored))
+                if part in AS_STORED
+            ]
+            yield f"  {_line(column)} {_line(spark_type(stored))}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _line(text: str) -> str:

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 from sqlglot import exp
 
+from segmentry.engine.columns import struct_fields
+
 TYPES = {
     "UTINYINT": "SMALLINT",
     "USMALLINT": "INT",
@@ -37,7 +39,13 @@ def spark_type(held: str) -> str:
     """The Spark type that holds what a DuckDB type holds."""
     if held.endswith("[]"):
         return f"ARRAY<{spark_type(held[:-2])}>"
+    if fields := struct_fields(held):
+        return f"STRUCT<{', '.join(f'{_name(name)}: {spark_type(part)}' for name, part in fields.items())}>"
     return "STRING" if held.startswith("ENUM") else TYPES.get(held, held)
+
+
+def _name(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def in_spark_types(query: Query) -> Query:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segmentry.engine.columns import language_type, struct_fields
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql
@@ -53,6 +54,17 @@ def read_element(ops: Operations, of: Sql, expr: sql.Expr) -> Sql:
     assert of.type.element is not None
     held = of.held.removesuffix("[]")
     return Sql(_read(ops, of.type.element, held, expr), of.type.element, held)
+
+
+def read_part(ops: Operations, of: Sql, name: str) -> Sql | None:
+    """A field of a struct that was read, missing where the struct is; None where these rows have no such field."""
+    fields = struct_fields(of.held)
+    stored = fields.get(name) or next((part for other, part in fields.items() if other.casefold() == name.casefold()), None)
+    type = None if stored is None else language_type(stored)
+    if stored is None or type is None:
+        return None
+    part = ops("field of", of.expr, name)
+    return Sql(_read(ops, type, stored, part), type, held_when_read(type, stored), of.level, of.depth + 1)
 
 
 def _instant(ops: Operations, stored: str, expr: sql.Expr) -> sql.Expr:

@@ -20,6 +20,7 @@ from segmentry.engine.lowering.elements import how_many
 from segmentry.engine.lowering.numbers import COMPARISONS, HELD_BY_A_DOUBLE, Numbers, constant
 from segmentry.engine.lowering.operations import Operations
 from segmentry.engine.lowering.shapes import Sql, held_as, is_integer, made_of, missing, verdict
+from segmentry.engine.lowering.stored import read_part
 from segmentry.rules import nodes
 from segmentry.rules.arithmetic import result_type
 from segmentry.rules.letters import simple_lower
@@ -46,7 +47,7 @@ class Lowering:
         key_text: Sql | None = None,
         aggregate: Resolve | None = None,
         ranked: ResolveRanked | None = None,
-        former: Mapping[tuple[int, str], Sql] | None = None,
+        carried: Mapping[nodes.Value, Sql] | None = None,
         prefix: str = "v",
         element: Sql | None = None,
     ) -> None:
@@ -59,7 +60,7 @@ class Lowering:
         self._key_text = key_text
         self._aggregate = aggregate
         self._ranked = ranked
-        self._former = former or {}
+        self._carried = carried or {}
         self.prefix = prefix
         self._element = element
         self._done: dict[int, Sql] = {}
@@ -86,7 +87,14 @@ class Lowering:
 
     def of_elements(self, element: Sql) -> Lowering:
         """A lowering of conditions on a list's elements, over the same columns; its stages are of elements, not of rows."""
-        return Lowering(self.ops, self.canon, self._fields, self._calendar, former=self._former, prefix=f"{self.prefix}_e", element=element)
+        return Lowering(
+            self.ops, self.canon, self._fields, self._calendar, carried=self._carried, prefix=f"{self.prefix}_e", element=element
+        )
+
+    def element(self) -> Sql:
+        """The element that conditions are about."""
+        assert self._element is not None
+        return replace(self._element, expr=self._element.expr.copy())
 
     # ---------------------------------------------------------------- values
 
@@ -116,10 +124,10 @@ class Lowering:
 
     def _value(self, node: nodes.Value, args: list[Sql]) -> Sql:
         match node:
+            case nodes.Field() | nodes.Former() | nodes.Part() if node in self._carried:
+                return self._carried[node]
             case nodes.Field():
-                return self._field(node)
-            case nodes.Former():
-                return self._former[node.step, node.name]
+                return self._as_typed(self._fields.get((node.scope, node.name)), node.type)
             case nodes.Constant():
                 return self.constant(node)
             case nodes.Aggregate() if self._aggregate is not None:
@@ -128,21 +136,27 @@ class Lowering:
                 return self._ranked(node)
             case nodes.Call():
                 return self._call(node, args)
-            case nodes.Element() if self._element is not None:
-                return replace(self._element, expr=self._element.expr.copy())
+            case nodes.Part(of=of, name=name):
+                return self.part(self.value(of), name, node.type)
+            case nodes.Element():
+                return self.element()
             case nodes.HowMany():
                 return how_many(self, node)
         raise TypeError(f"a grounded tree has no {type(node).__name__} here")
 
-    def _field(self, node: nodes.Field) -> Sql:
-        found = self._fields.get((node.scope, node.name))
+    def part(self, of: Sql, name: str, type: Type) -> Sql:
+        """A field of a struct."""
+        return self._as_typed(read_part(self.ops, replace(of, expr=of.expr.copy()), name), type)
+
+    def _as_typed(self, found: Sql | None, type: Type) -> Sql:
+        """What one table has, as of the type that it has in all of them; missing where this one has nothing of the kind."""
         if found is None:
-            return missing(self.ops, node.type)
-        if found.type == node.type:
+            return missing(self.ops, type)
+        if found.type == type:
             return found
-        if found.type.kind is Kind.NUMBER and node.type.kind is Kind.NUMBER:
-            return self.numbers.converted(found, node.type)
-        return found if found.type.kind is node.type.kind else missing(self.ops, node.type)
+        if found.type.kind is Kind.NUMBER and type.kind is Kind.NUMBER:
+            return self.numbers.converted(found, type)
+        return found if found.type.kind is type.kind else missing(self.ops, type)
 
     def constant(self, node: nodes.Constant) -> Sql:
         """A literal."""
