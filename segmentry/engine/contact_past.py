@@ -97,7 +97,9 @@ def look(moment: Moment, key: int | str, asked: Asked) -> Past:
 def _whenever(moment: Moment, events: n.Events) -> n.Events:
     """The same events without their window, and without conditions that a clock moves."""
     where = events.where if events.where is not None and is_still(events.where) else None
-    return replace(events, where=None if where is None else moment.grounded(where), last=None, since=None, until=None, window=n.Window())
+    return replace(
+        events, where=None if where is None else moment.grounded(where), last=None, since=None, until=None, during=None, window=n.Window()
+    )
 
 
 def moments(series: pl.Series) -> Moments:

@@ -46,7 +46,9 @@ KNOWN: Mapping[type[n.Node], frozenset[str]] = {
         (n.Field, "type scope name"), (n.Part, "type of name"), (n.Constant, "type value"), (n.AsOf, "type shift sign"),
         (n.Day, "type unit shifts"),
         (n.Call, "type function args"), (n.Aggregate, "type function events property"), (n.Always, "value"), (n.Truth, "value"),
-        (n.Events, "event where last since until window prefix"), (n.Compare, "op left right"), (n.In, "value options"),
+        (n.Events, "event where last since until window prefix during"), (n.Compare, "op left right"), (n.In, "value options"),
+        (n.ActivePeriods, "type function events property unit of at_least"), (n.During, "value period"),
+        (n.Element, "type"), (n.HowMany, "type value where"),
         (n.TextTest, "op value pattern"), (n.HasElements, "value options need_all"), (n.IsSet, "value"), (n.Listed, "list"),
         (n.InWindow, "value duration ahead"), (n.Did, "events"), (n.Sample, "salt threshold"), (n.And, "items"), (n.Or, "items"),
         (n.Not, "item"), (n.AtLeast, "count items"),
@@ -106,7 +108,21 @@ def _keeps_still(node: n.Node) -> bool:
     match node:
         case n.Call():
             return _is_plain(node.function)
-        case n.Field() | n.Part() | n.Constant() | n.And() | n.Or() | n.Not() | n.AtLeast() | n.Always() | n.Truth() | n.Compare() | n.In():
+        case (
+            n.Element()
+            | n.HowMany()
+            | n.Field()
+            | n.Part()
+            | n.Constant()
+            | n.And()
+            | n.Or()
+            | n.Not()
+            | n.AtLeast()
+            | n.Always()
+            | n.Truth()
+            | n.Compare()
+            | n.In()
+        ):
             return True
         case n.TextTest() | n.HasElements() | n.IsSet() | n.Listed() | n.Sample():
             return True
@@ -166,9 +182,16 @@ class _Mover:
                 return _together(map(self.value, (node.value, *node.options)))
             case n.InWindow():
                 return self.in_window(node)
+            case n.During():
+                return self.during(node)
             case n.Did():
                 return self.events(node.events)
         return self.opaque
+
+    def during(self, node: n.During) -> Motion:
+        """A period of today's comes to a value, and leaves it."""
+        possible, still = self.possible(node.value), self.value(node.value)
+        return still | (self.by_days() if possible is None else self.passing(ends_of(node.period), possible))
 
     def beside(self, left: n.Value, right: n.Value) -> Motion:
         """A comparison: where one side is the clock, it changes when that passes what the other side may be."""
@@ -204,6 +227,8 @@ class _Mover:
         instants = self.looked.instants(node)
         found = {at for at in instants if at > self.clock.as_of}
         moving = STILL
+        if node.during is not None:
+            moving |= self.passing(ends_of(node.during), instants)
         if node.last is not None:
             moving |= self.passing([n.AsOf(shift=node.last, sign=-1)], instants)
         for bound in (node.since, node.until):
@@ -222,12 +247,17 @@ class _Mover:
         if not _is_known(node):
             return self.opaque
         match node:
-            case n.Field() | n.Constant():
+            case n.Field() | n.Constant() | n.Element():
                 return STILL
+            case n.HowMany():
+                return self.value(node.value) | self.condition(node.where)
             case n.Part():
                 return self.value(node.of)
             case n.Day():
                 return self.by_days()
+            case n.ActivePeriods():
+                first = n.Day(unit=node.unit, shifts=((-1, n.Duration(node.of - 1, node.unit)),))
+                return self.events(node.events) | self.passing([first], self.looked.instants(node.events))
             case n.Aggregate() if node.function in AGGREGATES:
                 return self.events(node.events)
             case n.Call():
@@ -278,6 +308,8 @@ class _Mover:
         """All that a day or instant may ever be, for this contact; None where that can't be listed."""
         if node.type.kind not in (Kind.DATE, Kind.TIMESTAMP) or not _is_known(node):
             return None
+        if any(isinstance(one, n.Element) for one in n.walk(node)):
+            return None  # a list has many
         if is_still(node):
             return self.looked.value(node) if self.rows is None else self.looked.properties(self.rows, node)
         match node:
@@ -296,6 +328,13 @@ class _Mover:
                 dates = self.possible(node.args[0])
                 return None if dates is None else self.returns(dates)
         return None
+
+
+def ends_of(period: n.Period) -> tuple[n.Day, n.Day]:
+    """The first day of a period, and of the one after it."""
+    numbers = period.offset, period.offset + 1
+    first, after = (n.Day(unit=period.unit, shifts=((1 if one > 0 else -1, n.Duration(abs(one), period.unit)),)) for one in numbers)
+    return first, after
 
 
 def _later(instant: datetime, by: timedelta) -> datetime:

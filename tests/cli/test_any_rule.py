@@ -26,7 +26,13 @@ def laid_out(one: Batch, folder: Path) -> Workspace:
         named = {"event": table.event} if table.event else {"name": table.name}
         tables.append({"path": f"events{number}.parquet", "contact": table.contact, "at": table.at, **named})
     contacts = {"path": "contacts.parquet", "key": one.data.key.name}
-    workspace = {**WORKSPACE, "timezone": one.data.clock.zone, "contacts": contacts, "events": tables}
+    workspace = {
+        **WORKSPACE,
+        "timezone": one.data.clock.zone,
+        "week_start": one.data.clock.week_start,
+        "contacts": contacts,
+        "events": tables,
+    }
     (folder / "segmentry.yml").write_text(json.dumps(workspace), encoding="utf-8")
     for name, rule in one.texts.items():
         written = {"where": rule} if isinstance(rule, str) else {"rules": [rule]}

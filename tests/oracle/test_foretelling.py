@@ -24,7 +24,7 @@ from tests.oracle.evaluator import Moment as Then
 from tests.oracle.printer import text_of
 from tests.oracle.rules import Rules
 
-MOVED_BY_TIME = (lang.Now, lang.Ago, lang.Today, lang.Within, lang.Did, lang.Aggregate)
+MOVED_BY_TIME = (lang.Now, lang.Ago, lang.Today, lang.Within, lang.InPeriod, lang.Did, lang.Aggregate, lang.ActivePeriods)
 DAY = 86_400 * 10**6
 AHEAD = (1, 60 * 10**6, 3_600 * 10**6, DAY, 7 * DAY, 31 * DAY, 366 * DAY, 800 * DAY, 4000 * DAY)
 FLIPS = 25
@@ -54,7 +54,8 @@ def world(seed: str, number: int) -> Batch:
 
 def edges(contact: Contact, rules: dict[str, lang.Condition], now: Then) -> list[int]:
     """Instants at which rules like to flip: all that the contact has, moved by all durations, and the beginnings of days."""
-    moments = [*contact.fields.values(), *(row.at for row in contact.events), *(x for row in contact.events for x in row.fields.values())]
+    values = [*contact.fields.values(), *(x for row in contact.events for x in row.fields.values())]
+    moments = [one for x in values for one in (x.values() if isinstance(x, dict) else (x,))] + [row.at for row in contact.events]
     instants = {now.as_of} | {one for one in moments if isinstance(one, int) and abs(one) < 10**17 and one > 10**12}
     days = {one for one in moments if isinstance(one, date)} | {zones.to_local(one, now.zone).date() for one in instants}
     days |= {node.day for node in lang.walk(tuple(rules.values())) if isinstance(node, lang.Day)}
@@ -69,8 +70,8 @@ def edges(contact: Contact, rules: dict[str, lang.Condition], now: Then) -> list
     return [one for one in found if now.as_of < one < LAST]
 
 
-def answer(rules: dict[str, lang.Condition], name: str, contact: Contact, at: int, zone: str) -> bool | None:
-    return answers(rules, [contact], Then(at, zone))[name][0]
+def answer(rules: dict[str, lang.Condition], name: str, contact: Contact, at: int, now: Then) -> bool | None:
+    return answers(rules, [contact], Then(at, now.zone, now.week_start))[name][0]
 
 
 def asked(one: Batch, moment: Moment, name: str, number: int, *, product: bool) -> str:
@@ -88,17 +89,17 @@ def asked(one: Batch, moment: Moment, name: str, number: int, *, product: bool) 
         at = zones.micros(flip.at)
         assert at > now.as_of, where
         if flip.kind is Foresight.AT and at < LAST:
-            assert answer(rules, name, contact, at, now.zone) in (not said.member, None), where
-            assert answer(rules, name, contact, at - 1, now.zone) in (said.member, None), where
+            assert answer(rules, name, contact, at, now) in (not said.member, None), where
+            assert answer(rules, name, contact, at - 1, now) in (said.member, None), where
             for later in (flip.at, flip.at - zones.MICROSECOND) if product else ():
-                then = replace(moment, clock=Clock(later, now.zone))
+                then = replace(moment, clock=Clock(later, now.zone, now.week_start))
                 answered = then.answer({name: then.whole(name)}, only=said.contact).holds[name][0]
                 assert answered is (said.member is (later < flip.at)), where
         ahead = [instant for instant in ahead if instant < at]
     if flip.kind is not Foresight.UNKNOWN:
         several = draw.sample(ahead, min(len(ahead), 60))
         for instant in {*several, *(instant - 1 for instant in several if instant - 1 > now.as_of)}:
-            later = answer(rules, name, contact, instant, now.zone)
+            later = answer(rules, name, contact, instant, now)
             assert later in (said.member, None), f"{zones.moment(instant)}: {where}"
     return str(flip.kind)
 
