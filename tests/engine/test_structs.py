@@ -40,6 +40,7 @@ def test_properties_within_structs(world: World) -> None:
         "count(order, parcel.carrier = contact.home.city) = 1": [1],
         "count(order, parcel.carrier is not set) = 1": [1, 2],
         "sum(any_event.parcel.cost) = 0": [2],
+        "count(any_event, month(parcel.sent) = 5) = 1": [1],
         "max(order.parcel.sent) < '2026-05-28 20:26:40.123457Z'": [1],
         "max(order.parcel.sent) = '2026-05-28 20:26:40.123456Z'": [1],
         "home.city is not set": [2, 3],

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlglot import exp
+
 from segmentry.engine.columns import struct_type
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
@@ -98,3 +100,8 @@ def missing(ops: Operations, type: Type, held: str | None = None) -> Sql:
     """A value that is missing for everybody."""
     held = held or held_as(type)
     return Sql(ops("null", held), type, held)
+
+
+def is_missing(value: Sql) -> bool:
+    """Whether it is missing for everybody, as `missing` has it."""
+    return isinstance(value.expr, exp.Cast) and isinstance(value.expr.this, exp.Null)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from segmentry.engine.columns import language_type, struct_fields
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.operations import Operations
-from segmentry.engine.lowering.shapes import Sql
+from segmentry.engine.lowering.shapes import Sql, is_missing
 from segmentry.engine.snapshot import Column
 from segmentry.rules.types import FLOAT32, TEXT, Kind, Type
 
@@ -61,7 +61,7 @@ def read_part(ops: Operations, of: Sql, name: str) -> Sql | None:
     fields = struct_fields(of.held)
     stored = fields.get(name) or next((part for other, part in fields.items() if other.casefold() == name.casefold()), None)
     type = None if stored is None else language_type(stored)
-    if stored is None or type is None:
+    if stored is None or type is None or is_missing(of):  # a field of NULL has no type in DuckDB, whatever the NULL's is
         return None
     part = ops("field of", of.expr, name)
     return Sql(_read(ops, type, stored, part), type, held_when_read(type, stored), of.level, of.depth + 1)
