@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -132,6 +134,7 @@ class Reading:
             and (first is None or row.at >= first)
             and (final is None or row.at <= final)
             and (events.event is None or row.event == events.event)
+            and (events.prefix is None or (row.event is not None and row.event.startswith(events.prefix)))
             and (events.where is None or Reading(self.world, self.person, row).holds(events.where))
         ]
 
@@ -154,6 +157,12 @@ class Reading:
         if node.function == "sum" or total is None:
             return total
         return numbers.double(total) / len(values) if values else None
+
+    def active_periods(self, node: n.ActivePeriods) -> int:
+        """In how many periods there are enough events: each ends where the next begins, the last with the window."""
+        starts = [micros(start) for start in node.starts]
+        found = Counter(bisect_right(starts, row.at) for row in self.rows(node.events) if row.at is not None)
+        return sum(number >= node.at_least for number in found.values())
 
     @staticmethod
     def _property(node: n.Aggregate) -> n.Value:
@@ -365,6 +374,7 @@ VALUES: Mapping[type[n.Value], Callable[[Reading, Any], Any]] = {
     n.Constant: lambda _, node: constant(node),
     n.Call: Reading.call,
     n.Aggregate: Reading.aggregate,
+    n.ActivePeriods: Reading.active_periods,
     n.Element: lambda read, _: read.element,
     n.Part: Reading.part,
     n.HowMany: Reading.how_many,

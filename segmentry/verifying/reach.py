@@ -11,11 +11,12 @@ from segmentry.verifying.patterns import UnreadPattern, regular
 from segmentry.verifying.people import Wanted
 
 CARRIES: Mapping[type[n.Node], frozenset[str]] = {
-    n.Events: frozenset({"event", "where", "window"}),
+    n.Events: frozenset({"event", "prefix", "where", "window"}),
     n.Field: frozenset({"scope", "name"}),
     n.Constant: frozenset({"value"}),
     n.Call: frozenset({"function", "args"}),
     n.Aggregate: frozenset({"function", "events", "property"}),
+    n.ActivePeriods: frozenset({"function", "events", "property", "unit", "of", "at_least", "starts"}),
     n.Element: frozenset(),
     n.Part: frozenset({"of", "name"}),
     n.HowMany: frozenset({"value", "where"}),
@@ -92,7 +93,7 @@ def _problem(node: n.Node) -> str | None:
     match node:
         case n.Call(function=function) if function not in SCALARS.keys() | ARITHMETIC | {"coalesce"}:
             return f"no second reading of `{function}` yet"
-        case n.Aggregate(function=function) if function not in AGGREGATES:
+        case n.Aggregate(function=function) if kind is n.Aggregate and function not in AGGREGATES:
             return f"no second reading of `{function}` yet"
         case n.Compare(op=op) if op not in HOLDS:
             return f"no second reading of `{op}` yet"

@@ -129,7 +129,7 @@ class Newer(n.Condition):
 class Wider(n.Events):
     """Events that carry more than they did."""
 
-    prefix: str | None = None
+    suffix: str | None = None
 
 
 def test_what_is_newer_is_not_verified() -> None:
@@ -147,8 +147,8 @@ def test_a_node_that_came_to_carry_more_is_not_verified(monkeypatch: pytest.Monk
     monkeypatch.setitem(reach.CARRIES, Wider, reach.CARRIES[n.Events])
     monkeypatch.setitem(evaluator.CONDITIONS, Wider, lambda *_: True)
     assert unread({"s": n.Did(Wider("order", window=n.Window()))}, "s") is None
-    wider = n.Did(Wider("order", window=n.Window(), prefix="ord"))
-    assert unread({"s": wider}, "s") == "no second reading of `prefix` of `Wider` yet"
+    wider = n.Did(Wider("order", window=n.Window(), suffix="ord"))
+    assert unread({"s": wider}, "s") == "no second reading of `suffix` of `Wider` yet"
 
 
 def test_what_is_not_verified_is_told_in_the_rules_own_words(shop: Shop) -> None:
