@@ -65,20 +65,21 @@ def held(column: Column) -> tuple[pa.DataType, str] | None:
     return None if column.type is None else _held(column.stored, column.type)
 
 
-def _held(stored: str, type: Type) -> tuple[pa.DataType, str]:
+def _held(stored: str, type: Type, *, inside: bool = False) -> tuple[pa.DataType, str]:
+    """Inside of lists and structs UUIDs are text: Arrow makes them only by themselves."""
     if stored in INTEGERS:
         return INTEGERS[stored], stored
     if (found := _DECIMAL.fullmatch(stored)) is not None:
         return pa.decimal128(int(found[1]), int(found[2])), stored
     if type.kind is Kind.LIST and type.element is not None:
-        element, name = _held(stored[: stored.rindex("[")], type.element)
+        element, name = _held(stored[: stored.rindex("[")], type.element, inside=True)
         return pa.list_(element), f"{name}[]"
     if type.kind is Kind.STRUCT:
-        parts = {part: _held(struct_fields(stored)[part], inner) for part, inner in type.fields}
+        parts = {part: _held(struct_fields(stored)[part], inner, inside=True) for part, inner in type.fields}
         fields = pa.struct([pa.field(part, inner) for part, (inner, _) in parts.items()])
         return fields, struct_type({part: inner for part, (_, inner) in parts.items()})
     if stored == "UUID":
-        return pa.uuid(), stored
+        return (pa.string(), "VARCHAR") if inside else (pa.uuid(), stored)
     if type.is_float:
         return (pa.float32(), "FLOAT") if type.width == 32 else (pa.float64(), "DOUBLE")
     return {
@@ -99,7 +100,7 @@ def cell(written: Any, text: str | None, column: Column, clock: Clock) -> object
         if not isinstance(written, list):
             raise Misfit(f"`{column.name}` is a list, and this is none", "write it in `[ ]`")
         inner = Column(column.name, type.element, column.stored[: column.stored.rindex("[")])
-        return [cell(one, None, inner, clock) for one in written]
+        return [_inside(cell(one, None, inner, clock)) for one in written]
     if type.kind is Kind.STRUCT:
         return _struct(written, column, type, clock)
     reads = {
@@ -123,8 +124,13 @@ def _struct(written: Any, column: Column, type: Type, clock: Clock) -> object:
         exact = next(one for one, part in fields.items() if part is found)
         if exact in made:
             raise Misfit(f"`{found.name}` is said twice", "names of fields don't differ in case alone")
-        made[exact] = cell(value, None, found, clock)
+        made[exact] = _inside(cell(value, None, found, clock))
     return made
+
+
+def _inside(value: object) -> object:
+    """A cell as it stands in a list or struct."""
+    return str(UUID(bytes=value)) if isinstance(value, bytes) else value
 
 
 def _fitting(value: object, column: Column) -> object:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segmentry.engine.columns import language_type, struct_fields, struct_type
+from segmentry.engine.fixtures import Misfit, Row, cell
+from segmentry.engine.fixtures import snapshot_of as made_up
 from segmentry.engine.frames import EventFrame
+from segmentry.engine.snapshot import Column, ContactSource, Relation, Snapshot
 from segmentry.errors import RuleError
+from segmentry.rules.ground import Clock
 from segmentry.rules.types import DATE, FLOAT64, TEXT, exact, list_of, struct_of
-from tests.engine.conftest import World, at
+from tests.engine.conftest import AS_OF, World, at
 
 PARCEL = pa.struct([("cost", pa.decimal128(9, 2)), ("carrier", pa.string()), ("sent", pa.timestamp("ns", "UTC"))])
 SENT = 1_780_000_000_123_456_789
@@ -168,3 +175,21 @@ def test_steps_ask_what_is_within_structs_of_former_ones() -> None:
         ],
     }
     assert dict(zip(asked, world.members(*asked), strict=True)) == asked
+
+
+def test_structs_can_be_made_up(tmp_path: Path) -> None:
+    stored = "STRUCT(city VARCHAR, code UUID, since DATE, lines STRUCT(price DECIMAL(9,2), codes UUID[])[])"
+    columns = {"id": Column("id", exact(19), "BIGINT"), "home": Column("home", language_type(stored), stored)}
+    clock, code = Clock(AS_OF, "UTC"), "00000000-0000-0000-0000-00000000000A"
+    written = {"City": "Paris", "code": code, "since": {"ago": "3 days"}, "lines": [{"price": 5, "codes": [code, None]}, None]}
+    made = cell(written, None, columns["home"], clock)
+    real = Snapshot(ContactSource(Relation(columns, frame="x"), "id"), ())
+    snapshot = made_up(real, [Row({"id": 1, "home": made}), Row({"id": 2})], [], tmp_path)
+    lines = [{"price": Decimal("5.00"), "codes": [code.lower(), None]}, None]
+    home = {"city": "Paris", "code": code.lower(), "since": date(2026, 6, 12), "lines": lines}
+    rows = pq.read_table(snapshot.contacts.relation.files[0].path).to_pylist()
+    assert rows == [{"id": 1, "home": home}, {"id": 2, "home": None}]
+    assert snapshot.contacts.relation.columns["home"].type == columns["home"].type
+    for wrong in ({"citi": "x"}, "Paris", {"city": 5}, {"city": "x", "City": "x"}, {"lines": {}}):
+        with pytest.raises(Misfit):
+            cell(wrong, None, columns["home"], clock)
