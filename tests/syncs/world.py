@@ -244,10 +244,10 @@ class World:
         return {str(one.address) for one in self.memory.people(LIST).values() if one.left is not None}
 
     def desired(self) -> set[str]:
-        """The addresses that the list should have."""
-        return {
-            one.normalised for one in self.people.values() if one.there and one.inside and not one.suppressed and one.normalised is not None
-        }
+        """The addresses that the list should have: of whoever is in, but no address that a suppressed contact has as well."""
+        here = [one for one in self.people.values() if one.there and one.normalised is not None]
+        suppressed = {one.normalised for one in here if one.suppressed}
+        return {str(one.normalised) for one in here if one.inside} - suppressed
 
     def rows(self) -> dict[str, dict[str, Any]]:
         with self.state.catalog.reading() as connection:
