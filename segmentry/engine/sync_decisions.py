@@ -12,7 +12,7 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 skipped        nothing while refused and for a day, else add
     should not  out            nothing; an open add ends; one that may have been done is as a member
                 member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot
-                               add: nothing; an open update ends
+                               add: nothing; an open update ends. Where other syncs tell of people too, what was told is forgotten
                                an update that may have been done goes on first, as it may have moved the address
                 baseline       let go if it left the segment
                 rejected,      let go
@@ -90,6 +90,8 @@ class Case:
     """Those of some contacts (`contact`, `remote_id`) whom the destination knows as other contacts too; they are asked for once."""
     baseline: bool = False
     """Whoever is new to it is baseline: what is there at its start is to be let be, or a recovery can't tell."""
+    others_tell: bool = False
+    """Whether other syncs tell the destination of people too: what was told of who is not in this one may be otherwise by now."""
 
 
 @dataclass(frozen=True)
@@ -366,6 +368,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
     goes = pl.when(removal & ~(at_once & waits)).then(nothing).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
+    forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     claimed = pl.col("address_hash").is_in(pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()).fill_null(value=False)
     should_not = (
         pl.when(new)
@@ -378,7 +381,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
             .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
-            .otherwise(closes)
+            .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(closes))
         )
         .when(state == BASELINE)
         .then(pl.when(why == EXITED).then(pl.lit(LET_GO)).otherwise(nothing))
@@ -412,7 +415,9 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         pl.when(due["next"] == REMOVE).then("payload").alias("payload"),
         *(pl.lit(None, pl.String()).alias(name) for name in ("change", "batch", "stop")),
     )
-    ended = closed(_as_rows(joined.filter(pl.col("next") == CLOSE)))
+    closing = joined.filter(pl.col("next") == CLOSE)
+    kept = pl.lit(not case.others_tell) | closing["wish"] | (closing["state"] != MEMBER)
+    ended = closed(_as_rows(closing)).with_columns(pl.when(kept).then("fingerprint").alias("fingerprint"))
     states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
     settled = closed(_as_rows(states)).with_columns(
         states["next"].alias("state"),

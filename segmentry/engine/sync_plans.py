@@ -104,6 +104,7 @@ def plan_sync(
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
         sharing=elsewhere.sharing,
+        others_tell=bool(sync.config.fields) and any(one.destination == draft.destination and one.key != sync.key for one in known.records),
     )
     step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside), case)
     step = replace(step, written=elsewhere.called(step.written))

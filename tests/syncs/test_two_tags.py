@@ -109,6 +109,19 @@ def test_who_comes_back_to_one_after_the_other_changed_the_address(shop: Synced,
     assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
 
 
+def test_who_comes_back_is_told_as_they_are_now_whatever_another_told(shop: Synced, mailchimp: MailchimpSandbox) -> None:
+    segments(shop)
+    for path in (shop.root / "segments").iterdir():
+        path.write_text(path.read_text().replace("mode: mirror", "mode: add, fields: {TIER: tier}"))
+    for day, tier, country in ((2, 0, "UK"), (3, 1, "FR"), (4, 0, "UK")):
+        hour(shop, mailchimp, day, OLD, tier=tier, country=country)
+        (member,) = mailchimp.audiences[AUDIENCE].members.values()
+        assert str(member.fields["TIER"]) == str(tier)
+    asked = mailchimp.count
+    hour(shop, mailchimp, 5, OLD, tier=0)
+    assert mailchimp.count == asked
+
+
 def test_who_comes_back_while_nobody_heard_that_the_address_was_changed(
     shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
