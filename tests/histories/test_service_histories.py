@@ -3,11 +3,11 @@
 After every step nobody is subscribed who was not, whoever was put in by hand is there still, whoever was taken off is not back.
 In the end everybody is where they should be, and a run more asks for nothing; a failure says its seed.
 
-What they find was tried by breaking the program, a history after the other with the lists or the tags alone. Found within one to four
-histories: whoever left taken for out, and the answer whether somebody may be mailed ignored (lists and tags), everybody else taken off
-with who goes (lists and tags), an event without the enrollment's id, tags that start automations. Not within four to eight: a
-journey told again whose answer was lost, no look at who is who before somebody first comes, forgetting that something was asked.
-Those have tests of their own in `tests/connectors` and `tests/syncs`.
+What they find was tried by breaking the program, a history after the other, mostly with the lists or the tags alone. Found within one
+to four histories: the answer whether somebody may be mailed ignored, and everybody else taken off with who goes (lists and tags alike);
+an event without the enrollment's id; whoever left taken for out, and tags that start automations (tags). Not within four to eight:
+whoever left a list taken for out, a journey told again whose answer was lost, no look at who is who before somebody first comes to a
+list, forgetting that something was asked. Those have tests of their own in `tests/connectors` and `tests/syncs`.
 """
 
 from __future__ import annotations
