@@ -402,6 +402,7 @@ class Model:
         for hold in self.holds:
             hold.moves = [move for move in hold.moves if move[1] not in keys]
             hold.members -= keys
+            hold.computed = None if hold.computed is None else _computed_without(hold.computed, keys)
 
 
 def passed(count: int, size: int, percent: int, contacts: int) -> bool:
@@ -411,3 +412,15 @@ def passed(count: int, size: int, percent: int, contacts: int) -> bool:
 
 def _without(world: World, keys: set[Key]) -> World:
     return replace(world, rows={key: row for key, row in world.rows.items() if key not in keys})
+
+
+def _computed_without(found: Computed, keys: set[Key]) -> Computed:
+    members = {name: inside - keys for name, inside in found.members.items()}
+    unsent = None if found.unsent is None else found.unsent - keys
+    return replace(
+        found,
+        world=_without(found.world, keys),
+        members=members,
+        unsent=unsent,
+        moves=tuple(move for move in found.moves if move[1] not in keys),
+    )
