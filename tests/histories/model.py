@@ -213,7 +213,8 @@ class Model:
             self.runs += 1
             standing = self._approved_whole(source, now) if source is not None else self._approved_parts(chosen, now, baseline=baseline)
             aliases = files.aliases if source is not None else {}
-            self.activate(replace(standing, files=files, by_hand=True, baseline=baseline, aliases=aliases))
+            suppressed = self.accepted.suppressed_in(files)
+            self.activate(replace(standing, files=files, by_hand=True, baseline=baseline, aliases=aliases, suppressed=suppressed))
         for row in released:
             if row.outcome == "held":
                 row.outcome, row.since = "pending", now
@@ -379,7 +380,7 @@ class Model:
     def fit(self, row: Enrollment, files: World) -> bool:
         """Whether a row that waited for a person may still be sent."""
         it = self.accepted
-        if it is None or row.person not in it.world.rows or row.person in it.suppressed or row.segment not in it.members:
+        if it is None or row.person not in it.world.rows or row.person in it.suppressed_in(files) or row.segment not in it.members:
             return False
         return row.person in it.members[row.segment] or not files.sequences[row.sequence].while_member
 

@@ -90,10 +90,13 @@ class Accepted:
 
     @property
     def suppressed(self) -> frozenset[Key]:
-        """Who is sent nothing: whoever is suppressed, and whoever else has the address of one of them."""
+        return self.suppressed_in(self.world)
+
+    def suppressed_in(self, files: World) -> frozenset[Key]:
+        """Who is sent nothing: whoever is suppressed, and whoever else has the address of one of them by what the files say now."""
         meant = (self.unsent or frozenset()) | (self.held_unsent or frozenset())
-        taken = {self.world.rows[key].address for key in meant if key in self.world.rows} - {None}
-        return meant | {key for key, row in self.world.rows.items() if row.address in taken}
+        taken = {files.rows[key].address for key in meant if key in files.rows} - {None}
+        return meant | {key for key, row in files.rows.items() if row.address in taken}
 
 
 @dataclass(frozen=True)
