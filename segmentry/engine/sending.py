@@ -17,6 +17,7 @@ from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause, pauses
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.outbox import Due, Ending, Watch
+from segmentry.engine.state.remote_names import names_of
 from segmentry.engine.telling import Circle, Parcel, Told, address_of, arrange, batch_of, endings
 
 CLAIM = 2_000
@@ -168,7 +169,8 @@ class Sender:
             going, ended, waits = self._sorted_out([*members, *(row for row in rows if row.batch not in stored)], now)
             outbox.finish(connection, ended, now)
             outbox.finish(connection, waits, now, ends=False)
-            parcels = arrange(going, limit, self.settings.namespace)
+            names = names_of(connection, name, {row.contact for row in going})
+            parcels = [replace(one, names=names) for one in arrange(going, limit, self.settings.namespace)]
             outbox.claim(connection, self.lease.number, [(parcel.id, parcel.rows) for parcel in parcels], now)
         self.counts["expired"] += len(ended)
         return parcels

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,7 +24,9 @@ from uuid import UUID, uuid5
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.destination import Answer, Batch, Row, Verdict
 from segmentry.engine.enrolling import Outcome
+from segmentry.engine.state.activated import FORMERS
 from segmentry.engine.state.outbox import Due, Ending
+from segmentry.engine.state.remote_names import Names
 
 ENROLLED = "enrollment.created"
 """What happened, as destinations are told."""
@@ -49,6 +51,9 @@ JITTER = 0.1
 """The share by which a wait is made longer or shorter, so that not everything comes back at once."""
 
 
+NAMELESS = Names(())
+
+
 @dataclass(frozen=True)
 class Circle:
     """In which workspace and environment rows are told of. `kind` is what contacts' keys are: `integer`, `text` or `uuid`."""
@@ -60,10 +65,11 @@ class Circle:
 
 @dataclass(frozen=True)
 class Parcel:
-    """Rows of one sequence that go in one request, by their ids' order; `id` as in `Batch`."""
+    """Rows of one sequence that go in one request, by their ids' order; `id` as in `Batch`. `names`: what contacts are called there."""
 
     id: str
     rows: tuple[Due, ...]
+    names: Mapping[str, Names] = field(default_factory=dict)
 
     @property
     def sequence(self) -> str:
@@ -121,7 +127,8 @@ def _batch_id(rows: Sequence[Due], namespace: str) -> str:
 def batch_of(parcel: Parcel, circle: Circle, words: Mapping[str, Any]) -> Batch:
     """What a destination is told of a parcel. `words` are the sequence's own for the destination's type."""
     at = datetime.fromisoformat(min(row.as_of for row in parcel.rows))
-    return Batch(parcel.id, ENROLLED, at, parcel.sequence, tuple(_row(row, circle) for row in parcel.rows), words)
+    rows = tuple(_row(row, circle, parcel.names.get(row.contact, NAMELESS)) for row in parcel.rows)
+    return Batch(parcel.id, ENROLLED, at, parcel.sequence, rows, words)
 
 
 def address_of(row: Due) -> str | None:
@@ -130,7 +137,7 @@ def address_of(row: Due) -> str | None:
     return found
 
 
-def _row(row: Due, circle: Circle) -> Row:
+def _row(row: Due, circle: Circle, names: Names) -> Row:
     payload = json.loads(row.payload)
     data = {
         "enrollment_id": row.id,
@@ -143,7 +150,8 @@ def _row(row: Due, circle: Circle) -> Row:
         "as_of": datetime.fromisoformat(row.as_of).isoformat().replace("+00:00", "Z"),
         "fields": payload["fields"],
     }
-    return Row(row.id, row.contact, payload["address"], data, bool(payload.get("consents")))
+    formers = tuple(payload.get(FORMERS, ()))
+    return Row(row.id, row.contact, payload["address"], data, bool(payload.get("consents")), names.all, names.shared, formers)
 
 
 # ---------------------------------------------------------------- answers

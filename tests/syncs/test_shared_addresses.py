@@ -12,6 +12,7 @@ from sqlalchemy import select
 from segmentry.engine.state.schema import SYNCED, SYNCS
 from segmentry.engine.state.state import wall_clock
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
+from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
 from tests.syncs.conftest import Synced
 from tests.syncs.test_two_tags import tags
@@ -42,6 +43,14 @@ class Two:
             entry = f"sync: {{destination: crm, {target}, existing: send, mode: {mode}, fields: {{FNAME: name}}}}"
             (self.shop.root / "segments" / f"{name}.yml").write_text(f'where: "{rule}"\n{entry}\n')
 
+    def enroll(self) -> None:
+        """A third segment enrolls whoever comes in, and a fourth in another sequence."""
+        self.shop.sequences = "{welcome: {destination: crm, %s}, later: {destination: crm, %s}}" % (
+            ("event: Welcome", "event: Later") if isinstance(self.service, KlaviyoSandbox) else ('tag: "enroll:1"', 'tag: "enroll:2"')
+        )
+        for name, sequence in (("vip", "welcome"), ("late", "later")):
+            (self.shop.root / "segments" / f"{name}.yml").write_text(f"where: \"club contains '{name}'\"\nenroll: {sequence}\n")
+
     def hour(self, tell: bool = True, name: str = "N", **who: tuple[str, str] | None) -> None:
         """A run and a delivery. Of each contact the address and the segments that it is in; who is None is gone."""
         self.day += 1
@@ -53,6 +62,7 @@ class Two:
                 "country": ["UK" if "uk" in inside else "FR" for _, inside in there.values()],
                 "tier": [1 if "rich" in inside else 0 for _, inside in there.values()],
                 "name": [name for _ in there],
+                "club": [inside for _, inside in there.values()],
             }
         )
         self.shop.hour(f"2026-01-{self.day:02}", tell=False)
@@ -77,7 +87,7 @@ class Two:
     def inside(self) -> dict[str, set[str]]:
         """Of everybody known to the service which segments it has them in."""
         if isinstance(self.service, MailchimpSandbox):
-            return {address: {name.removeprefix("seg:") for name in found} for address, found in tags(self.service).items()}
+            return {one: {name.removeprefix("seg:") for name in found if name[0] == "s"} for one, found in tags(self.service).items()}
         found: dict[str, set[str]] = {str(one.email): set() for one in self.service.profiles}
         for name, one in zip(RULES, self.service.lists, strict=True):
             for address in self.service.members(one.name):
@@ -208,3 +218,63 @@ def test_a_merged_contact_is_the_same_person(two: Two) -> None:
     two.hour(b=(X, "uk rich"))
     two.hour(b=(B, "uk rich"))
     assert two.inside == {B: {"uk", "rich"}}, "the same person has another address there"
+
+
+# ---------------------------------------------------------------- enrollments
+
+
+@pytest.fixture
+def enrolling(two: Two) -> Two:
+    two.enroll()
+    return two
+
+
+def comes(two: Two, address: str) -> None:
+    """A person has come to the service without us."""
+    if isinstance(two.service, KlaviyoSandbox):
+        with two.service._lock:
+            upsert(two.service._settled(), {"type": "profile", "attributes": {"email": address}})
+    else:
+        two.service.people.subscribe(address)
+
+
+def test_who_left_under_an_address_before_being_told_is_not_enrolled_under_another(enrolling: Two) -> None:
+    comes(enrolling, X)
+    enrolling.hour(a=(X, ""))
+    enrolling.hour(tell=False, a=(X, "vip"))
+    enrolling.leaves(X)
+    enrolling.hour(a=(A, "vip"))
+    assert enrolling.shop.ledger() == [("a", 1, "rejected")]
+    assert "former address" in str(enrolling.shop.reasons()["a"])
+    assert A not in enrolling.inside
+
+
+@pytest.mark.parametrize("first", ["uk", "late"])
+def test_who_left_under_an_address_that_was_told_is_not_enrolled_under_another(enrolling: Two, first: str) -> None:
+    enrolling.hour(a=(X, ""))
+    enrolling.hour(a=(X, first))
+    enrolling.leaves(X)
+    enrolling.hour(a=(A, f"{first} vip"))
+    assert enrolling.shop.ledger("welcome") == [("a", 1, "rejected")]
+    assert A not in enrolling.inside
+
+
+@pytest.mark.parametrize("first", ["uk", pytest.param("late", marks=FULL)])
+def test_who_has_another_address_and_did_not_leave_is_enrolled_under_it(enrolling: Two, first: str) -> None:
+    enrolling.hour(a=(X, ""))
+    enrolling.hour(a=(X, first))
+    enrolling.hour(tell=False, a=(X, f"{first} vip"))
+    enrolling.hour(a=(A, f"{first} vip"))
+    assert enrolling.shop.ledger("welcome") == [("a", 1, "sent")]
+    assert A in enrolling.inside
+
+
+def test_an_enrollment_gives_nobody_the_address_of_another_contact(enrolling: Two) -> None:
+    enrolling.hour(a=(X, "uk"), b=(X, ""))
+    enrolling.hour(a=(X, "uk"), b=(X, "rich"))
+    enrolling.hour(a=(X, "uk"), b=(B, "rich vip"))
+    assert enrolling.inside[X] == {"uk"}
+    assert enrolling.shop.ledger() == [("b", 1, "sent")]
+    enrolling.again(a=(X, "uk"), b=(B, "rich vip"))
+    assert enrolling.inside == {X: {"uk"}, B: {"rich"}}
+    assert set(enrolling.states.values()) == {"member"}

@@ -17,6 +17,9 @@ class Row:
     `id` is lasting, the same whenever the row is sent: the receiver's idempotency key. `contact` is the key as text,
     `address` the normalised e-mail address (None where the contact has none). `data` is plain JSON values, ready to be
     sent: what happened, and the mapped `fields`. `consents`: whether the destination's `consent` rule holds for the contact.
+
+    Who left under a former address is told nothing under another. `remote_ids`: what the destination calls the contact, or called it;
+    `shared`: those of them that are another contact's too, who stays as it is there. `formers`: addresses that it had till now.
     """
 
     id: str
@@ -24,6 +27,9 @@ class Row:
     address: str | None
     data: Mapping[str, Any]
     consents: bool = False
+    remote_ids: tuple[str, ...] = ()
+    shared: frozenset[str] = frozenset()
+    formers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from segmentry.engine.connectors.klaviyo_client import (
     Turn,
 )
 from segmentry.engine.connectors.klaviyo_importing import upsert
-from segmentry.engine.connectors.klaviyo_people import ASKED, FORMER, NO_ADDRESS, UNSUBSCRIBED, Profile, Together, profile_of
+from segmentry.engine.connectors.klaviyo_people import ASKED, DELETED, FORMER, NO_ADDRESS, UNSUBSCRIBED, Profile, Together, profile_of
 from segmentry.engine.connectors.klaviyo_removing import remove
 from segmentry.engine.connectors.klaviyo_work import Work, list_gone, rejected
 from segmentry.engine.connectors.registry import Context
@@ -62,6 +62,7 @@ class KlaviyoDestination(SyncDestination):
         wire = Wire(connections=connections, allow_private=_is_here(settings.url))
         self._client = Client(settings.url, settings.key, wire, timeout=settings.seconds, now=now, sleep=sleep)
         self._by_contact, self._by_address = Together(self._client, "external_id"), Together(self._client, "email")
+        self._by_id = Together(self._client, "id")
 
     @classmethod
     def open(cls, name: str, settings: KlaviyoSettings, context: Context) -> KlaviyoDestination:  # noqa: ARG003 - the registry's call
@@ -147,7 +148,7 @@ class KlaviyoDestination(SyncDestination):
         turn = self._client.turn(before, SEND_PATIENCE)
         try:
             own, holder = self._by_contact.find(turn, row.contact), self._by_address.find(turn, row.address)
-            refused = _may_not_hear(row.address, own, holder)
+            refused = _may_not_hear(row.address, own, holder) or self._left_before(turn, row, own, holder)
             if refused is not None:
                 return refused
             self._client.ask(EVENT, turn, body=event(batch, row, _identifiers(row, own, holder)))
@@ -156,6 +157,18 @@ class KlaviyoDestination(SyncDestination):
         except RefusedError as error:
             return rejected(next(iter(error.problems), {}), error.status)
         return Answer(Verdict.SENT)
+
+    def _left_before(self, turn: Turn, row: Row, own: Profile | None, holder: Profile | None) -> Answer | None:
+        """The refusal of somebody who unsubscribed as what the contact was called before, or under an address that it had."""
+        seen = {one.id for one in (own, holder) if one is not None}
+        named = {id: self._by_id.find(turn, id) for id in row.remote_ids if id not in seen}
+        addressed = [self._by_address.find(turn, one) for one in row.formers if one != row.address]
+        for one in (*named.values(), *addressed):
+            if one is not None and one.email not in (None, row.address) and one.unreachable:
+                return Answer(Verdict.REJECTED, FORMER, one.id, status=one.status)
+        if own is None and holder is None and None in named.values():
+            return Answer(Verdict.REJECTED, DELETED)
+        return None
 
     def _warnings(self, target: Target) -> list[str]:
         """What is live and starts for whoever comes onto the list."""
@@ -181,6 +194,8 @@ def _identifiers(row: Row, own: Profile | None, holder: Profile | None) -> dict[
     """By what the event's profile is known. The contact's key is left out where the address is another profile's already."""
     address = row.address or ""
     others = holder is not None and (own is None or own.id != holder.id) and (own is not None or holder.external_id is not None)
+    # by its key, who is another contact there too would be given this one's address
+    others = others or (own is not None and own.id in row.shared and own.email != address)
     return {"email": address} if others else {"email": address, "external_id": row.contact}
 
 

@@ -274,4 +274,4 @@ class Together:
                 question.found, question.done = profiles.get(question.value), True
 
     def _value(self, profile: Profile) -> str | None:
-        return profile.email if self._name == "email" else profile.external_id
+        return {"id": profile.id, "email": profile.email}.get(self._name, profile.external_id)

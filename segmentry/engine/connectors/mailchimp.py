@@ -18,8 +18,8 @@ from segmentry.engine.connectors.mailchimp_calls import Calls
 from segmentry.engine.connectors.mailchimp_fields import MergeFields
 from segmentry.engine.connectors.mailchimp_line import Line, RefusedError, TroubleError, Waiting
 from segmentry.engine.connectors.mailchimp_people import People, Wanted, hash_of, unfit
-from segmentry.engine.connectors.mailchimp_reasons import away, shown
-from segmentry.engine.connectors.mailchimp_syncing import Knowledge, Work
+from segmentry.engine.connectors.mailchimp_reasons import AWAY, away, shown
+from segmentry.engine.connectors.mailchimp_syncing import LEFT_FORMER, Knowledge, Work
 from segmentry.engine.connectors.mailchimp_tags import Tags
 from segmentry.engine.connectors.registry import Context
 from segmentry.engine.connectors.settings import MailchimpSettings
@@ -100,11 +100,12 @@ class MailchimpDestination(SyncDestination):
         if not isinstance(tag, str) and not isinstance(journey, Mapping):
             raise DestinationStopped(f"the sequence `{batch.target}` names neither a tag nor a journey")
         found.update((row.id, answer) for row in batch.rows if (answer := unfit(row.address)) is not None)
+        found.update(self._who_left_before(calls, [row for row in batch.rows if row.id not in found]))
         rows = [row for row in batch.rows if row.id not in found]
         say = self._known.fields.ready(calls, map(_fields, rows))
         if isinstance(journey, Mapping):
             for row in rows:
-                found[row.id] = self._start(calls, journey, row, say(_fields(row)))
+                found[row.id] = _named(self._start(calls, journey, row, say(_fields(row))), row)
             return
         people: dict[str, Row] = {}
         for row in rows:
@@ -115,7 +116,29 @@ class MailchimpDestination(SyncDestination):
         found.update((row.id, _not_enrolled(answers[hash])) for row in rows if (hash := hash_of(str(row.address))) not in going)
         if going:
             answers.update(self._known.tags.enroll(calls, str(tag), going))
-        found.update((row.id, _not_enrolled(answers[hash_of(str(row.address))])) for row in rows)
+        found.update((row.id, _named(_not_enrolled(answers[hash_of(str(row.address))]), row)) for row in rows)
+
+    def _who_left_before(self, calls: Calls, rows: Sequence[Row]) -> dict[str, Answer]:
+        """The refusals of those who left under an address that they had before, by row.
+
+        Who is gone under it may have another by now, which is known to be theirs where somebody is there.
+        """
+        formers = {row.id: [hash for hash in _formers(row) if hash != hash_of(str(row.address))] for row in rows}
+        asked = list(dict.fromkeys(hash for hashes in formers.values() for hash in hashes))
+        if not asked:
+            return {}
+        standing = self._known.audience.standing(calls, asked, asked)
+        gone = {row.id: hash_of(str(row.address)) for row in rows if any(standing[hash].status is None for hash in formers[row.id])}
+        present = self._known.audience.standing(calls, list(gone.values()), list(gone.values()))
+        refused: dict[str, Answer] = {}
+        for row in rows:
+            statuses = [standing[hash].status for hash in formers[row.id]]
+            left = next((status for status in statuses if status in AWAY), None)
+            if left is not None:
+                refused[row.id] = _not_enrolled(Answer(Verdict.LEFT, f"{AWAY[left]}, under the former address", status=left))
+            elif row.id in gone and present[gone[row.id]].status is None:
+                refused[row.id] = _not_enrolled(LEFT_FORMER)
+        return refused
 
     def _start(self, calls: Calls, journey: Mapping[str, Any], row: Row, fields: Mapping[str, Any]) -> Answer:
         """Starts a journey for one, at most once."""
@@ -223,6 +246,16 @@ class MailchimpDestination(SyncDestination):
 def _fields(row: Row) -> Mapping[str, Any]:
     found = row.data.get("fields")
     return found if isinstance(found, Mapping) else {}
+
+
+def _formers(row: Row) -> list[str]:
+    """What the service calls a contact, or called it, and would call it by addresses that it had."""
+    return [*row.remote_ids, *(hash_of(address) for address in row.formers)]
+
+
+def _named(answer: Answer, row: Row) -> Answer:
+    """The answer with what the service calls whom it enrolled."""
+    return replace(answer, remote_id=hash_of(str(row.address))) if answer.verdict is Verdict.SENT else answer
 
 
 def _not_enrolled(answer: Answer) -> Answer:

@@ -27,7 +27,10 @@ from segmentry.engine.state.schema import (
     RENAMES,
     SEGMENTS,
 )
-from segmentry.engine.state.synced import SyncDraft, apply_syncs, rename_syncs
+from segmentry.engine.state.synced import SEVERAL, SyncDraft, apply_syncs, rename_syncs
+
+FORMERS = "formers"
+"""In a payload: the addresses that the contact had between its enrollment and now."""
 
 FileRef = int | str
 """A bulk file: by its id if an earlier run wrote it, by its path if it is staged for this one."""
@@ -179,13 +182,27 @@ def _disagree(connection: Connection, identity: str) -> None:
 
 
 def _tell_anew(connection: Connection, payloads: Mapping[str, str]) -> None:
-    """Gives rows of which nobody was told yet what is so now; what was asked once is asked again with the same words."""
+    """Gives rows of which nobody was told yet what is so now; what was asked once is asked again with the same words.
+
+    An address that is another by now is kept beside it: who left under that one is told nothing under this.
+    """
     table = DELIVERIES.c
-    untold = (table.id == bindparam("key")) & (table.attempts == 0) & table.lease.is_(None) & table.ended.is_(None)
-    changed = untold & (table.payload != bindparam("told"))
-    rows = [{"key": id, "told": payload} for id, payload in payloads.items()]
-    if rows:
-        connection.execute(update(DELIVERIES).where(changed).values(payload=bindparam("told")), rows)
+    untold = (table.attempts == 0) & table.lease.is_(None) & table.ended.is_(None)
+    ids = list(payloads)
+    for start in range(0, len(ids), SEVERAL):
+        mine = untold & table.id.in_(ids[start : start + SEVERAL])
+        before = connection.execute(select(table.id, table.payload).where(mine, table.payload.is_not(None)))
+        told = [(row.id, _with_formers(payloads[row.id], row.payload), row.payload) for row in before]
+        rows = [{"key": id, "told": payload} for id, payload, former in told if payload != former]
+        if rows:
+            connection.execute(update(DELIVERIES).where(untold, table.id == bindparam("key")).values(payload=bindparam("told")), rows)
+
+
+def _with_formers(payload: str, before: str) -> str:
+    """What is told of a contact now, with the addresses that it had until now."""
+    former, now = json.loads(before), json.loads(payload)
+    formers = [one for one in dict.fromkeys([*former.get(FORMERS, ()), former["address"]]) if one not in (None, now["address"])]
+    return dumps({**now, FORMERS: formers}) if formers else payload
 
 
 def end_holds(connection: Connection, ended: Mapping[int, str], now: datetime, run: int | None = None) -> None:
