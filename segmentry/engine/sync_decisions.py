@@ -52,6 +52,9 @@ SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone 
 REGROUPED = "in another group"
 """The same: it is in the segment, and in a group of it that the sync has not."""
 
+LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED)
+"""Why a member should not be there of whom a change that may have been made goes on first: it may have got another address."""
+
 CONSENTED = "+"
 """Behind the fingerprint of what is told of somebody who has agreed to be told."""
 
@@ -375,7 +378,7 @@ def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
         .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(nothing))
         .when(state == AWAY)
         .then(closes)
-        .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in([EXITED, REGROUPED, SHARED, ABSENT]))
+        .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in(LET_END))
         .then(nothing)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(

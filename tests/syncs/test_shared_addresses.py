@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from segmentry.engine.state.schema import SYNCED, SYNCS
 from segmentry.engine.state.state import wall_clock
+from segmentry.engine.workspace import Workspace
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
@@ -209,6 +210,49 @@ def test_who_unsubscribes_between_the_two_steps_is_not_made_anew(two: Two) -> No
     two.again(a=(X, "uk"), b=(B, "rich"))
     assert B not in two.inside
     assert two.states["rich", "b"] == "left"
+
+
+@FULL
+def test_of_three_each_goes_its_own_way(two: Two) -> None:
+    two.hour(a=(X, "uk"), b=(X, "rich"), c=(X, "uk"))
+    two.hour(a=(A, "uk"), b=(X, "rich"), c=(X, "uk"))
+    two.again(a=(A, "uk"), b=(X, "rich"), c=(X, "uk"))
+    assert two.inside == {X: {"uk", "rich"}, A: {"uk"}}
+    two.hour(a=(A, "uk"), b=(B, "rich"), c=(X, "uk"))
+    two.again(a=(A, "uk"), b=(B, "rich"), c=(X, "uk"))
+    assert two.inside == {X: {"uk"}, A: {"uk"}, B: {"rich"}}
+    assert set(two.states.values()) == {"member"}
+
+
+@FULL
+def test_by_another_name_of_a_segment_the_other_is_known_too(two: Two) -> None:
+    two.hour(a=(X, "uk"), b=(X, "rich"))
+    path = two.shop.root / "segments" / "uk.yml"
+    path.rename(path.with_name("britain.yml"))
+    renamed = path.with_name("britain.yml")
+    renamed.write_text(renamed.read_text() + "renamed_from: uk\n")
+    two.hour(a=(X, "uk"), b=(B, "rich"))
+    two.again(a=(X, "uk"), b=(B, "rich"))
+    assert two.inside == {X: {"uk"}, B: {"rich"}}
+
+
+@FULL
+def test_who_is_forgotten_is_nobody_else(two: Two) -> None:
+    two.hour(a=(X, "uk"), b=(X, "rich"))
+    Workspace.open(two.shop.root).forget(["a"])
+    two.hour(b=(X, "rich"))
+    two.hour(b=(B, "rich"))
+    assert B in two.inside
+    assert X not in two.inside
+
+
+@FULL
+def test_a_sync_that_is_said_no_more_keeps_its_people(two: Two) -> None:
+    two.hour(a=(X, "uk"), b=(X, "rich"))
+    (two.shop.root / "segments" / "uk.yml").write_text("where: country = 'UK'\n")
+    two.hour(a=(X, "uk"), b=(B, "rich"))
+    two.again(a=(X, "uk"), b=(B, "rich"))
+    assert two.inside == {X: {"uk"}, B: {"rich"}}
 
 
 @FULL

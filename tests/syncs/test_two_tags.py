@@ -292,6 +292,37 @@ def test_the_suppressed_are_taken_off_also_by_a_sync_that_was_never_asked(
     assert tags(mailchimp) == {NEW: {"seg:rich", "seg:uk"}}
 
 
+@pytest.mark.parametrize("why", ["suppressed", pytest.param("gone from the segment", marks=FULL)])
+def test_whose_address_was_changed_by_a_sender_that_ended_is_taken_off(
+    shop: Synced, mailchimp: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    shop.further["suppress"] = "\"country_of_birth = 'X'\""
+    segments(shop)
+    (shop.root / "segments" / "rich.yml").unlink()
+    hour(shop, mailchimp, 2, OLD)
+
+    class End(BaseException):
+        """The process ends here."""
+
+    changed = mailchimp_syncing.Work._readdressed
+
+    def ended(*args: Any) -> None:
+        changed(*args)
+        raise End
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", ended)
+        with pytest.raises(End):
+            hour(shop, mailchimp, 3, NEW)
+    out: dict[str, Any] = {"born": "X"} if why == "suppressed" else {"country": "FR"}
+    with shop.state.catalog.writing() as connection:  # as a sender that is at work still
+        connection.execute(SYNCED.update().values(lease=7))
+    hour(shop, mailchimp, 4, NEW, **out)
+    hour(shop, mailchimp, 5, NEW, **out)
+    assert tags(mailchimp) == {NEW: set()}
+    assert states(shop) == {"uk": "out"}
+
+
 def test_whose_address_was_perhaps_changed_is_taken_off_where_a_sync_is_detached(
     shop: Synced, mailchimp: MailchimpSandbox, moved: Callable[..., None]
 ) -> None:
