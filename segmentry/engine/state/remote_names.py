@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, SYNCED, SYNCS
@@ -48,21 +48,31 @@ def _of_syncs(connection: Connection, destination: str, keys: Sequence[str]) -> 
 
 def _of_enrollments(connection: Connection, destination: str, persons: Sequence[str]) -> Iterator[tuple[str, str]]:
     row = ENROLLMENTS.c
-    sequences = list(connection.execute(select(row.sequence).distinct()).scalars())  # by them the index on persons is found
-    told = select(row.person, DELIVERIES.c.remote_id).join(DELIVERIES, DELIVERIES.c.id == row.id)
-    query = told.where(row.sequence.in_(sequences), DELIVERIES.c.destination == destination, DELIVERIES.c.remote_id.is_not(None))
+    sequences = list(_sequences(connection))  # by them the index on persons is found
+    columns = row.person, DELIVERIES.c.remote_id, DELIVERIES.c.destination
+    query = select(*columns).join(DELIVERIES, DELIVERIES.c.id == row.id).where(row.sequence.in_(sequences))
     for part in _parts(persons):
-        yield from ((str(person), str(name)) for person, name in connection.execute(query.where(row.person.in_(part))))
+        for person, name, place in connection.execute(query.where(row.person.in_(part))):
+            if name is not None and place == destination:  # no part of the query: it would be answered by all of the destination's rows
+                yield str(person), str(name)
+
+
+def _sequences(connection: Connection) -> Iterator[str]:
+    """Every sequence in the ledger, by a step in the index for each."""
+    last = ""
+    while (found := connection.execute(select(func.min(ENROLLMENTS.c.sequence)).where(ENROLLMENTS.c.sequence > last)).scalar()) is not None:
+        last = str(found)
+        yield last
 
 
 def _holders(connection: Connection, destination: str, names: Iterable[str], merged: Mapping[str, str]) -> dict[str, set[str]]:
     """Whom syncs know by each of some names."""
-    row = SYNCED.c
-    query = select(row.contact, row.remote_id).where(row.sync.in_(_syncs(connection, destination)))
+    row, syncs = SYNCED.c, set(_syncs(connection, destination))
     found: dict[str, set[str]] = {}
     for part in _parts(sorted(names)):
-        for contact, name in connection.execute(query.where(row.remote_id.in_(part))):
-            found.setdefault(name, set()).add(merged.get(contact, contact))
+        for sync, contact, name in connection.execute(select(row.sync, row.contact, row.remote_id).where(row.remote_id.in_(part))):
+            if sync in syncs:
+                found.setdefault(name, set()).add(merged.get(contact, contact))
     return found
 
 

@@ -293,9 +293,11 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
 def _shared(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
     """The contacts of a parcel whom the destination knows as other contacts too: who is a member there, or may be, or is to be."""
     mine = {row.contact: row.remote_id for row in parcel.rows if row.remote_id is not None}
-    there = and_(_S.sync.in_(_same_destination(parcel.rows[0].sync)), or_(_S.state == MEMBER, _S.maybe, _S.action.is_not(None)))
-    query = select(_S.contact, _S.remote_id).where(there)
-    found = [row for part in _parts(list(dict.fromkeys(mine.values()))) for row in connection.execute(query.where(_S.remote_id.in_(part)))]
+    syncs = set(connection.execute(_same_destination(parcel.rows[0].sync)).scalars())
+    # the syncs are no part of the query: SQLite would rather go through all of their rows than look the names up
+    query = select(_S.sync, _S.contact, _S.remote_id).where(or_(_S.state == MEMBER, _S.maybe, _S.action.is_not(None)))
+    named = (connection.execute(query.where(_S.remote_id.in_(part))) for part in _parts(list(dict.fromkeys(mine.values()))))
+    found = [row for rows in named for row in rows if row.sync in syncs]
     if all(mine.get(row.contact) == row.remote_id for row in found) and len({row.remote_id for row in found}) == len(mine):
         return frozenset()  # each is its own name's only one
     persons = survivors(connection)

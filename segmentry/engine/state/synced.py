@@ -39,7 +39,7 @@ ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNC
 
 CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "changed")})
 
-NAMESAKES = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "state", "maybe")})
+NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_id", "state", "maybe")})
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
@@ -154,9 +154,12 @@ def perhaps_moved(connection: Connection, numbers: Sequence[int], contacts: Sequ
 
 def namesakes(connection: Connection, numbers: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
     """Whom the destination of some syncs calls by some names, as `NAMESAKES`; everybody, where the names are too many to be asked for."""
-    query = select(*(_S[name] for name in NAMESAKES)).where(_S.sync.in_(list(numbers)), _S.remote_id.is_not(None))
-    queries = [query] if len(names) > MANY else [query.where(_S.remote_id.in_(part)) for part in _parts(names)]
-    return pl.concat([pl.DataFrame(schema=NAMESAKES), *(read_frame(connection, one, NAMESAKES) for one in queries)])
+    query = select(*(_S[name] for name in NAMESAKES))
+    # the syncs are no part of the query: SQLite would rather go through all of their rows than look the names up
+    whole = query.where(_S.remote_id.is_not(None))
+    queries = [whole] if len(names) > MANY else [query.where(_S.remote_id.in_(part)) for part in _parts(names)]
+    found = pl.concat([pl.DataFrame(schema=NAMESAKES), *(read_frame(connection, one, NAMESAKES) for one in queries)])
+    return found.filter(pl.col("sync").is_in(list(numbers)))
 
 
 def same_target(sync: int) -> Select[Any]:
