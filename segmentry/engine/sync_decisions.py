@@ -61,6 +61,10 @@ CONSENTED = "+"
 CLOSE, LET_GO = "close", "let go"
 """What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more."""
 
+NOTHING = pl.lit(None, pl.String())
+CLOSES = pl.when(pl.col("action").is_not_null()).then(pl.lit(CLOSE)).otherwise(NOTHING)
+"""A row stays as it is; what is open in it ends."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -117,7 +121,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     joined, handed = _handed_over(joined)
     joined = _apart(_taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case), case)
-    joined = joined.with_columns(_next(joined, case))
+    joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
     changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
@@ -321,82 +325,87 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
     return [why.alias("why_not"), (why.is_null()).alias("wish")]
 
 
-def _next(joined: pl.DataFrame, case: Case) -> list[pl.Expr]:
+def _next(case: Case) -> list[pl.Expr]:
     """What is to be done with each row (`next`): an action, `close` an open one, `gone` for the row itself, a state, or nothing."""
-    del joined
-    state, action, why = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("why_not")
-    new = pl.col("state").is_null()
-    under_way = pl.col("lease").is_not_null()
-    consent = pl.when(CONSENTS).then(pl.lit(CONSENTED)).otherwise(pl.lit(""))
-    tells = pl.col("new") + consent
+    tells = pl.col("new") + pl.when(CONSENTS).then(pl.lit(CONSENTED)).otherwise(pl.lit(""))
+    by_wish = pl.when(pl.col("wish")).then(_next_of_wanted(case, tells)).otherwise(_next_of_unwanted(case))
+    return [pl.when(pl.col("lease").is_null()).then(by_wish).alias("next"), tells.alias("tells")]
+
+
+def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
+    """The same, of who should be there."""
+    state, action, new = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("state").is_null()
     refused = (pl.col("refused") == tells).fill_null(value=False)
     recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
     maybe = pl.col("maybe").fill_null(value=False)
     different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe
     open_so = (pl.col("wanted") == tells).fill_null(value=False)
-    nothing = pl.lit(None, pl.String())
 
     def opens(kind: str) -> pl.Expr:
-        return pl.when((action == kind).fill_null(value=False) & open_so).then(nothing).otherwise(pl.lit(kind))
+        return pl.when((action == kind).fill_null(value=False) & open_so).then(NOTHING).otherwise(pl.lit(kind))
 
-    closes = pl.when(action.is_not_null()).then(pl.lit(CLOSE)).otherwise(nothing)
     perhaps_out = ((action == ADD) | ((action == REMOVE) & maybe)).fill_null(value=False)
     moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
     perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
     agrees = pl.col(CONSENTS) | ~pl.col("wanted").str.ends_with(CONSENTED)
     perhaps_added = ((action == ADD) & maybe & agrees & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
-    should = (
+    return (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
         .when((state == MEMBER) & perhaps_moved)
-        .then(nothing)
+        .then(NOTHING)
         .when(pl.col("apart"))
-        .then(pl.when((action == REMOVE).fill_null(value=False)).then(nothing).otherwise(pl.lit(REMOVE)))
+        .then(pl.when((action == REMOVE).fill_null(value=False)).then(NOTHING).otherwise(pl.lit(REMOVE)))
         .when((state == MEMBER) & perhaps_out)
         .then(opens(ADD))
         .when(state == MEMBER)
-        .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(closes))
+        .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(CLOSES))
         .when(perhaps_added)
-        .then(nothing)
+        .then(NOTHING)
         .when(state == OUT)
         .then(opens(ADD))
         .when((state == REJECTED) & ~refused)
         .then(opens(ADD))
         .when((state == SKIPPED) & ~(refused & recent))
         .then(opens(ADD))
-        .otherwise(nothing)
+        .otherwise(NOTHING)
     )
+
+
+def _next_of_unwanted(case: Case) -> pl.Expr:
+    """The same, of who should not be there."""
+    state, action, why = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("why_not")
+    new, maybe = pl.col("state").is_null(), pl.col("maybe").fill_null(value=False)
     removal = (action == REMOVE).fill_null(value=False)
     at_once = why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED])
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
-    goes = pl.when(removal & ~(at_once & waits)).then(nothing).otherwise(pl.lit(REMOVE))
+    goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     claimed = pl.col("address_hash").is_in(pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()).fill_null(value=False)
-    should_not = (
+    return (
         pl.when(new)
-        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(nothing))
+        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(NOTHING))
         .when(state == AWAY)
-        .then(closes)
+        .then(CLOSES)
         .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in(LET_END))
-        .then(nothing)
+        .then(NOTHING)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
             .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
-            .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(closes))
+            .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
         .when(state == BASELINE)
-        .then(pl.when(why == EXITED).then(pl.lit(LET_GO)).otherwise(nothing))
+        .then(pl.when(why == EXITED).then(pl.lit(LET_GO)).otherwise(NOTHING))
         .when(why == AWAY)
         .then(pl.lit(AWAY))
         .when(kept_id)
-        .then(closes)
+        .then(CLOSES)
         .when((why == SUPPRESSED) & (state != OUT))
-        .then(closes)
+        .then(CLOSES)
         .otherwise(pl.lit(LET_GO))
     )
-    return [pl.when(under_way).then(nothing).when(pl.col("wish")).then(should).otherwise(should_not).alias("next"), tells.alias("tells")]
 
 
 def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
