@@ -3,7 +3,8 @@
 What becomes of a contact, by whether it should be there and what its row says (no row is as `out`). `different`: other attributes
 than were acknowledged; `refused`: the very attributes that the destination refused before.
 
-    should be   out            add; one that may have been done under another address goes on first: only its answer says who is where
+    should be   out            add; one that may have been done under another address, or its removal, goes on first: only its answer
+                               says who is where
                 member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
@@ -348,7 +349,8 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
     perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
     agrees = pl.col(CONSENTS) | ~pl.col("wanted").str.ends_with(CONSENTED)
-    perhaps_added = ((action == ADD) & maybe & agrees & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
+    perhaps_in = ((action == ADD) & agrees) | (action == REMOVE)
+    perhaps_added = (perhaps_in & maybe & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
     return (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
@@ -382,7 +384,9 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
-    claimed = pl.col("address_hash").is_in(pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()).fill_null(value=False)
+    wished = pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()
+    under = pl.when((action == ADD).fill_null(value=False) & maybe).then(pl.col("wanted_hash")).otherwise(pl.col("address_hash"))
+    claimed = under.is_in(wished).fill_null(value=False)
     return (
         pl.when(new)
         .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(NOTHING))

@@ -12,6 +12,7 @@ import pytest
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.identity import address_hash
 from segmentry.engine.state import synced
+from segmentry.engine.state.synced import REMOVE
 from tests.syncs.world import LIST, Killed, Person, World
 
 NAMES = "abcdefgh"
@@ -68,6 +69,14 @@ def misfortune(world: World) -> None:
     world.rejects = {key for key in NAMES if draw.random() < 0.05}
 
 
+def nobody_knows(world: World) -> None:
+    """Whom our own removal may have taken off, somebody else may have as well: nobody can tell, and who is in again is added again."""
+    perhaps = {row["remote_id"] for row in world.rows().values() if row["action"] == REMOVE and row["maybe"]}
+    for known in world.memory.people(LIST).values():
+        if known.remote_id in perhaps and known.left == "taken off by hand":
+            known.left = None
+
+
 def live(world: World) -> None:
     for key in NAMES[:5]:
         world.people[key] = Person(key, f"{key}@x.example", inside=world.draw.random() < 0.6)
@@ -84,6 +93,7 @@ def live(world: World) -> None:
         world.history.append("tell")
         world.tell()
         assert world.memory.wrongs == [], world.history
+        nobody_knows(world)
     world.rejects = set()
     for person in world.people.values():  # so that what was rejected is tried again
         person.tier += 1000
