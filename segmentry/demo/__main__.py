@@ -87,7 +87,7 @@ class Walk:
         say("How long it took")
         for step, seconds in self.took:
             print(f"{seconds:7.2f} s  {step}")
-        print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} recompute")
+        print(f"\nGo on in {self.folder}/: edit segments/*.yml, then segmentry --workspace {self.folder} --env live recompute --no-deliver")
 
     def in_step(self, services: Services) -> None:
         """Somebody says that a segment's present members are to be sent, and they are."""
