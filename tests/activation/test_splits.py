@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from fractions import Fraction
-
 import pytest
 
 from segmentry.engine.deliveries import resume
@@ -14,21 +11,11 @@ from segmentry.engine.loading import load
 from segmentry.engine.state.holds import pause
 from segmentry.errors import DecisionError
 from tests.activation.conftest import Enrolling, Shelf
+from tests.oracle.groups import group
 from tests.state.conftest import day
 
 MANY = range(1, 61)
 HALVES = {"holdout": 50, "a": 50}
-
-
-def group(key: object, shares: dict[str, int], salt: str = "vip") -> str | None:
-    """Who is in which group, by the description."""
-    left = Fraction(1)
-    for name, percent in shares.items():
-        number = int(hashlib.md5(f"{salt}:{name}:{key}".encode()).hexdigest()[:15], 16)
-        if left and Fraction(number, 16**15) < Fraction(percent, 100) / left:
-            return name
-        left -= Fraction(percent, 100)
-    return None
 
 
 def those(name: str | None, shares: dict[str, int], salt: str = "vip") -> list[str]:
@@ -218,7 +205,8 @@ def test_two_groups_in_two_sequences(vip: Enrolling) -> None:
 
 
 def test_who_has_the_address_of_somebody_held_out_is_not_enrolled(shop: Enrolling) -> None:
-    first, second = next((x, y) for x in MANY for y in MANY if x < y and (group(x, HALVES), group(y, HALVES)) == ("holdout", "a"))
+    groups = {key: group(key, HALVES, "vip") for key in MANY}
+    first, second = next((x, y) for x in MANY for y in MANY if x < y and (groups[x], groups[y]) == ("holdout", "a"))
     say(shop, HALVES)
     email = {"email": ["one@example.com" if key in (first, second) else f"c{key}@example.com" for key in MANY]}
     spend(shop, also=email)
@@ -270,7 +258,7 @@ def tight(shelf: Shelf) -> Enrolling:
 def test_too_many_in_another_group_are_held_and_nothing_moves(tight: Enrolling) -> None:
     say(tight, HALVES, salt="other")
     tight.run("2026-01-04T01:00")
-    moved = sum(group(key, HALVES) != group(key, HALVES, "other") for key in MANY)
+    moved = sum(group(key, HALVES, "vip") != group(key, HALVES, "other") for key in MANY)
     (hold,) = tight.holds()
     assert hold.reasons == [
         f"{moved} would be in another group of its split, {100 * moved / 60:.1f}% of 60; the guard is at 20% and 5 contacts"

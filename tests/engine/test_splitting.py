@@ -1,9 +1,8 @@
 """Splits: groups are shares of all contacts, found by the key alone, and an edit of the shares moves as few as it can.
 
-Who is in which group is found here a second time, by `hashlib` and the description alone.
+Who is in which group is found a second time in `tests/oracle/groups.py`, by the description alone.
 """
 
-import hashlib
 import subprocess
 import sys
 from fractions import Fraction
@@ -16,23 +15,13 @@ from hypothesis import strategies as st
 
 from segmentry.engine.config import SegmentConfig
 from segmentry.engine.splitting import Share, Split, among, regrouped, split_of
+from tests.oracle.groups import group
 
 KEYS = [str(number) for number in range(1, 3001)]
 
 
 def split(shares, salt="vip", **seeds):
     return Split(salt, tuple(Share(name, seeds.get(name, name), Fraction(share) / 100) for name, share in shares.items()))
-
-
-def by_hand(key, shares, salt="vip"):
-    """The description: each group takes its part of who is left, by a number of its own between 0 and 1."""
-    left = Fraction(1)
-    for name, percent in shares.items():
-        number = int(hashlib.md5(f"{salt}:{name}:{key}".encode()).hexdigest()[:15], 16)
-        if left and Fraction(number, 16**15) < Fraction(percent) / 100 / left:
-            return name
-        left -= Fraction(percent) / 100
-    return None
 
 
 def members(shares, salt="vip", keys=KEYS):
@@ -52,7 +41,7 @@ def divided(draw, most=100):
 
 @given(divided(), st.text(min_size=1, max_size=5), st.lists(st.text(max_size=8), max_size=30))
 def test_each_contact_is_in_the_group_that_the_description_says(shares, salt, keys):
-    assert split(shares, salt).groups(pl.Series(keys, dtype=pl.String())).to_list() == [by_hand(key, shares, salt) for key in keys]
+    assert split(shares, salt).groups(pl.Series(keys, dtype=pl.String())).to_list() == [group(key, shares, salt) for key in keys]
 
 
 @given(divided())
@@ -134,7 +123,7 @@ def test_another_process_finds_the_same():
     code = "import polars as pl; from fractions import Fraction as F; from segmentry.engine.splitting import *;"
     code += "print(Split('vip', (Share('h', 'h', F(1, 10)), Share('a', 'a', F(9, 20)))).groups(pl.Series(range(50))).to_list())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == str([by_hand(key, {"h": 10, "a": 45}) for key in range(50)])
+    assert said.strip() == str([group(key, {"h": 10, "a": 45}, "vip") for key in range(50)])
 
 
 def test_a_split_is_kept_and_read_as_it_was():

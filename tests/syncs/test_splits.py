@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
-from fractions import Fraction
 
 import polars as pl
 import pytest
@@ -13,21 +11,12 @@ from segmentry.engine.loading import load
 from segmentry.engine.moment import Moment
 from segmentry.engine.sync_confirming import confirm, propose
 from segmentry.errors import DecisionError
+from tests.oracle.groups import group
 from tests.syncs.conftest import LIST, Synced
 
 MANY = [f"c{number}" for number in range(40)]
 HALVES = {"holdout": 50, "a": 50}
 SEND, MIRROR = "existing: send, split: a", "existing: send, mode: mirror, split: a"
-
-
-def group(key: str, shares: dict[str, int], salt: str = "uk") -> str | None:
-    left = Fraction(1)
-    for name, percent in shares.items():
-        number = int(hashlib.md5(f"{salt}:{name}:{key}".encode()).hexdigest()[:15], 16)
-        if left and Fraction(number, 16**15) < Fraction(percent, 100) / left:
-            return name
-        left -= Fraction(percent, 100)
-    return None
 
 
 def those(name: str | None, shares: dict[str, int], salt: str = "uk") -> set[str]:

@@ -50,6 +50,24 @@ def hour(
     shop.tell(open=keyed(service))
 
 
+def ends_as_the_address_is_changed(shop: Synced, service: MailchimpSandbox, monkeypatch: pytest.MonkeyPatch, day: int) -> None:
+    """An hour whose delivery ends once the service has changed the address, before anybody has heard of it."""
+
+    class End(BaseException):
+        """The process ends here."""
+
+    changed = mailchimp_syncing.Work._readdressed
+
+    def ended(*args: Any) -> None:
+        changed(*args)
+        raise End
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", ended)
+        with pytest.raises(End):
+            hour(shop, service, day, NEW)
+
+
 def states(shop: Synced) -> dict[str, str]:
     with shop.state.catalog.reading() as connection:
         query = select(SYNCS.c.segment, SYNCED.c.state).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
@@ -128,20 +146,7 @@ def test_who_comes_back_while_nobody_heard_that_the_address_was_changed(
     segments(shop)
     hour(shop, mailchimp, 2, OLD)
     hour(shop, mailchimp, 3, OLD, tier=0)
-
-    class End(BaseException):
-        """The process ends here."""
-
-    changed = mailchimp_syncing.Work._readdressed
-
-    def ended(*args: Any) -> None:
-        changed(*args)
-        raise End
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mailchimp_syncing.Work, "_readdressed", ended)
-        with pytest.raises(End):
-            hour(shop, mailchimp, 4, NEW)
+    ends_as_the_address_is_changed(shop, mailchimp, monkeypatch, 4)
     assert tags(mailchimp) == {NEW: {"seg:uk"}}
     with shop.state.catalog.writing() as connection:  # it is not due when the other is
         connection.execute(SYNCED.update().where(SYNCED.c.action == "update").values(due="2026-01-05T01:00:00.000000+00:00"))
@@ -300,20 +305,7 @@ def test_whose_address_was_changed_by_a_sender_that_ended_is_taken_off(
     segments(shop)
     (shop.root / "segments" / "rich.yml").unlink()
     hour(shop, mailchimp, 2, OLD)
-
-    class End(BaseException):
-        """The process ends here."""
-
-    changed = mailchimp_syncing.Work._readdressed
-
-    def ended(*args: Any) -> None:
-        changed(*args)
-        raise End
-
-    with monkeypatch.context() as patch:
-        patch.setattr(mailchimp_syncing.Work, "_readdressed", ended)
-        with pytest.raises(End):
-            hour(shop, mailchimp, 3, NEW)
+    ends_as_the_address_is_changed(shop, mailchimp, monkeypatch, 3)
     out: dict[str, Any] = {"born": "X"} if why == "suppressed" else {"country": "FR"}
     with shop.state.catalog.writing() as connection:  # as a sender that is at work still
         connection.execute(SYNCED.update().values(lease=7))
