@@ -128,7 +128,7 @@ class _Joins:
 
     def _beside(self, before: str, place: int, state: Mapping[str, sql.Expr], bounds: Sequence[sql.Expr]) -> exp.Select:
         """The states before beside later rows of a step, where the step's conditions hold."""
-        lowering = Lowering(self.ops, self.canon, {}, self.calendar, carried=self._carried(place), prefix=f"q{len(self.parts)}.")
+        lowering = Lowering(self.ops, self.canon, {}, self.calendar, carried=self._carried(place), prefix=f"q{len(self.parts)}_")
         conditions = [lowering.condition(condition).expr for condition in separated(self.node.steps[place].events.where)[1]]
         rows = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("l"))])
         carried = {self.kept.carried(value) for value in self.kept.values}

@@ -24,7 +24,7 @@ from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.populations import Level
 from segmentry.engine.scans import CONTACTS, KEY, events_table
 from segmentry.engine.snapshot import Column, Snapshot
-from segmentry.engine.whole_populations import foremost_columns, order_query, order_table, standings_query, values_table
+from segmentry.engine.whole_populations import foremost_columns, standings_query, values_table
 from segmentry.errors import DialectError
 from segmentry.rules import nodes
 from segmentry.rules.diagnostics import Diagnostic
@@ -41,7 +41,6 @@ READABLE = 50_000
 """Characters of a statement that is laid out in lines; a longer one is for machines."""
 
 CONDITIONS = sql.internal("conditions")
-AMONG = "among"
 
 
 def render_whole(
@@ -237,15 +236,11 @@ class _Statement:
     def _level(self, level: Level) -> Iterator[tuple[str, exp.Select]]:
         """The orders of one level, and what is read from them."""
         yield values_table(level), level.query
-        below = self.plan.levels[: level.number - 1]
-        for number, ranking in enumerate(level.rankings):
-            among, parts = None, _Algebra(self.plan.steps, {}, self._leaf)
-            if ranking.among is not None:
-                parts = _Algebra(self.plan.steps, {AMONG: ranking.among}, self._leaf)
-                among = parts.expressions([AMONG])[AMONG]
-            rows = self._staged(values_table(level), parts, below)
-            yield order_table(level, number), order_query(self.ops, level, ranking, rows, among)
-        yield level.table, standings_query(level)
+        numbers = {str(number): ranking.among for number, ranking in enumerate(level.rankings) if ranking.among is not None}
+        parts = _Algebra(self.plan.steps, numbers, self._leaf)
+        among = {int(number): condition for number, condition in parts.expressions(numbers).items()}
+        rows = self._staged(values_table(level), parts, self.plan.levels[: level.number - 1])
+        yield level.table, standings_query(self.ops, level, rows, among)
 
     def _staged(self, table: str, parts: _Algebra, levels: tuple[Level, ...]) -> exp.Select:
         """The rows of a table of conditions, with what more the algebra reads, and what it shares."""

@@ -22,15 +22,31 @@ def values_table(level: Level) -> str:
     return sql.internal(f"populations{level.number}")
 
 
-def order_table(level: Level, number: int) -> str:
-    """The contacts that are in one order, with what is read from their places."""
-    return sql.internal(f"order{level.number}.{number}")
+def standings_query(ops: Operations, level: Level, rows: exp.Select, among: Mapping[int, sql.Expr]) -> exp.Select:
+    """Every contact with what is read from its places: false, or missing, for who is in no order.
+
+    `rows` has the level's values, and what `among` reads: by an order's number, who may be in it. All orders are made over
+    one reading of the rows, as an engine that writes a table out where it is named (Spark does) would make it again for each.
+    """
+    ordered = exp.Select(expressions=[exp.Star()])
+    ordered.from_(sql.subquery(rows, "p"), copy=False)
+    selected: dict[str, sql.Expr] = {POSITION: sql.column(POSITION)}
+    for number, ranking in enumerate(level.rankings):
+        plain = {column: _with_one_zero(ops, level, column) for column in (ranking.by, ranking.per) if column is not None}
+        conditions = [sql.is_set(sql.column(column)) for column in plain] + ([among[number]] if number in among else [])
+        ordered.append("expressions", sql.named(sql.all_of(conditions), _within(number)))
+        selected |= _places(ops, ranking, sql.column(_within(number)), plain)
+    return sql.select(selected, sql.subquery(ordered, "o"))
 
 
-def order_query(ops: Operations, level: Level, ranking: Ranking, rows: exp.Select, among: sql.Expr | None) -> exp.Select:
-    """One order: the columns that are read from it, for whoever is in it. `rows` has the level's values, and what `among` reads."""
-    plain = {column: _with_one_zero(ops, level, column) for column in (ranking.by, ranking.per) if column is not None}
-    per = [] if ranking.per is None else [plain[ranking.per]]
+def _within(number: int) -> str:
+    """Whether a contact is in an order."""
+    return sql.internal(f"in{number}")
+
+
+def _places(ops: Operations, ranking: Ranking, within: sql.Expr, plain: Mapping[str, sql.Expr]) -> dict[str, sql.Expr]:
+    """The columns that are read from one order. Whoever isn't in it is put in an order apart, of which nothing is read."""
+    per = [within] if ranking.per is None else [within, plain[ranking.per]]
     first = exp.Ordered(this=plain[ranking.by], desc=ranking.falling, nulls_first=False)
     order = exp.Order(expressions=[first, exp.Ordered(this=sql.column(POSITION), desc=False, nulls_first=False)])
 
@@ -43,31 +59,13 @@ def order_query(ops: Operations, level: Level, ranking: Ranking, rows: exp.Selec
 
     place = over(sql.call("row_number"), ordered=True)
     size = over(sql.call("count", exp.Star()), ordered=False)
-    selected: dict[str, sql.Expr] = {POSITION: sql.column(POSITION)}
+    columns: dict[str, sql.Expr] = {}
     for column, foremost in ranking.foremost.items():
-        selected[column] = _is_foremost(ops, foremost, place.copy(), size.copy())
+        columns[column] = sql.when(within.copy(), _is_foremost(ops, foremost, place.copy(), size.copy()), sql.boolean(False))
     for column, ranked in ranking.standings.items():
         parts = over(sql.call("ntile", sql.integer(ranked.parts)), ordered=True)
-        selected[column] = ops("cast", _standing(ranked, place.copy(), size.copy(), parts), "BIGINT")
-    conditions = [sql.is_set(sql.column(column)) for column in plain] + ([] if among is None else [among])
-    return sql.select(selected, sql.subquery(rows, "p"), sql.all_of(conditions))
-
-
-def standings_query(level: Level) -> exp.Select:
-    """Every contact with what is read from its places: false, or missing, for who is in no order."""
-    query = exp.Select(expressions=[sql.column(POSITION, "p")])
-    query.set("from_", exp.From(this=exp.alias_(sql.table(values_table(level)), sql.identifier("p"), table=True)))
-    joins = []
-    for number, ranking in enumerate(level.rankings):
-        table = order_table(level, number)
-        for column in ranking.foremost:
-            query.append("expressions", sql.named(sql.call("coalesce", sql.column(column, table), sql.boolean(False)), column))
-        for column in ranking.standings:
-            query.append("expressions", sql.column(column, table))
-        on = exp.EQ(this=sql.column(POSITION, table), expression=sql.column(POSITION, "p"))
-        joins.append(exp.Join(this=sql.table(table), on=on, side="LEFT"))
-    query.set("joins", joins)
-    return query
+        columns[column] = sql.when(within.copy(), ops("cast", _standing(ranked, place.copy(), size.copy(), parts), "BIGINT"))
+    return columns
 
 
 def foremost_columns(levels: tuple[Level, ...]) -> Iterator[tuple[str, list[str]]]:

@@ -11,7 +11,7 @@ import pytest
 
 SETTINGS = {
     "spark.ui.enabled": "false",
-    "spark.driver.memory": "2g",
+    "spark.driver.memory": "4g",
     "spark.log.level": "OFF",
     # statements must not depend on the session's timezone
     "spark.sql.session.timeZone": "America/Los_Angeles",

@@ -424,6 +424,177 @@ FROM (
   FROM `$conditions` AS `c`
 ) AS `a0`
 
+-- sequence(did(visit), did(order, any(tags, element = visit.coupon)))
+-- as of 2026-06-15T12:00:00.000000Z, in Asia/Kolkata
+-- reads segmentry_contacts: the rows of a frame, with
+--   id BIGINT
+-- reads segmentry_events_1: the rows of a frame, with
+--   at TIMESTAMP
+--   contact_id BIGINT
+--   coupon STRING
+--   event STRING
+--   tags ARRAY<STRING>
+WITH `$contacts` AS (
+  SELECT
+    `$key` AS `$position`,
+    *
+  FROM (
+    SELECT
+      `id` AS `$key`
+    FROM `segmentry_contacts`
+  ) AS `c`
+), `$events0` AS (
+  SELECT
+    `c`.`$position`,
+    `g`.*
+  FROM (
+    SELECT
+      `$key`,
+      COUNT(*) AS `$rows`,
+      COLLECT_LIST(
+        CASE
+          WHEN `$e3` <> 0
+          THEN NAMED_STRUCT('$t', `$at`, '$m', `$e3`, '$v0', `tags`, '$v1', `coupon`)
+        END
+      ) AS `$0.rows11`
+    FROM (
+      SELECT
+        *,
+        CASE WHEN `$e1` THEN 1 ELSE 0 END | CASE WHEN `$e2` THEN 2 ELSE 0 END AS `$e3`
+      FROM (
+        SELECT
+          *,
+          `$event` = 'visit' AS `$e1`,
+          `$event` = 'order' AS `$e2`
+        FROM (
+          SELECT
+            `contact_id` AS `$key`,
+            TRY_ADD(
+              CAST('1970-01-01' AS TIMESTAMP_NTZ),
+              MAKE_DT_INTERVAL(
+                CAST(UNIX_MICROS(`at`) DIV 86400000000 AS INT),
+                0,
+                0,
+                CAST(CAST(UNIX_MICROS(`at`) % 86400000000 AS DECIMAL(18, 0)) * CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(18, 6))
+              )
+            ) AS `$at`,
+            NULLIF(`event`, '') AS `$event`,
+            NULLIF(`coupon`, '') AS `coupon`,
+            `tags`
+          FROM `segmentry_events_1`
+          WHERE
+            `at` <= CAST('2026-06-15 12:00:00.000000+00' AS TIMESTAMP)
+        ) AS `s0`
+      ) AS `s1`
+    ) AS `s2`
+    WHERE
+      `$at` <= CAST('2026-06-15 12:00:00.000000' AS TIMESTAMP_NTZ)
+    GROUP BY
+      `$key`
+  ) AS `g`
+  LEFT JOIN `$contacts` AS `c`
+    ON `c`.`$key` = `g`.`$key`
+), `$beside11.rows` AS (
+  SELECT DISTINCT
+    `$position`,
+    `$t`,
+    `$m`,
+    `$v0`,
+    `$v1`
+  FROM (
+    SELECT
+      `$position`,
+      `$record`.`$t` AS `$t`,
+      `$record`.`$m` AS `$m`,
+      `$record`.`$v0` AS `$v0`,
+      `$record`.`$v1` AS `$v1`
+    FROM (
+      SELECT
+        `$position`,
+        EXPLODE(`$0.rows11`) AS `$record`
+      FROM `$events0`
+      WHERE
+        (
+          NOT (
+            `$position` IS NULL
+          )
+        )
+        AND (
+          NOT (
+            `$0.rows11` IS NULL
+          )
+        )
+    ) AS `r`
+  ) AS `r`
+), `$beside11.step0` AS (
+  SELECT DISTINCT
+    `$position`,
+    `$t`,
+    `$v1` AS `$of step 0 1`
+  FROM `$beside11.rows`
+  WHERE
+    (
+      `$m` & 1
+    ) <> 0
+), `$beside11.step1` AS (
+  SELECT DISTINCT
+    `$position`,
+    `$now` AS `$t`
+  FROM (
+    SELECT
+      `l`.*,
+      `r`.`$t` AS `$now`,
+      `r`.`$m` AS `$m`,
+      `r`.`$v0` AS `$v0`,
+      `r`.`$v1` AS `$v1`
+    FROM `$beside11.step0` AS `l`
+    JOIN `$beside11.rows` AS `r`
+      ON (
+        `l`.`$position` = `r`.`$position`
+      ) AND (
+        `r`.`$t` > `l`.`$t`
+      )
+  ) AS `s0`
+  WHERE
+    (
+      (
+        `$m` & 2
+      ) <> 0
+    )
+    AND (
+      CAST(ARRAY_SIZE(FILTER(`$v0`, `$q2__element` -> NULLIF(`$q2__element`, '') = `$of step 0 1`)) AS BIGINT) >= 1
+    )
+), `$beside11` AS (
+  SELECT DISTINCT
+    `$position`,
+    TRUE AS `$found`
+  FROM `$beside11.step1`
+), `$conditions` AS (
+  SELECT
+    `$position`,
+    NOT (
+      `$beside11.found` IS NULL
+    ) AS `leaf0`
+  FROM (
+    SELECT
+      `c`.*,
+      `$beside11`.`$found` AS `$beside11.found`
+    FROM `$contacts` AS `c`
+    LEFT JOIN `$events0`
+      ON `$events0`.`$position` = `c`.`$position`
+    LEFT JOIN `$beside11`
+      ON `$beside11`.`$position` = `c`.`$position`
+  ) AS `s0`
+)
+SELECT
+  `$position` AS `id`,
+  `leaf0` AS `steps`
+FROM (
+  SELECT
+    `c`.*
+  FROM `$conditions` AS `c`
+) AS `a0`
+
 -- sum(order.amount, last => '30 days') > 10 and latest(order.coupon) = 'X' and distinct(order.coupon) > 1 and not did(visit)
 -- as of 2026-06-15T12:00:00.000000Z, in Asia/Kolkata
 -- reads segmentry_contacts: the rows of a frame, with

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +36,7 @@ RULES = {
     "lists": "tags contains 'x' and length(tags) > 1 and contains_any(codes, 1, 2.5)",
     "sample": "sample('10%', salt => 'exp-7')",
     "place": "distance_km(ratio, ratio, 51.5, -0.12) < 5 and number(location) > 1",
+    "steps": "sequence(did(visit), did(order, any(tags, element = visit.coupon)))",
     "events": "sum(order.amount, last => '30 days') > 10 and latest(order.coupon) = 'X' and distinct(order.coupon) > 1 and not did(visit)",
 }
 
@@ -49,7 +51,7 @@ def sources() -> FrameSnapshot:
             "tags": [["x"]], "codes": [[1]],
         }
     )  # fmt: skip
-    events = pa.table({"contact_id": [1], "at": moment, "event": ["order"], "amount": [1.5], "coupon": ["X"]})
+    events = pa.table({"contact_id": [1], "at": moment, "event": ["order"], "amount": [1.5], "coupon": ["X"], "tags": [["X"]]})
     return snapshot_of(contacts, "id", [EventFrame(events, "contact_id", "at", "event")])
 
 
@@ -74,6 +76,7 @@ def test_nothing_that_raises_and_no_word_of_duckdb(sources: FrameSnapshot):
     said = statement(sources, RULES).upper()
     for word in ("TRY(", "HUGEINT", "INT128", "VARCHAR", "//", "ISFINITE", "READ_PARQUET", "ARG_MAX", "::", "EPOCH"):
         assert word not in said, word
+    assert not re.search(r"`[^`]*\.[^`]*` ->", said), "Spark reads a dot in a lambda's parameter as a field"
 
 
 def test_every_operation_of_duckdb_has_its_words():
