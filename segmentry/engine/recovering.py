@@ -94,8 +94,6 @@ def _names(workspace: LoadedWorkspace, state: State) -> Names:
     """Files written after a rename have names that a catalog from before it does not know, until the next run says so."""
     config = workspace.config
     renamed = renamed_in(workspace, state, renames_of(workspace, state.segments()))
-    destinations = {
-        renamed.sequences.get(name, name): renamed.destinations.get(one.destination, one.destination)
-        for name, one in config.sequences.items()
-    }
-    return Names(dict(renamed.segments), dict(renamed.sequences), destinations)
+    present = {former: name for name, one in config.sequences.items() for former in one.renamed_from if former not in config.sequences}
+    destinations = {name: renamed.destinations.get(one.destination, one.destination) for name, one in config.sequences.items()}
+    return Names(dict(renamed.segments), {**present, **{name: name for name in config.sequences}}, destinations)

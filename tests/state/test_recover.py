@@ -232,6 +232,51 @@ def test_a_sequence_that_was_renamed_after_the_backup_is_the_same(shop: Enrollin
     assert shop.ledger("welcome") == []
 
 
+def test_a_sequence_that_was_renamed_and_got_a_baseline_after_the_backup_is_the_same(shop: Enrolling) -> None:
+    shop.sequences = "{hello: {destination: crm, renamed_from: [welcome]}}"
+    shop.segment("vip", "spend > 10", enroll="hello")
+    shop.segment("rich", "spend > 40", enroll="hello")
+    shop.run("2026-01-03T00:30")
+    assert shop.baseline("rich", "hello") == ["1", "2", "3", "4"]
+    restored(shop, whole=False)
+    recovered(shop)
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 5, 5, 5, 5]})
+    shop.run("2026-01-03T02:00")
+    shop.people({"id": [1, 2, 3, 4, 5], "spend": [50, 50, 50, 50, 5]})
+    shop.run("2026-01-03T03:00")
+    assert [contact for contact, _, _ in shop.ledger("hello")] == ["2", "3", "4"]
+    assert shop.ledger("welcome") == []
+
+
+def test_a_sequence_that_began_and_was_renamed_after_the_backup_is_one(shop: Enrolling) -> None:
+    sequences = "{{welcome: {{destination: crm}}, {name}: {{destination: crm, renamed_from: [{former}]}}}}"
+    for hour, name, former in ((1, "tour", ""), (2, "trip", "tour"), (3, "journey", "trip, tour")):
+        shop.sequences = sequences.format(name=name, former=former)
+        shop.segment("vip", "spend > 10", enroll=f"[welcome, {{sequence: {name}, backfill: true, again: every time}}]")
+        for other in range(1, hour + 1):  # so that the ledger has each name
+            shop.segment(f"also{other}", "spend > 40", enroll=name)
+        shop.people({"id": [1, 2, 3, 4, 5, *range(6, 6 + hour)], "spend": [50] * (5 + hour)})
+        shop.run(f"2026-01-03T0{hour}")
+    shop.sequences = sequences.format(name="voyage", former="journey, trip, tour")
+    shop.segment("vip", "spend > 10", enroll="[welcome, {sequence: voyage, backfill: true, again: every time}]")
+    for other in (1, 2, 3):
+        shop.segment(f"also{other}", "spend > 40", enroll="voyage")
+    shop.write_config()
+    enrolled = shop.ledger("journey")
+    assert len(enrolled) == 8
+    restored(shop, whole=False)
+    found = recovered(shop, "2026-01-03T04:00")
+    assert dict(found.outcomes) == {"unknown": 2 + 4 + 8}  # two of the fixture, four who came later, and everybody who was backfilled
+    ids = set(shop.outbox())
+    shop.run("2026-01-03T05:00")
+    assert set(shop.outbox()) == ids
+    assert [(contact, number) for contact, number, _ in shop.ledger("voyage")] == [(contact, number) for contact, number, _ in enrolled]
+    assert [shop.ledger(name) for name in ("tour", "trip", "journey")] == [[], [], []]
+    with shop.state.catalog.reading() as connection:  # by which the files' baselines are found
+        assert ledger.former_names(connection, "sequence") == dict.fromkeys(("tour", "trip", "journey"), "voyage")
+        assert ledger.first_name(connection, "sequence", "voyage") == "tour"  # which ids are made of
+
+
 def test_rows_of_a_sequence_that_is_gone_are_withdrawn(shop: Enrolling) -> None:
     restored(shop, whole=False)
     shop.sequences = "{}"

@@ -227,25 +227,30 @@ def set_fact(connection: Connection, name: str, value: Any) -> None:
 
 def _rename(connection: Connection, run: int, draft: ActivationDraft) -> None:
     for kind, former, name in draft.renames:
-        connection.execute(delete(RENAMES).where(RENAMES.c.kind == kind, RENAMES.c.former == former))
-        connection.execute(insert(RENAMES).values(kind=kind, former=former, name=name, run=run))
-        if kind == "segment":
-            connection.execute(update(SEGMENTS).where(SEGMENTS.c.name == former).values(name=name))
-        rename_syncs(connection, kind, former, name)
-        if kind in ("segment", "sequence"):
-            for table in (ATTACHMENTS, ENROLLMENTS):
-                column = table.c[kind]
-                connection.execute(update(table).where(column == former).values({kind: name}))
-        if kind != "destination":
-            held = (HOLDS.c.kind == kind) & (HOLDS.c.name == former)
-            connection.execute(update(HOLDS).where(held).values(name=name))
-        else:
-            connection.execute(update(DELIVERIES).where(DELIVERIES.c.destination == former).values(destination=name))
-            connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == former).values(name=name))
-        if connection.execute(select(PAUSES.c.name).where(PAUSES.c.name == name)).first() is None:
-            connection.execute(update(PAUSES).where(PAUSES.c.name == former).values(name=name))
-        else:  # somebody paused it by its new name too, before this run said that it has one
-            connection.execute(delete(PAUSES).where(PAUSES.c.name == former))
+        rename(connection, run, kind, former, name)
+
+
+def rename(connection: Connection, run: int, kind: str, former: str, name: str) -> None:
+    """A segment, sequence or destination has another name since a run: whatever has the former one gets it."""
+    connection.execute(delete(RENAMES).where(RENAMES.c.kind == kind, RENAMES.c.former == former))
+    connection.execute(insert(RENAMES).values(kind=kind, former=former, name=name, run=run))
+    if kind == "segment":
+        connection.execute(update(SEGMENTS).where(SEGMENTS.c.name == former).values(name=name))
+    rename_syncs(connection, kind, former, name)
+    if kind in ("segment", "sequence"):
+        for table in (ATTACHMENTS, ENROLLMENTS):
+            column = table.c[kind]
+            connection.execute(update(table).where(column == former).values({kind: name}))
+    if kind != "destination":
+        held = (HOLDS.c.kind == kind) & (HOLDS.c.name == former)
+        connection.execute(update(HOLDS).where(held).values(name=name))
+    else:
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.destination == former).values(destination=name))
+        connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == former).values(name=name))
+    if connection.execute(select(PAUSES.c.name).where(PAUSES.c.name == name)).first() is None:
+        connection.execute(update(PAUSES).where(PAUSES.c.name == former).values(name=name))
+    else:  # somebody paused it by its new name too, before this run said that it has one
+        connection.execute(delete(PAUSES).where(PAUSES.c.name == former))
 
 
 def _merge(connection: Connection, run: int, draft: ActivationDraft) -> None:

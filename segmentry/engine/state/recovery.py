@@ -8,6 +8,9 @@
                                                                                   as baseline is found anew by the next run
 
 A row that comes in and may have been sent meanwhile is `unknown`: a person decides. Others keep what the file says of them.
+
+Sequences that were renamed after the backup are renamed in the catalog as the files are read, run by run, so that each has one name
+all along; the next run goes on from the last of them.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, select, upda
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state import ledger
-from segmentry.engine.state.activated import set_fact
+from segmentry.engine.state.activated import rename, set_fact
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.commit import list_file
 from segmentry.engine.state.erasure import keyed_hash
@@ -50,11 +53,18 @@ NOWHERE = "the catalog was restored from before it, and nothing goes to its sequ
 
 @dataclass(frozen=True)
 class Names:
-    """What the files' names are in the catalog, where that knows former ones, and where each of its sequences goes."""
+    """What names are the same. `segments`: those of the files, and what the catalog calls them where that is a former one.
+
+    `sequences`: every name that a sequence ever had, its present one too, and that. `destinations`: where each goes, by its present name.
+    """
 
     segments: Mapping[str, str] = field(default_factory=dict)
     sequences: Mapping[str, str] = field(default_factory=dict)
     destinations: Mapping[str, str] = field(default_factory=dict)
+
+    def destination(self, sequence: str) -> str | None:
+        """Where a sequence goes, by any of its names; None if it goes nowhere any more."""
+        return self.destinations.get(self.sequences.get(sequence, sequence))
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ class _Recovering:
         self.names = names
         self.stamp = now.isoformat(timespec="microseconds")
         self.survivors = ledger.survivors(connection)
-        self.sequences = {**ledger.former_names(connection, "sequence"), **names.sequences}
+        self.sequences = ledger.former_names(connection, "sequence")
         self.segments = {**ledger.former_names(connection, "segment"), **names.segments}
         self.secret = str(connection.execute(select(WORKSPACE.c.hash_key)).scalar_one())
         self.outcomes: Counter[str] = Counter()
@@ -168,6 +178,7 @@ class _Recovering:
 
     def take(self, file: LedgerFile, frame: pl.DataFrame, root: Path, listed: str | None) -> None:
         """Lists a file, in the place of the one of its run that is listed, and reads its rows in."""
+        self._rename(file.run, frame["sequence"].unique().sort().to_list())
         path = file.path.relative_to(root).as_posix()
         size = file.path.stat().st_size
         if listed is None:
@@ -185,6 +196,18 @@ class _Recovering:
         kept = named.filter(~pl.col("contact").is_in(list(erased)))
         self._attach(kept)
         self._enroll(kept.filter(pl.col("number") > 0))
+
+    def _rename(self, run: int, sequences: Sequence[str]) -> None:
+        """Sequences get the names that a run's file has for them, where the catalog has them under former ones."""
+        for name in sequences:
+            present = self.names.sequences.get(name)
+            known = ledger.known_names(self.connection, "sequence")
+            if present is None or self.sequences.get(name, name) in known:
+                continue
+            former = next((one for one, now in self.names.sequences.items() if now == present and one in known), None)
+            if former is not None:
+                rename(self.connection, run, "sequence", former, name)
+                self.sequences = ledger.former_names(self.connection, "sequence")
 
     def unlist(self, run: int, path: str) -> None:
         """A file that is nowhere: its pairs are attached anew by the next run, so that its baseline is found by recorded history."""
@@ -252,7 +275,7 @@ class _Recovering:
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the catalog has it."""
         maybe = row["outcome"] in MAYBE_SENT
-        goes = row["sequence"] in self.names.destinations
+        goes = self.names.destination(row["sequence"]) is not None
         as_of = _text(row["as_of"])
         return {
             **{name: row[name] for name in ("id", "sequence", "segment", "contact", "number", "run", "cause", "address_hash")},
@@ -265,7 +288,7 @@ class _Recovering:
         }
 
     def _delivery(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        destination = self.names.destinations[row["sequence"]]
+        destination = self.names.destination(row["sequence"])
         return {"id": row["id"], "destination": destination, "payload": None, "attempts": 0, "due": self.stamp, "maybe": True}
 
 
