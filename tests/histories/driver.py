@@ -60,6 +60,7 @@ class Driver:
     done: list[str] = field(default_factory=list)
     numbers: int = 0
     former: dict[str, Segment] = field(default_factory=dict)
+    gone: dict[str, Segment] = field(default_factory=dict)
     backup: Model | None = None
     unfinished: Model | None = None
     """What was known before the last run that was killed after its commit."""
@@ -168,7 +169,7 @@ class Driver:
         former = self.world.segments.get(name)
         others = [other for other in sorted(self.world.segments) if other < name]
         lists: list[str | None] = [None, None, None, *LISTS]
-        made = former or Segment(name, None, enroll=self.policies())
+        made = former or self._made_anew(name)
         if self.draws.random() < 0.1:
             made = replace(made, rule=None, list=self.draws.choice(LISTS), include=None, exclude=self.draws.choice(lists))
         else:
@@ -177,6 +178,11 @@ class Driver:
         if former is not None:
             self.former[name] = former
         self.set(segments={**self.world.segments, name: made})
+
+    def _made_anew(self, name: str) -> Segment:
+        """A segment that is new, or that went: by the name that it had at last, as nothing else may have a former one of it."""
+        called = self.gone.get(name, Segment(name, None))
+        return Segment(called.name, None, enroll=self.policies(), formerly=called.formerly)
 
     def an_edit_is_taken_back(self) -> None:
         for name, former in self.former.items():
@@ -197,6 +203,7 @@ class Driver:
         free = sorted(self.world.segments.keys() - used)
         if free and len(self.world.segments) > 1:
             gone = self.draws.choice(free)
+            self.gone[gone] = self.world.segments[gone]
             self.set(segments={name: one for name, one in self.world.segments.items() if name != gone})
 
     def a_segment_is_renamed(self) -> None:
