@@ -36,7 +36,7 @@ from segmentry.engine.delivering import deliver
 from segmentry.engine.loading import load
 from segmentry.engine.state import State, outbox, sync_outbox
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import MEMBER
+from segmentry.engine.state.synced import MEMBER, REMOVE
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_state import List
 from segmentry.sandbox.mailchimp import AUDIENCE, JOURNEY, STEP, MailchimpSandbox
@@ -246,10 +246,15 @@ class Services:
         self.mailchimp.cruelty.reset()
 
 
-def acknowledged(services: Services, folder: Folder) -> dict[tuple[str, str], set[str]]:
-    """Of whom the state says that they are in a list or tag, by their addresses there."""
+def acknowledged(services: Services, folder: Folder, *, perhaps_off: bool = False) -> dict[tuple[str, str], set[str]]:
+    """Of whom the state says that they are in a list or tag, by their addresses there.
+
+    `perhaps_off`: those only whom a removal may have taken off whose answer nobody heard.
+    """
     with folder.state() as state, state.catalog.reading() as connection:
         query = select(SYNCS.c.destination, SYNCS.c.target, SYNCED.c.remote_id).join(SYNCED, SYNCED.c.sync == SYNCS.c.id)
+        if perhaps_off:
+            query = query.where(SYNCED.c.action == REMOVE, SYNCED.c.maybe)
         rows = connection.execute(query.where(SYNCED.c.state == MEMBER)).all()
     found: dict[tuple[str, str], set[str]] = {}
     for service, target in services.targets():

@@ -203,7 +203,7 @@ class ServicesDriver(Hands):
         """What a delivery did."""
         closed = [name for name in SERVICES if self.is_closed(name)]
         assert all(now.counts[name] == was.counts[name] for name in closed), f"{closed} were asked while nothing may go"
-        self.known.acknowledged = acknowledged(self.services, self.folder)
+        self._note_acknowledged()
         self.known.check_delivery(was, now, self.model, self.world)
         state = self.folder.seen()
         self._check_enrolled(was, now, state)
@@ -241,8 +241,12 @@ class ServicesDriver(Hands):
                 self._check_journey(mail.email, state)
 
     def _check_journey(self, email: str, state: SeenState) -> None:
-        """A journey is started once an enrollment; but for those that a person had sent again, or that an older state does not know."""
-        rows = [row for row in self.model.rows.values() if row.sequence == "gift" and row.address == email]
+        """A journey is started once an enrollment; but for those that a person had sent again, or that an older state does not know.
+
+        It goes to the address that the contact has then, which may not be the one that it was enrolled under.
+        """
+        mine = [row for row in self.model.rows.values() if row.sequence == "gift"]
+        rows = [row for row in mine if email == row.address or email in self.known.addresses.get(row.contact, ())]
         unsure = [row for row in rows if row.id in self.receivers.again or row.id in self.receivers.lost]
         times = sum(mail.email == email and mail.cause.startswith("step") for mail in self.services.mailchimp.world.sent)
         if unsure or email in self.known.let_go:
@@ -302,7 +306,7 @@ class ServicesDriver(Hands):
                 return
         assert self.services.writes_since(was.counts) == [], "reading back changes nothing"
         self.known.know(self.model, self.world)
-        self.known.acknowledged = acknowledged(self.services, self.folder)
+        self._note_acknowledged()
         self.now = self.services.time.now
 
     def somebody_is_let_back(self) -> None:
@@ -357,7 +361,11 @@ class ServicesDriver(Hands):
         self.known.let_go |= {one for each in self.known.touched.values() for one in each}
         for kept in self.known.syncs.values():
             kept.begun_anew = True
+        self._note_acknowledged()
+
+    def _note_acknowledged(self) -> None:
         self.known.acknowledged = acknowledged(self.services, self.folder)
+        self.known.perhaps_off = acknowledged(self.services, self.folder, perhaps_off=True)
 
     def requests(self) -> int:
         return sum(self.services.requests(name) for name in SERVICES)

@@ -99,6 +99,8 @@ class SyncModel:
     """Addresses of those who unsubscribed, or the like, while they were in a list or tag."""
     acknowledged: Mapping[Place, set[str]] = field(default_factory=dict)
     """Addresses of whom it was heard, by the last delivery, that they are in: of nobody else can it be known that they went."""
+    perhaps_off: Mapping[Place, set[str]] = field(default_factory=dict)
+    """Those of them whom a removal may have taken off whose answer nobody heard."""
     known_gone: dict[Place, set[str]] = field(default_factory=dict)
     """Addresses of those who were taken off or left while that was so: they are known, and stay out under any address."""
     deleted: set[str] = field(default_factory=set)
@@ -136,7 +138,9 @@ class SyncModel:
                 self._goes(place, address)
 
     def is_off(self, place: Place, address: str) -> None:
-        """Somebody was taken off a list or tag."""
+        """Somebody was taken off a list or tag. Where a removal of ours may have done it, nobody can tell who did."""
+        if address in self.perhaps_off.get(place, ()):
+            self.let_go.add(address)
         if address in self.acknowledged.get(place, ()):
             self.off.setdefault(place, set()).add(address)
         self._goes(place, address)
@@ -290,8 +294,9 @@ class SyncModel:
         return self.by_hand.get(place, set()) - self.wanted_ever(place)
 
     def wanted_ever(self, place: Place) -> set[str]:
-        """The addresses that some sync once wanted there."""
-        return set().union(*(kept.ever for key, kept in self.syncs.items() if key[1:] == place))
+        """The addresses that some sync once wanted there, and the others of the same contacts: they may be told of by any of them."""
+        found: set[str] = set().union(*(kept.ever for key, kept in self.syncs.items() if key[1:] == place))
+        return found.union(*(addresses for addresses in self.addresses.values() if addresses & found))
 
     def _check_consents(self, was: Seen, now: Seen) -> None:
         assert set(now.consents) >= set(was.consents), "no profile is deleted"
