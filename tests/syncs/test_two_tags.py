@@ -167,18 +167,6 @@ def test_who_left_under_the_former_address_is_not_made_by_another_sync(shop: Syn
     assert states(shop) == {"rich": "left", "uk": "left"}
 
 
-@pytest.mark.parametrize("archived", [True, False])
-def test_who_has_another_address_there_is_not_made_anew_by_another_sync(shop: Synced, mailchimp: MailchimpSandbox, archived: bool) -> None:
-    segments(shop)
-    hour(shop, mailchimp, 2, OLD, tier=0)
-    if archived:
-        mailchimp.people.archive(OLD)
-    mailchimp.people.change_address(OLD, "moved@example.com")
-    hour(shop, mailchimp, 3, OLD)
-    assert tags(mailchimp) == {"moved@example.com": {"seg:uk"}}
-    assert states(shop)["rich"] == "left"
-
-
 # ---------------------------------------------------------------- somebody else had the new address already
 
 

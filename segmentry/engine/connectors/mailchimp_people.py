@@ -16,14 +16,13 @@ from segmentry.engine.connectors.mailchimp_audience import Audience, Standing
 from segmentry.engine.connectors.mailchimp_bodies import ADDRESS, MOST, NEW, Person
 from segmentry.engine.connectors.mailchimp_calls import Calls, Someone, listed
 from segmentry.engine.connectors.mailchimp_line import RefusedError
-from segmentry.engine.connectors.mailchimp_reasons import GONE, Problem, away
+from segmentry.engine.connectors.mailchimp_reasons import Problem, away
 
 SPLITS = (400, 413, 422)
 """Refusals of many that may be about one of them."""
 HOPELESS = 100
 """Refusals without one success, after which it is not about single people."""
 
-LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 ABSENT = Answer(Verdict.SKIPPED, "not in the audience, and `new_contacts: skip` puts nobody in")
 NO_CONSENT = Answer(Verdict.SKIPPED, "not in the audience, and `consent` does not hold")
 NO_ADDRESS = Answer(Verdict.REJECTED, "no address")
@@ -33,13 +32,12 @@ UNSAID = Answer(Verdict.REJECTED, "the service does not say what became of it", 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Somebody who is to be in the audience. `consents`: whether it may be as a subscriber. `was_there`: who is not there has left."""
+    """Somebody who is to be in the audience. `consents`: whether it may be as a subscriber."""
 
     hash: str
     address: str
     consents: bool
     fields: Mapping[str, Any] = field(default_factory=dict)
-    was_there: bool = False
 
 
 def hash_of(address: str) -> str:
@@ -64,7 +62,7 @@ class People:
 
     def admit(self, calls: Calls, wanted: Sequence[Wanted]) -> dict[str, Answer]:
         """What becomes of each, by hash. SENT, with the status: it is in the audience, with its fields."""
-        exact = [one.hash for one in wanted if one.was_there or self._must_be_sure(one)]
+        exact = [one.hash for one in wanted if self._must_be_sure(one)]
         standing = self._audience.standing(calls, [one.hash for one in wanted], exact)
         found: dict[str, Answer] = {}
         people: list[Person] = []
@@ -76,10 +74,6 @@ class People:
                 people.append(decided)
         for start in range(0, len(people), MOST):
             found.update(self._put(calls, people[start : start + MOST]))
-        for person in people:
-            answer = found[person.hash]
-            if answer.verdict is Verdict.SENT and answer.status is not None:
-                self._audience.note(person.hash, answer.status)
         return found
 
     def _must_be_sure(self, one: Wanted) -> bool:
@@ -95,8 +89,6 @@ class People:
             if not one.fields:
                 return Answer(Verdict.SENT, status=status)  # there already, and nothing to say
             return Person(one.hash, one.address, status if status in NEW else "transactional", one.fields)
-        if one.was_there:
-            return LEFT_AUDIENCE
         if self._must_be_sure(one):
             return ABSENT if self._new_contacts == "skip" else NO_CONSENT
         return Person(one.hash, one.address, self._new_contacts, one.fields)

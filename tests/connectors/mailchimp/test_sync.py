@@ -50,26 +50,6 @@ def test_who_left_is_not_put_back_and_gets_no_tag(shop: Shop, status: str) -> No
     assert shop.status("ada@example.com") == status
 
 
-@pytest.mark.parametrize("new_contacts", ["transactional", "skip"])
-@pytest.mark.parametrize("number", [1, 60])
-def test_whoever_was_there_and_is_not_any_more_is_not_made_anew(shop: Shop, number: int, new_contacts: str) -> None:
-    shop.open(new_contacts)
-    shop.has("ada@example.com")
-    named = [change(one, remote_id=hash_of(one)) for one in ("ada@example.com", *some(number))]
-    answers = shop.sync(Action.ADD, *named)
-    assert verdicts(answers) == [Verdict.SENT] + [Verdict.LEFT] * number
-    assert {shop.status(one) for one in some(number)} == {None}
-
-
-def test_whoever_was_put_in_a_moment_ago_is_there_for_another_tag(shop: Shop) -> None:
-    people = some(60)
-    named = [change(one, remote_id=hash_of(one)) for one in people]
-    gone = [change(one, remote_id=hash_of(one)) for one in some(60, "gone")]
-    assert set(verdicts(shop.sync(Action.ADD, *gone))) == {Verdict.LEFT}  # everybody was read
-    shop.add(*people)
-    assert set(verdicts(shop.sync(Action.ADD, *named))) == {Verdict.SENT}
-
-
 @pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "archived"])
 def test_of_many_those_who_left_are_not_put_back(shop: Shop, status: str) -> None:
     people = some(120)
