@@ -277,6 +277,48 @@ def test_a_sequence_that_began_and_was_renamed_after_the_backup_is_one(shop: Enr
         assert ledger.first_name(connection, "sequence", "voyage") == "tour"  # which ids are made of
 
 
+NAMED = {  # a sequence's name and its `renamed_from` in each run; None: a backup is made
+    "renamed twice": [("a", "[]"), None, ("b", "[a]"), ("c", "[b, a]")],
+    "only the last former name is said": [("a", "[]"), None, ("b", "[a]"), ("c", "[b]")],
+    "the former name is said no more": [("a", "[]"), None, ("b", "[a]"), ("b", "[]")],
+    "a former name that never was": [("a", "[]"), None, ("b", "[z, a]"), ("c", "[y, b, z, a]")],
+    "taken back before the backup": [("a", "[]"), ("b", "[a]"), ("a", "[b]"), None, ("a", "[b]"), ("a", "[b]")],
+    "taken back after the backup": [("a", "[]"), None, ("b", "[a]"), ("a", "[b]")],
+    "taken back on both sides of the backup": [("a", "[]"), ("b", "[a]"), None, ("b", "[a]"), ("a", "[b]")],
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+@pytest.mark.parametrize("back", ["at once", "later"])
+def test_nobody_is_enrolled_again_however_a_sequence_was_named(tmp_path: Path, case: str, back: str) -> None:
+    shop = Enrolling(tmp_path / "shop", guards=LOOSE)
+    shop.root.mkdir()
+
+    def members(*keys: int) -> None:
+        shop.people({"id": list(range(1, 9)), "spend": [50 if key in keys else 5 for key in range(1, 9)]})
+
+    day = 1
+    for step in [("a", "[]"), *NAMED[case]]:
+        if step is None:
+            shutil.copytree(shop.root / ".segmentry", shop.root / "backup")
+            continue
+        shop.sequences = f"{{{step[0]}: {{destination: crm, renamed_from: {step[1]}}}}}"
+        shop.segment("vip", "spend > 10", enroll=step[0])
+        members(*range(1, day + 1))  # one more in each run
+        shop.run(f"2026-01-{day:02}")
+        day += 1
+    enrolled = shop.ledger(step[0])
+    assert len(enrolled) == day - 2  # whoever was in at the first run is its baseline
+    ids = set(shop.outbox())
+    restored(shop, whole=False)
+    assert set(recovered(shop, "2026-02-01").outcomes) == {"unknown"}
+    for date, keys in (("02", range(1, day if back == "at once" else 2)), ("03", range(1, 2)), ("04", range(1, day))):
+        members(*keys)
+        shop.run(f"2026-02-{date}")
+    assert set(shop.outbox()) == ids
+    assert [(contact, number) for contact, number, _ in shop.ledger(step[0])] == [(contact, number) for contact, number, _ in enrolled]
+
+
 def test_rows_of_a_sequence_that_is_gone_are_withdrawn(shop: Enrolling) -> None:
     restored(shop, whole=False)
     shop.sequences = "{}"

@@ -147,7 +147,7 @@ def known_names(connection: Connection, kind: str) -> set[str]:
 
 def _baseline_sequences(connection: Connection) -> set[str]:
     """The present names of sequences that have a baseline, also where no segment enrolls in them any more."""
-    now = former_names(connection, "sequence")
+    now = taken_names(connection, "sequence")
     names = {inside for pairs in connection.execute(select(LEDGER.c.baselines)).scalars() for _, inside in json.loads(pairs)}
     return {now.get(name, name) for name in names}
 

@@ -10,7 +10,7 @@
 A row that comes in and may have been sent meanwhile is `unknown`: a person decides. Others keep what the file says of them.
 
 Sequences that were renamed after the backup are renamed in the catalog as the files are read, run by run, so that each has one name
-all along; the next run goes on from the last of them.
+all along; the next run goes on from the last of them. The ids of rows say which sequence they are of, else `renamed_from` does.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import polars as pl
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.identity import enrollment_id
 from segmentry.engine.state import ledger
 from segmentry.engine.state.activated import rename, set_fact
 from segmentry.engine.state.catalog import Catalog
@@ -35,7 +36,7 @@ from segmentry.engine.state.erasure import keyed_hash
 from segmentry.engine.state.files import LEDGER_KIND
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.ledger import LedgerFile
-from segmentry.engine.state.schema import ATTACHMENTS, DELIVERIES, ENROLLMENTS, ERASURES, FILES, LEDGER, WORKSPACE
+from segmentry.engine.state.schema import ATTACHMENTS, CONTACTS, DELIVERIES, ENROLLMENTS, ERASURES, FILES, LEDGER, WORKSPACE
 from segmentry.engine.state.sync_said import close_open
 from segmentry.engine.state.synced import ACTIVE, syncs
 from segmentry.errors import StateError
@@ -169,16 +170,18 @@ class _Recovering:
         self.names = names
         self.stamp = now.isoformat(timespec="microseconds")
         self.survivors = ledger.survivors(connection)
-        self.sequences = ledger.former_names(connection, "sequence")
+        self.sequences = ledger.taken_names(connection, "sequence")
         self.segments = {**ledger.former_names(connection, "segment"), **names.segments}
-        self.secret = str(connection.execute(select(WORKSPACE.c.hash_key)).scalar_one())
+        workspace = connection.execute(select(WORKSPACE)).one()
+        self.secret, self.workspace, self.environment = str(workspace.hash_key), str(workspace.id), str(workspace.environment)
+        self.kind = str(connection.execute(select(CONTACTS.c.key_kind).order_by(CONTACTS.c.id.desc()).limit(1)).scalar())
         self.outcomes: Counter[str] = Counter()
         self.attached: set[tuple[str, str]] = set()
         self.again: set[str] = set()
 
     def take(self, file: LedgerFile, frame: pl.DataFrame, root: Path, listed: str | None) -> None:
         """Lists a file, in the place of the one of its run that is listed, and reads its rows in."""
-        self._rename(file.run, frame["sequence"].unique().sort().to_list())
+        self._rename(file.run, frame)
         path = file.path.relative_to(root).as_posix()
         size = file.path.stat().st_size
         if listed is None:
@@ -197,17 +200,39 @@ class _Recovering:
         self._attach(kept)
         self._enroll(kept.filter(pl.col("number") > 0))
 
-    def _rename(self, run: int, sequences: Sequence[str]) -> None:
+    def _rename(self, run: int, frame: pl.DataFrame) -> None:
         """Sequences get the names that a run's file has for them, where the catalog has them under former ones."""
-        for name in sequences:
-            present = self.names.sequences.get(name)
+        for name in frame["sequence"].unique().sort().to_list():
             known = ledger.known_names(self.connection, "sequence")
-            if present is None or self.sequences.get(name, name) in known:
+            if self.sequences.get(name, name) in known:
                 continue
-            former = next((one for one, now in self.names.sequences.items() if now == present and one in known), None)
+            former = self._by_id(frame.filter(pl.col("sequence") == name), known) or self._by_word(name, known)
             if former is not None:
                 rename(self.connection, run, "sequence", former, name)
-                self.sequences = ledger.former_names(self.connection, "sequence")
+                self.sequences = ledger.taken_names(self.connection, "sequence")
+
+    def _by_id(self, frame: pl.DataFrame, known: Collection[str]) -> str | None:
+        """The known sequence that rows are of by their ids, which are made of its first name."""
+        rows = frame.filter(pl.col("number") > 0).select("id", "contact", "number").head(1).rows()
+        for id, contact, number in rows:
+            for name in sorted(known):
+                firsts = {name, ledger.first_name(self.connection, "sequence", name), *self._formers(name)}
+                if any(enrollment_id(self.workspace, self.environment, first, self.kind, contact, number) == id for first in firsts):
+                    return name
+        return None
+
+    def _by_word(self, name: str, known: Collection[str]) -> str | None:
+        """The known sequence that `renamed_from` says it is."""
+        present = self.names.sequences.get(name)
+        return next((one for one, now in self.names.sequences.items() if present is not None and now == present and one in known), None)
+
+    def _formers(self, sequence: str) -> list[str]:
+        return [former for former, now in self.sequences.items() if now == sequence]
+
+    def _destination(self, sequence: str) -> str | None:
+        """Where a sequence goes; None if it goes nowhere any more."""
+        places = (self.names.destination(name) for name in (sequence, *self._formers(sequence)))
+        return next((place for place in places if place is not None), None)
 
     def unlist(self, run: int, path: str) -> None:
         """A file that is nowhere: its pairs are attached anew by the next run, so that its baseline is found by recorded history."""
@@ -275,7 +300,7 @@ class _Recovering:
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row as the catalog has it."""
         maybe = row["outcome"] in MAYBE_SENT
-        goes = self.names.destination(row["sequence"]) is not None
+        goes = self._destination(row["sequence"]) is not None
         as_of = _text(row["as_of"])
         return {
             **{name: row[name] for name in ("id", "sequence", "segment", "contact", "number", "run", "cause", "address_hash")},
@@ -288,7 +313,7 @@ class _Recovering:
         }
 
     def _delivery(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        destination = self.names.destination(row["sequence"])
+        destination = self._destination(row["sequence"])
         return {"id": row["id"], "destination": destination, "payload": None, "attempts": 0, "due": self.stamp, "maybe": True}
 
 
