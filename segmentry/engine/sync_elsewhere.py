@@ -84,6 +84,7 @@ class Elsewhere:
         theirs = self.known.namesakes(self._all, rows["remote_id"].unique().to_list())
         there = theirs[CONTACT].is_in(self.present(theirs[CONTACT].unique()).implode())
         theirs = theirs.filter(there | (pl.col("state") == MEMBER) | pl.col("maybe"))
-        theirs = theirs.select(pl.col(CONTACT).replace(dict(self.known.merged)).alias("other"), "remote_id").unique()
-        both = rows.join(theirs, on="remote_id", how="inner", maintain_order="left").filter(pl.col(CONTACT) != pl.col("other"))
+        person = pl.col(CONTACT).replace(dict(self.known.merged))  # also of a key that is in the snapshot still, though merged
+        theirs = theirs.select(person.alias("other"), "remote_id").unique()
+        both = rows.join(theirs, on="remote_id", how="inner", maintain_order="left").filter(person != pl.col("other"))
         return both[CONTACT].unique(maintain_order=True)

@@ -264,6 +264,17 @@ def test_a_merged_contact_is_the_same_person(two: Two) -> None:
     assert two.inside == {B: {"uk", "rich"}}, "the same person has another address there"
 
 
+@pytest.mark.parametrize("others", [{}, pytest.param({"b": (B, "")}, marks=FULL)])
+def test_a_merged_contact_that_is_in_the_file_still_shares_no_name_with_itself(two: Two, others: dict[str, tuple[str, str]]) -> None:
+    two.modes = ("add", "add")
+    two.write()
+    two.hour(a=(X, "uk rich"), **others)
+    pl.DataFrame({"old_key": ["a"], "new_key": ["b"]}).write_parquet(two.shop.root / "aliases.parquet")
+    two.hour(a=(X, "uk rich"), **others)
+    two.hour(a=(A, "uk rich"), **others)
+    assert two.inside == {A: {"uk", "rich"}}, "the same person has another address there"
+
+
 # ---------------------------------------------------------------- enrollments
 
 
