@@ -256,7 +256,8 @@ class SyncModel:
                 self._check_added(place, address, wanted, was, groups)
             for address in {before[id] for id in before.keys() - people.keys()}:
                 mirror = known and sync is not None and sync.mode == "mirror"
-                assert mirror or self._moved(address, people, groups), f"{address} went off {place}, which is no mirror"
+                goes = mirror or self._moved(address, people, groups) or self._parts(address, wanted, model)
+                assert goes, f"{address} went off {place}, which is no mirror"
                 self._check_gone(place, address, wanted, groups)
         self._check_consents(was, now)
         self._check_audience(was, now)
@@ -288,6 +289,12 @@ class SyncModel:
         """Whether membership may have gone to whoever was there already under another address that a person has by now."""
         group = groups.get(address)
         return group is not None and bool((group.addresses - {address}) & set(people.values()))
+
+    def _parts(self, address: str, wanted: Mapping[Key, str | None], model: Model) -> bool:
+        """Whether a contact who should be there has another address now, and the former one stays another's: it comes in anew later."""
+        had = {key for key, addresses in self.addresses.items() if address in addresses}
+        parting = [key for key in had if wanted.get(key) not in (None, address)]
+        return any(model.person(key) != model.person(other) for key in parting for other in had)
 
     def friends(self, place: Place) -> set[str]:
         """Those who were put there by hand, and whom no sync ever wanted there."""
