@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SKIP, ASK = "skip", "ask"
 SHARED_NAME = "shared"
 """In a payload: what the destination calls the contact it calls another one too."""
+ANEW = "anew"
+"""In a payload: somebody said that the contact comes back, also where the destination has nobody by its name any more."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
 from segmentry.engine.sync_decisions import CONSENTED
-from segmentry.engine.sync_plans import SHARED_NAME
+from segmentry.engine.sync_plans import ANEW, SHARED_NAME
 from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
@@ -174,7 +174,7 @@ class SyncSender:
         segment, target = self.settings.syncs[parcel.rows[0].sync]
         action = Action(parcel.rows[0].action)
         at = datetime.fromisoformat(min(row.opened for row in parcel.rows))
-        changes = tuple(_change(row, segment, self.settings.circle, shared=row.contact in parcel.shared) for row in parcel.rows)
+        changes = tuple(_change(row, segment, self.settings.circle, parcel) for row in parcel.rows)
         return SyncBatch(parcel.id, segment, target, action, at, changes)
 
     def _notes(self, parcel: SyncParcel) -> Notes:
@@ -324,7 +324,7 @@ def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     return SyncEnding(row.contact, {"due": outbox.stamp(due), "attempts": row.attempts + 1, "reason": answer.reason})
 
 
-def _change(row: OpenRow, segment: str, circle: Circle, *, shared: bool) -> Change:
+def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> Change:
     payload = json.loads(row.payload)
     data = {
         "change_id": row.change,
@@ -344,7 +344,8 @@ def _change(row: OpenRow, segment: str, circle: Circle, *, shared: bool) -> Chan
         data,
         consents=bool(payload.get("consents")),
         moved=_moved(row),
-        shared=shared or SHARED_NAME in payload,
+        shared=row.contact in parcel.shared or SHARED_NAME in payload,
+        anew=row.contact in parcel.moving or ANEW in payload,
     )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from sqlalchemy import select
 
+from segmentry.engine.connectors import mailchimp_syncing
 from segmentry.engine.state.schema import SYNCED, SYNCS
 from segmentry.engine.state.state import wall_clock
 from segmentry.engine.workspace import Workspace
@@ -16,7 +17,7 @@ from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
 from tests.syncs.conftest import Synced
-from tests.syncs.test_two_tags import tags
+from tests.syncs.test_two_tags import losing, tags
 from tests.syncs.test_words_services import keyed
 
 FULL = pytest.mark.full
@@ -234,6 +235,34 @@ def test_by_another_name_of_a_segment_the_other_is_known_too(two: Two) -> None:
     two.hour(a=(X, "uk"), b=(B, "rich"))
     two.again(a=(X, "uk"), b=(B, "rich"))
     assert two.inside == {X: {"uk"}, B: {"rich"}}
+
+
+@pytest.mark.parametrize("modes", [("mirror", "mirror"), pytest.param(("add", "add"), marks=FULL)])
+def test_who_comes_back_with_an_address_whose_person_another_is_by_now(two: Two, modes: tuple[str, str]) -> None:
+    two.modes = modes
+    two.write()
+    two.hour(a=(X, "uk"), b=(X, "rich"))
+    two.hour(a=(X, "uk"), b=(X, ""))
+    two.again(a=(X, "uk"), b=None)
+    two.hour(a=(A, "uk"), b=None)
+    two.again(a=(A, "uk"), b=(X, "rich"))
+    assert two.inside[A] >= {"uk"}
+    assert two.inside[X] == {"rich"}
+    assert two.states == {("uk", "a"): "member", ("rich", "b"): "member"}
+
+
+def test_who_comes_back_while_nobody_heard_that_its_person_became_another_s(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.hour(a=(X, "uk"), b=(X, "rich"))
+    two.hour(a=(X, "uk"), b=(X, ""))
+    two.again(a=(X, "uk"), b=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_readdressed", losing(mailchimp_syncing.Work._readdressed))
+        two.hour(a=(A, "uk"), b=None)
+    with two.shop.state.catalog.writing() as connection:  # and it is not asked for again before
+        connection.execute(SYNCED.update().where(SYNCED.c.action == "update").values(due="2026-02-01T00:00:00.000000+00:00"))
+    two.hour(a=(A, "uk"), b=(X, "rich"))
+    assert two.inside == {A: {"uk"}, X: {"rich"}}
+    assert two.states["rich", "b"] == "member"
 
 
 @FULL

@@ -19,6 +19,7 @@ from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_upserts import upsert
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
 from tests.syncs.conftest import Synced
+from tests.syncs.test_words import readded
 from tests.syncs.test_words_services import keyed
 
 FULL = pytest.mark.full
@@ -165,6 +166,22 @@ def test_who_left_under_the_former_address_is_not_made_by_another_sync(shop: Syn
     hour(shop, mailchimp, 3, NEW)
     assert NEW not in tags(mailchimp)
     assert states(shop) == {"rich": "left", "uk": "left"}
+
+
+@pytest.mark.parametrize("archived", [True, pytest.param(False, marks=FULL)])
+def test_who_has_another_address_there_is_not_made_anew_by_another_sync(shop: Synced, mailchimp: MailchimpSandbox, archived: bool) -> None:
+    segments(shop)
+    hour(shop, mailchimp, 2, OLD, tier=0)
+    if archived:
+        mailchimp.people.archive(OLD)
+    mailchimp.people.change_address(OLD, "moved@example.com")
+    hour(shop, mailchimp, 3, OLD)
+    assert tags(mailchimp) == {"moved@example.com": {"seg:uk"}}
+    assert states(shop)["rich"] == "left"
+    readded(shop, "a")
+    assert tags(mailchimp) == {"moved@example.com": {"seg:uk"}}, "the next delivery tells"
+    shop.tell(open=keyed(mailchimp))
+    assert tags(mailchimp) == {"moved@example.com": {"seg:uk"}, OLD: {"seg:rich"}}, "somebody said so"
 
 
 # ---------------------------------------------------------------- somebody else had the new address already

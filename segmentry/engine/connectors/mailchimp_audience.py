@@ -50,21 +50,33 @@ class Audience:
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting
         self._roll: _Roll | None = None
+        self._doubted: set[str] = set()
         self._lock = threading.Lock()
 
-    def standing(self, calls: Calls, hashes: Collection[str], exact: Collection[str]) -> Mapping[str, Standing]:
-        """How each stands; for those that are in `exact`, surely."""
+    def standing(
+        self, calls: Calls, hashes: Collection[str], exact: Collection[str], named: Collection[str] = ()
+    ) -> Mapping[str, Standing]:
+        """How each stands; for those that are in `exact`, surely. Those in `named` were there: that they are not is believed of no list."""
         if len(hashes) <= FEW:
             return {hash: self._asked(calls, hash) for hash in hashes}
         with self._lock:
-            roll = self._fresh(calls, whole=len(exact) > FEW)
+            roll = self._fresh(calls, whole=len({*exact, *named}) > FEW)
             known = {hash: roll.people.get(bytes.fromhex(hash)) for hash in hashes}
+            doubted = self._doubted.intersection(hashes)
         # that somebody is missing is only believed of a list of everybody, and where it matters
         found = {hash: Standing(status, sure=status is not None) for hash, status in known.items()}
         for hash in exact:
             if known[hash] is None:
                 found[hash] = Standing(None) if roll.whole else self._asked(calls, hash)
+        for hash in {*named, *doubted}:
+            if known[hash] is None or hash in doubted:
+                found[hash] = self._asked(calls, hash)
         return found
+
+    def doubt(self, hash: str) -> None:
+        """Somebody is perhaps not in the audience under this hash any more, by our doing: it is asked for, whatever a list says."""
+        with self._lock:
+            self._doubted.add(hash)
 
     def note(self, hash: str, status: str) -> None:
         """Somebody is in the audience by our doing."""

@@ -1,7 +1,7 @@
 """Putting people in the audience: who may be put in, five hundred at once, and what the service says became of each.
 
 Nobody's status is ever changed. Who left is not asked for at all; for the others `status_if_new` says what they become if they
-are not there, and for those who are known to be there it says what they are.
+are not there. Also for those who were there when somebody looked: they may have gone since, and nobody is a subscriber by that.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any
 
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.connectors.mailchimp_audience import Audience, Standing
-from segmentry.engine.connectors.mailchimp_bodies import ADDRESS, MOST, NEW, Person
+from segmentry.engine.connectors.mailchimp_bodies import ADDRESS, MOST, Person
 from segmentry.engine.connectors.mailchimp_calls import Calls, Someone, listed
 from segmentry.engine.connectors.mailchimp_line import RefusedError
-from segmentry.engine.connectors.mailchimp_reasons import Problem, away
+from segmentry.engine.connectors.mailchimp_reasons import GONE, Problem, away
 
 SPLITS = (400, 413, 422)
 """Refusals of many that may be about one of them."""
 HOPELESS = 100
 """Refusals without one success, after which it is not about single people."""
 
+LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 ABSENT = Answer(Verdict.SKIPPED, "not in the audience, and `new_contacts: skip` puts nobody in")
 NO_CONSENT = Answer(Verdict.SKIPPED, "not in the audience, and `consent` does not hold")
 NO_ADDRESS = Answer(Verdict.REJECTED, "no address")
@@ -32,12 +33,13 @@ UNSAID = Answer(Verdict.REJECTED, "the service does not say what became of it", 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Somebody who is to be in the audience. `consents`: whether it may be as a subscriber."""
+    """Somebody who is to be in the audience. `consents`: whether it may be as a subscriber. `was_there`: who is not there has left."""
 
     hash: str
     address: str
     consents: bool
     fields: Mapping[str, Any] = field(default_factory=dict)
+    was_there: bool = False
 
 
 def hash_of(address: str) -> str:
@@ -63,7 +65,7 @@ class People:
     def admit(self, calls: Calls, wanted: Sequence[Wanted]) -> dict[str, Answer]:
         """What becomes of each, by hash. SENT, with the status: it is in the audience, with its fields."""
         exact = [one.hash for one in wanted if self._must_be_sure(one)]
-        standing = self._audience.standing(calls, [one.hash for one in wanted], exact)
+        standing = self._audience.standing(calls, [one.hash for one in wanted], exact, [one.hash for one in wanted if one.was_there])
         found: dict[str, Answer] = {}
         people: list[Person] = []
         for one in wanted:
@@ -88,7 +90,9 @@ class People:
         if status is not None:
             if not one.fields:
                 return Answer(Verdict.SENT, status=status)  # there already, and nothing to say
-            return Person(one.hash, one.address, status if status in NEW else "transactional", one.fields)
+            return Person(one.hash, one.address, "transactional" if self._must_be_sure(one) else self._new_contacts, one.fields)
+        if one.was_there:
+            return LEFT_AUDIENCE
         if self._must_be_sure(one):
             return ABSENT if self._new_contacts == "skip" else NO_CONSENT
         return Person(one.hash, one.address, self._new_contacts, one.fields)

@@ -19,7 +19,7 @@ from segmentry.engine.connectors.mailchimp_bodies import Operation
 from segmentry.engine.connectors.mailchimp_calls import Calls, Someone
 from segmentry.engine.connectors.mailchimp_fields import MergeFields
 from segmentry.engine.connectors.mailchimp_line import RefusedError, TroubleError
-from segmentry.engine.connectors.mailchimp_people import UNSAID, People, Wanted, hash_of, unfit
+from segmentry.engine.connectors.mailchimp_people import LEFT_AUDIENCE, UNSAID, People, Wanted, hash_of, unfit
 from segmentry.engine.connectors.mailchimp_reasons import AWAY, FORGOTTEN, GONE, Problem, away
 from segmentry.engine.connectors.mailchimp_tags import Tags
 from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch
@@ -34,7 +34,6 @@ READDRESSED = "readdressed"
 THERE = "there"
 """The same of changes whose contacts were in the tag before any was taken off it: who is not any more may have been taken off by us."""
 
-LEFT_AUDIENCE = Answer(Verdict.LEFT, GONE)
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
 OTHERS_TOO = Answer(Verdict.REJECTED, "under the former address there is another contact too: it is put in anew under its own")
 LEFT_TAG = Answer(Verdict.LEFT, "taken off the tag there")
@@ -317,6 +316,7 @@ class Work:
 
     def _note_moving(self, number: int) -> None:
         self.known.moved[str(self._former(number))] = str(self._hash(number))
+        self.known.audience.doubt(str(self._former(number)))
         self._note(MOVING, number)
 
     def _is_noted(self, what: str, number: int) -> bool:
@@ -359,10 +359,14 @@ class Work:
                 self.answers[number] = answer
 
     def _wanted(self, numbers: Sequence[int], hash: str, say: Say) -> Wanted:
-        """One person of the contacts that share an address: the first one's fields, and consent only where all consent."""
-        first = self._change(numbers[0])
-        consents = all(self._change(number).consents for number in numbers)
-        return Wanted(hash, str(first.address), consents, say(first.fields))
+        """One person of the contacts that share an address: the first one's fields, and consent only where all consent.
+
+        Whom a sync knows by that very name was there: who is not any more was deleted, or has another address there, not by our doing.
+        """
+        changes = [self._change(number) for number in numbers]
+        was_there = any(one.remote_id == hash for one in changes) and not any(one.anew for one in changes)
+        consents = all(one.consents for one in changes)
+        return Wanted(hash, str(changes[0].address), consents, say(changes[0].fields), was_there and hash not in self.known.moved)
 
     def _answer(self, numbers: Iterable[int], answer: Answer) -> None:
         self.answers.update((number, replace(answer, readdressed=self._is_noted(READDRESSED, number))) for number in numbers)

@@ -54,7 +54,8 @@ class Change:
     `remote_id` is what the destination was last known to call the contact, None where it never said. `moved`: the address is
     another than that acknowledged with `remote_id`. A contact to be removed may have no address any more. `consents`: whether the
     destination's `consent` rule holds for it. `shared`: the destination calls another contact by `remote_id` too; so where the address
-    is not that person's, the person is looked at (who left under it comes under no other), and is given no other address.
+    is not that person's, the person is looked at (who left under it comes under no other), and is given no other address. `anew`: who is
+    not there by `remote_id` any more has not left by that: somebody said so, or another contact's person may have got another address.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Change:
     consents: bool = False
     moved: bool = False
     shared: bool = False
+    anew: bool = False
 
 
 @dataclass

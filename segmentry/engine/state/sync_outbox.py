@@ -19,7 +19,7 @@ from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
+from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OPEN, OUT, note_left
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -55,13 +55,15 @@ class OpenRow:
 class SyncParcel:
     """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it.
 
-    `shared`: the contacts of them whose remote id is another contact's too, by whichever sync to the destination.
+    `shared`: the contacts of them whose remote id is another contact's too, by whichever sync to the destination. `moving`: those
+    whose remote id was perhaps changed there by another row.
     """
 
     id: str
     rows: tuple[OpenRow, ...]
     notes: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +182,23 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
 
 
 def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
-    """Of a contact whose address was changed at the destination, what its other syncs to it call the contact from now on."""
+    """Of a contact whose address was changed at the destination, what its other syncs to it call the contact from now on.
+
+    Where that is another name, nobody has the former one: whoever else was called so, and is out, is there by no name any more. But
+    who left stays known by it.
+    """
     values = {name: ending.values[name] for name in ("remote_id", "address_hash")}
     same = and_(_S.sync.in_(_others(sync)), _S.contact == ending.contact, _S.remote_id == ending.former)
     # what was acknowledged there was so of the former address
     connection.execute(update(SYNCED).where(same).values(**values, fingerprint=None, revision=_S.revision + 1))
+    if values["remote_id"] == ending.former:
+        return
+    syncs = set(connection.execute(_same_destination(sync)).scalars())
+    known = select(_S.sync, _S.contact).where(_S.remote_id == ending.former, _S.contact != ending.contact)
+    for row in connection.execute(known.where(_S.state.not_in((MEMBER, AWAY)), _S.lease.is_(None))).all():
+        if row.sync in syncs:
+            mine = and_(_S.sync == row.sync, _S.contact == row.contact)
+            connection.execute(update(SYNCED).where(mine).values(remote_id=None, revision=_S.revision + 1))
 
 
 def _others(sync: int) -> Select[Any]:
@@ -287,7 +301,7 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
     for part in _parts([row.contact for row in parcel.rows]):
         values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "maybe": True, "revision": _S.revision + 1}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
-    return replace(parcel, shared=_shared(connection, parcel))
+    return replace(parcel, shared=_shared(connection, parcel), moving=_perhaps_moved(connection, parcel))
 
 
 def _shared(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
@@ -305,6 +319,20 @@ def _shared(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
     for row in found:
         names.setdefault(row.remote_id, set()).add(persons.get(row.contact, row.contact))
     return frozenset(contact for contact, name in mine.items() if names.get(name, set()) - {persons.get(contact, contact)})
+
+
+def _perhaps_moved(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
+    """The contacts of a parcel that nobody may be called so any more, as another row may have changed the address there."""
+    names = list(dict.fromkeys(row.remote_id for row in parcel.rows if row.remote_id is not None))
+    syncs = set(connection.execute(_same_destination(parcel.rows[0].sync)).scalars())
+    # what is open and may have been done, or ended so: then what was told is kept
+    moving = or_(_S.wanted_hash != _S.address_hash, and_(_S.action.is_(None), _S.payload.is_not(None)))
+    query = select(_S.sync, _S.contact, _S.remote_id).where(_S.maybe, moving)
+    found = [row for part in _parts(names) for row in connection.execute(query.where(_S.remote_id.in_(part))) if row.sync in syncs]
+    rows: dict[str, set[tuple[int, str]]] = {}
+    for row in found:
+        rows.setdefault(row.remote_id, set()).add((row.sync, row.contact))
+    return frozenset(row.contact for row in parcel.rows if rows.get(row.remote_id or "", set()) - {(row.sync, row.contact)})
 
 
 class SyncWatch(Watch):

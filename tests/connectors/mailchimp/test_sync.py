@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.engine.connectors.mailchimp_people import hash_of
 from segmentry.engine.connectors.syncing import Action, Notes, SyncBatch, Target
 from tests.connectors.conftest import nothing
-from tests.connectors.mailchimp.conftest import AT, BATCHES, MEMBERS, QUIETLY, TAG, Shop, change, only, some, verdicts
+from tests.connectors.mailchimp.conftest import AT, BATCHES, MEMBERS, PEOPLE, QUIETLY, TAG, Shop, change, only, some, verdicts
 
 
 def test_the_hash_is_that_of_the_service() -> None:
@@ -48,6 +50,62 @@ def test_who_left_is_not_put_back_and_gets_no_tag(shop: Shop, status: str) -> No
     answer = only(shop.add("ada@example.com"))
     assert (answer.verdict, answer.status) == (Verdict.LEFT, status)
     assert shop.status("ada@example.com") == status
+
+
+# ---------------------------------------------------------------- who was there
+
+
+@pytest.mark.parametrize("new_contacts", ["transactional", "skip"])
+@pytest.mark.parametrize("number", [1, 60])
+def test_whoever_was_there_and_is_not_any_more_is_not_made_anew(shop: Shop, number: int, new_contacts: str) -> None:
+    shop.open(new_contacts)
+    shop.has("ada@example.com")
+    named = [change(one, remote_id=hash_of(one)) for one in ("ada@example.com", *some(number))]
+    answers = shop.sync(Action.ADD, *named)
+    assert verdicts(answers) == [Verdict.SENT] + [Verdict.LEFT] * number
+    assert {shop.status(one) for one in some(number)} == {None}
+
+
+@pytest.mark.parametrize("number", [1, 60])
+def test_whoever_is_said_to_come_back_is_made_anew(shop: Shop, number: int) -> None:
+    named = [replace(change(one, remote_id=hash_of(one)), anew=True) for one in some(number)]
+    assert set(verdicts(shop.sync(Action.ADD, *named))) == {Verdict.SENT}
+
+
+def test_whoever_was_put_in_a_moment_ago_is_there_for_another_tag(shop: Shop) -> None:
+    people = some(60)
+    named = [change(one, remote_id=hash_of(one)) for one in people]
+    gone = [change(one, remote_id=hash_of(one)) for one in some(60, "gone")]
+    assert set(verdicts(shop.sync(Action.ADD, *gone))) == {Verdict.LEFT}  # everybody was read
+    shop.add(*people)
+    assert set(verdicts(shop.sync(Action.ADD, *named))) == {Verdict.SENT}
+
+
+def everybody_is_read(shop: Shop) -> None:
+    """So many don't consent that the whole audience was read, and is known for a while."""
+    shop.open("subscribed")
+    assert set(verdicts(shop.add(*some(60, "stranger"), consents=False))) == {Verdict.SKIPPED}
+    asked = shop.asked(PEOPLE)
+    shop.add(*some(60, "stranger"), consents=False)
+    assert shop.asked(PEOPLE) < 2 * asked, "what changed is all that is read"
+
+
+def test_nobody_is_a_subscriber_by_whom_we_moved_from_the_address(shop: Shop) -> None:
+    shop.has("former@example.com", FNAME="Ada")
+    everybody_is_read(shop)
+    moving = change("new@example.com", remote_id=hash_of("former@example.com"), moved=True)
+    assert only(shop.sync(Action.UPDATE, moving)).verdict is Verdict.SENT
+    people = ["former@example.com", *some(60)]
+    assert set(verdicts(shop.add(*people, consents=False, FNAME="Bob"))) == {Verdict.SKIPPED}
+    assert shop.status("former@example.com") is None
+
+
+def test_nobody_is_a_subscriber_by_who_had_the_address_a_moment_ago(shop: Shop) -> None:
+    shop.has("ada@example.com")
+    everybody_is_read(shop)
+    shop.service.people.change_address("ada@example.com", "moved@example.com")
+    shop.add("ada@example.com", *some(60), consents=False, FNAME="Ada")
+    assert shop.status("ada@example.com") in (None, "transactional")
 
 
 @pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "archived"])
