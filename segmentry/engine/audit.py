@@ -8,10 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from segmentry.engine.backends.failures import told
+from segmentry.engine.reader import connect
 from segmentry.engine.rows import scan
 from segmentry.engine.scans import carries
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
-from segmentry.engine.textfiles import connect, identifier, literal
+from segmentry.engine.textfiles import identifier, literal
 from segmentry.rules import nodes
 from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.facts import ComparedValue, compared_values

@@ -13,8 +13,9 @@ import pyarrow as pa
 from segmentry.engine.arrow_types import as_written
 from segmentry.engine.columns import key_kind, language_type, shown
 from segmentry.engine.pinned import FileProblem, pin_parquet
+from segmentry.engine.reader import connect
 from segmentry.engine.snapshot import Column, ContactSource, EventSource, Format, Relation, Snapshot
-from segmentry.engine.textfiles import connect, literal
+from segmentry.engine.textfiles import literal
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.suggest import nearest

@@ -12,9 +12,10 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from segmentry.engine.backends.failures import told
+from segmentry.engine.reader import connect
 from segmentry.engine.scanning import reader
 from segmentry.engine.snapshot import PinnedFile, Relation
-from segmentry.engine.textfiles import connect, identifier, literal, scan_text
+from segmentry.engine.textfiles import identifier, literal, scan_text
 
 AS_TEXT = re.compile(r"\b(INTERVAL|UNION|BIT|VARIANT|GEOMETRY|BIGNUM|TIME WITH TIME ZONE)\b")
 """Stored types that polars has no like of; such columns are read as text."""

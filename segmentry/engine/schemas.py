@@ -10,9 +10,10 @@ from pathlib import Path
 import duckdb
 
 from segmentry.engine.columns import ELEMENT, INTEGERS, element_type, key_kind, language_type, shown, struct_fields
+from segmentry.engine.reader import connect
 from segmentry.engine.scanning import reader
 from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
-from segmentry.engine.textfiles import connect, identifier, scan_text
+from segmentry.engine.textfiles import identifier, scan_text
 from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.schema import EventTable, Schema
 from segmentry.rules.types import TEXT

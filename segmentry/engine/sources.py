@@ -29,10 +29,11 @@ from segmentry.engine.pinned import (
     snapshot_to_json,
     verify_unchanged,
 )
+from segmentry.engine.reader import connect
 from segmentry.engine.scanning import reader
 from segmentry.engine.schemas import regex_error, schema_changes, schema_of
 from segmentry.engine.snapshot import Column, ContactSource, EventSource, Format, PinnedFile, Relation, Snapshot
-from segmentry.engine.textfiles import connect, scan_text, text_columns
+from segmentry.engine.textfiles import scan_text, text_columns
 from segmentry.engine.yaml import Document, Steps
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic

@@ -12,7 +12,8 @@ import polars as pl
 
 from segmentry.engine.identity import address_hash
 from segmentry.engine.people import ADDRESS, CONTACT, FIELD, HASH, POSITION, People, Snapshot
-from segmentry.engine.textfiles import connect, identifier
+from segmentry.engine.reader import connect
+from segmentry.engine.textfiles import identifier
 
 FINGERPRINT, CONSENTS = "fingerprint", "consents"
 BETWEEN, MISSING = "\x1f", "\x1e"

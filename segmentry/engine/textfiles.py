@@ -38,13 +38,6 @@ _NATIVE = ("BIGINT", "UBIGINT", "DOUBLE", "BOOLEAN")
 _TEXTUAL = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE", "TIME", "UUID")
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB of its own in memory, that installs nothing and whose zone is UTC."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
-    connection.execute("set TimeZone = 'UTC'")
-    return connection
-
-
 class TextColumns(NamedTuple):
     """What text files turn out to hold."""
 
