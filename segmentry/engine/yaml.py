@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ MAX_OPEN = 1_000
 """Open brackets beyond which a file is not even parsed: the parser's work grows with their square."""
 MAX_VALUES = 100_000
 """Values of one file with all aliases expanded."""
+
+REMEMBERED, REMEMBERED_SIZE = 256, 4 * 1024
+"""Texts whose parse is remembered, and the characters up to which one is; a tree takes 45 bytes a character."""
 
 Steps = tuple[str | int, ...]
 
@@ -173,7 +176,7 @@ def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnost
     if _open_brackets(text) > MAX_OPEN:
         return None, [_problem("W107", f"{file} is nested too deep", file)]
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        root = (_composed_before if len(text) <= REMEMBERED_SIZE else _composed)(text)
     except ReaderError as error:
         at = span(text, file, error.position, error.position + 1)
         return None, [
@@ -195,6 +198,15 @@ def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnost
     if not isinstance(value, dict) or reader.exhausted:
         return None, reader.problems
     return Document(file, text, value, root), reader.problems
+
+
+def _composed(text: str) -> Node | None:
+    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    return root
+
+
+_composed_before = lru_cache(maxsize=REMEMBERED)(_composed)
+"""Who opens a workspace again and again (a schedule, a notebook) parses only what changed. Nodes are read, never changed."""
 
 
 def _open_brackets(text: str) -> int:
