@@ -13,6 +13,10 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 WORKERS ?= 2
 ARGS ?=
 
+# Compiled modules are kept, also where the environment says otherwise: the tests start hundreds of processes, and each would
+# compile the whole package, which takes longer than what most of them do.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test test-full test-compiled test-examples test-wheel lint format types docs session bench clean
 
 help:  ## what can be made
