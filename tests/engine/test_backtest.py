@@ -69,13 +69,18 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtesting, "MOST_COLUMNS", 40)
 
 
-def separate(workspace: sg.Workspace, rule: str, period: list[datetime]) -> list[tuple[int, int | None, int | None]]:
-    """Size, entered and exited, by an evaluation for each instant."""
-    found: list[tuple[int, int | None, int | None]] = []
-    before: set[int] | None = None
+def separate(workspace: sg.Workspace, rules: dict[str, str], period: list[datetime]) -> dict[str, list[tuple[int, int | None, int | None]]]:
+    """Size, entered and exited of each rule at each instant, by an evaluation for each instant."""
+    found: dict[str, list[tuple[int, int | None, int | None]]] = {name: [] for name in rules}
+    before: dict[str, set[int]] = {}
     for instant in period:
-        now = set(workspace.contacts(rule, instant).collect()["id"])
-        found.append((len(now), None, None) if before is None else (len(now), len(now - before), len(before - now)))
+        moment = workspace.moment(instant)
+        answer = moment.answer({f"asked {name}": moment.grounded(moment.ask(rule).condition) for name, rule in rules.items()})
+        now = {name: set(answer.members(f"asked {name}")) for name in rules}
+        for name, members in now.items():
+            former = before.get(name)
+            moved = (None, None) if former is None else (len(members - former), len(former - members))
+            found[name].append((len(members), *moved))
         before = now
     return found
 
@@ -86,11 +91,11 @@ def test_it_equals_separate_evaluations_at_each_instant(shop: sg.Workspace) -> N
     found = shop.backtest(list(SEGMENTS), [rule], first=START, last=START + timedelta(days=12), every="36 hours")
     period = [START + timedelta(hours=36 * number) for number in range(9)]
     assert found.passes > 1
+    expected = separate(shop, {name: rule if name == "rule 1" else f"member('{name}')" for name in found.names}, period)
     for name in found.names:
         own = found.series.filter(segment=name)
         assert own["at"].to_list() == period
-        asked = rule if name == "rule 1" else f"member('{name}')"
-        assert own.select("size", "entered", "exited").rows() == separate(shop, asked, period), name
+        assert own.select("size", "entered", "exited").rows() == expected[name], name
         assert own["entered"].sum() > 0, name
 
 
