@@ -184,6 +184,39 @@ def test_who_has_another_address_there_is_not_made_anew_by_another_sync(shop: Sy
     assert tags(mailchimp) == {"moved@example.com": {"seg:uk"}, OLD: {"seg:rich"}}, "somebody said so"
 
 
+@pytest.mark.parametrize("which", ["klaviyo", "mailchimp"])
+@pytest.mark.parametrize("address", [OLD, pytest.param(NEW, marks=FULL)])
+def test_who_went_from_one_before_the_other_was_told_is_not_made_anew_by_that(
+    shop: Synced, mailchimp: MailchimpSandbox, which: str, address: str
+) -> None:
+    with KlaviyoSandbox(clock=wall_clock, lists=("Rich", "UK")) as klaviyo:
+        segments(shop)
+        service: KlaviyoSandbox | MailchimpSandbox = mailchimp
+        if which == "klaviyo":
+            service = klaviyo
+            shop.destinations = f'{{crm: {{type: klaviyo, url: "{klaviyo.url}", key: "${{CRM_KEY}}"}}}}'
+            for name, one in zip(("rich", "uk"), klaviyo.lists, strict=True):
+                path = shop.root / "segments" / f"{name}.yml"
+                path.write_text(path.read_text().replace(f'tag: "seg:{name}"', f"list: {one.id}"))
+        shop.people({"id": ["a"], "country": ["UK"], "email": [OLD], "tier": [1], "country_of_birth": ["Y"]})
+        shop.hour("2026-01-02", tell=False)
+        waits(shop, "rich")
+        shop.tell(open=keyed(service))
+        assert states(shop) == {"rich": "out", "uk": "member"}
+        if which == "klaviyo":
+            klaviyo.delete_profile(OLD)
+        else:
+            mailchimp.people.change_address(OLD, "moved@example.com")
+        if address == NEW:
+            hour(shop, service, 4, NEW)
+        else:
+            shop.at("2026-01-04")
+            shop.tell(open=keyed(service))
+        assert states(shop)["rich"] == "left"
+        assert [one.email for one in klaviyo.profiles] == []
+        assert set(tags(mailchimp)) - {"moved@example.com"} == set()
+
+
 # ---------------------------------------------------------------- somebody else had the new address already
 
 

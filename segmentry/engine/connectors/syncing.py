@@ -90,7 +90,8 @@ class Notes:
 
 @dataclass(frozen=True, slots=True)
 class SyncBatch:
-    """Changes of one kind to one target, in one go; `id` is stored before the first attempt, and the changes are the same at every one.
+    """Changes of one kind to one target, in one go; `id` is stored before the first attempt, and the changes are the same at every one,
+    but for a `remote_id` that was heard meanwhile.
 
     `segment` is whose membership it is, `at` the instant (UTC) it is of.
     """

@@ -293,7 +293,27 @@ def _parcel(rows: Sequence[OpenRow], notes: Mapping[str, Any], namespace: str) -
     return SyncParcel(ids[0] if len(ids) == 1 else str(uuid5(UUID(namespace), dumps(["batch", *sorted(ids)]))), ordered, notes)
 
 
+def _named(connection: Connection, parcel: SyncParcel) -> SyncParcel:
+    """The parcel, with the names by which other syncs know who comes in, also if they heard them since its rows were opened."""
+    strange = {row.contact for row in parcel.rows if row.action == "add" and row.remote_id is None}
+    sync = parcel.rows[0].sync
+    others = list(connection.execute(_others(sync)).scalars()) if strange else []
+    known = and_(_S.sync.in_(others), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
+    query = select(_S.contact, _S.remote_id, _S.address_hash).where(known).order_by(_S.changed)
+    parts = _parts(sorted(strange)) if others else ()
+    names = {row.contact: row for part in parts for row in connection.execute(query.where(_S.contact.in_(part)))}
+    for contact, row in names.items():
+        mine = and_(_S.sync == sync, _S.contact == contact)
+        connection.execute(update(SYNCED).where(mine).values(remote_id=row.remote_id, address_hash=row.address_hash))
+    found = [
+        replace(row, remote_id=names[row.contact].remote_id, address_hash=names[row.contact].address_hash) if row.contact in names else row
+        for row in parcel.rows
+    ]
+    return replace(parcel, rows=tuple(found))
+
+
 def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime) -> SyncParcel:
+    parcel = _named(connection, parcel)
     sync = parcel.rows[0].sync
     known = connection.execute(select(SYNC_BATCHES.c.id).where(SYNC_BATCHES.c.id == parcel.id)).first()
     if known is None:
