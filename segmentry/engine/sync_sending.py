@@ -128,8 +128,9 @@ class SyncSender:
                 return []
             now, number, syncs = settings.clock(), self.lease.number, list(settings.syncs)
             actions: Sequence[str] = sync_outbox.ORDER
+            noted = self.destination.notes_removals
             for _ in range(max(settings.traits.parallel, min(CLAIM // limit, PARCELS))):
-                parcel = sync_outbox.claim(connection, number, syncs, limit, settings.namespace, now, actions)
+                parcel = sync_outbox.claim(connection, number, syncs, limit, settings.namespace, now, actions, noted=noted)
                 if parcel is None:
                     break
                 parcels.append(parcel)
@@ -240,7 +241,12 @@ class SyncSender:
                 crash = crash or error
                 answers = None if error is not None else future.result()
                 asked = parcel.id in self._asked
-                found = [withheld(row, asked=asked) for row in parcel.rows] if answers is None else self._endings(parcel, answers, now)
+                noted = self.destination.notes_removals
+                found = (
+                    [withheld(row, asked=asked, noted=noted) for row in parcel.rows]
+                    if answers is None
+                    else self._endings(parcel, answers, now)
+                )
                 sync_outbox.record(connection, self.lease.number, parcel.rows[0].sync, parcel.id, found, now)
                 self._count(answers or ())
             self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name)
@@ -315,9 +321,13 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     return _later(row, answer, due)
 
 
-def withheld(row: OpenRow, *, asked: bool) -> SyncEnding:
-    """A row that was claimed and got no answer: as it was, in its batch. `asked`: some request for the batch was made."""
-    return SyncEnding(row.contact, {"attempts": row.attempts, "maybe": row.maybe or asked})
+def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:
+    """A row that was claimed and got no answer: as it was, in its batch. `asked`: some request for the batch was made.
+
+    `noted`: whether it may have been removed is written down by then.
+    """
+    maybe = {} if noted and row.action == Action.REMOVE else {"maybe": row.maybe or asked}
+    return SyncEnding(row.contact, {"attempts": row.attempts, **maybe})
 
 
 def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:

@@ -48,6 +48,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class KlaviyoDestination(SyncDestination):
     """A Klaviyo account, over connections that are kept."""
 
+    notes_removals = True
+
     def __init__(
         self,
         settings: KlaviyoSettings,

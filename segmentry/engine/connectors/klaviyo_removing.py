@@ -11,7 +11,7 @@ from segmentry.engine.connectors.klaviyo_client import LIST, LIST_REMOVE
 from segmentry.engine.connectors.klaviyo_jobs import await_jobs
 from segmentry.engine.connectors.klaviyo_people import DELETED, UNSUBSCRIBED, People, Profile, listed, people_of
 from segmentry.engine.connectors.klaviyo_work import Work
-from segmentry.engine.connectors.syncing import Change
+from segmentry.engine.connectors.syncing import THERE, Change
 
 TAKEN_OFF = "the person is not on the list any more: somebody took them off there"
 
@@ -24,7 +24,7 @@ def remove(work: Work) -> None:
     found = {change.id: profile for change in work.batch.changes if (profile := _profile_of(change, people)) is not None}
     members = listed(work.client, work.turn, work.list_id, (profile.email for profile in found.values()))
     on_list = {member.id for member in members.values()}
-    removed_before = set(work.notes.kept.get("there", ()))
+    removed_before = set(work.notes.kept.get(THERE, ()))
     there: list[tuple[Change, str]] = []
     for change in work.batch.changes:
         profile = found.get(change.id)
@@ -33,7 +33,7 @@ def remove(work: Work) -> None:
         else:
             work.say(change, _answer_to_absent(change, profile, removed=change.id in removed_before))
     if there:
-        work.notes.keep(there=sorted(removed_before | {change.id for change, _ in there}))
+        work.notes.keep(**{THERE: sorted(removed_before | {change.id for change, _ in there})})
     for change, id in work.relate(LIST_REMOVE, there):
         work.say(change, Answer(Verdict.SENT, remote_id=id, status=found[change.id].status))
 

@@ -37,6 +37,8 @@ SHOWN = 3
 class MailchimpDestination(SyncDestination):
     """An audience of an account, over at most five connections."""
 
+    notes_removals = True
+
     def __init__(self, settings: MailchimpSettings, *, waiting: Waiting, names: Resolve = resolve, patience: float | None = None) -> None:
         self.traits = settings.traits
         self._settings = settings

@@ -22,7 +22,7 @@ from segmentry.engine.connectors.mailchimp_line import RefusedError, TroubleErro
 from segmentry.engine.connectors.mailchimp_people import LEFT_AUDIENCE, UNSAID, People, Wanted, hash_of, unfit
 from segmentry.engine.connectors.mailchimp_reasons import AWAY, FORGOTTEN, GONE, Problem, away
 from segmentry.engine.connectors.mailchimp_tags import Tags
-from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch
+from segmentry.engine.connectors.syncing import THERE, Action, Change, Notes, SyncBatch
 
 Say = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Fields as the service takes them."""
@@ -31,8 +31,6 @@ MOVING = "moving"
 """In notes: the ids of changes whose address may have been changed there already."""
 READDRESSED = "readdressed"
 """The same of changes whose persons are there under the new address: as the same, not as somebody who had it already."""
-THERE = "there"
-"""The same of changes whose contacts were in the tag before any was taken off it: who is not any more may have been taken off by us."""
 
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
 OTHERS_TOO = Answer(Verdict.REJECTED, "under the former address there is another contact too: it is put in anew under its own")

@@ -47,6 +47,10 @@ KINDS: Mapping[Action, str] = {Action.ADD: "segment.entered", Action.UPDATE: "se
 """What happened, in the words of those who are told of it."""
 
 
+THERE = "there"
+"""In notes: the ids of the changes whose contacts were in the target before any was removed: who is not any more may be so by us."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One contact's change. `id` is lasting, as a row's; `data` as a row's, for destinations that are told what happened.
@@ -158,6 +162,8 @@ class SyncDestination(Destination):
 
     readable: ClassVar[bool] = True
     """Whether it can say who is there: where not, `members` always raises DestinationStopped."""
+    notes_removals: ClassVar[bool] = False
+    """Whether it keeps `THERE` in notes before it removes anybody: by it nobody was removed who is not among those."""
 
     @abstractmethod
     def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:

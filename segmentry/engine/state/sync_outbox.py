@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, exists, func, insert, null, or_, select, update
 
 from segmentry.engine.canonical_json import dumps
+from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
@@ -135,8 +136,10 @@ def claim(
     namespace: str,
     now: datetime,
     actions: Sequence[str] = ORDER,
+    *,
+    noted: bool = False,
 ) -> SyncParcel | None:
-    """The next rows that go together, marked as under way; None if nothing is due.
+    """The next rows that go together, marked as under way; None if nothing is due. `noted`: notes say who may have been removed.
 
     A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
     kept of it (a job that knows the others too); else its rows go in another one. Rows that were asked for in another batch get what
@@ -151,13 +154,16 @@ def claim(
                 ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now)))
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
-                return _taken(connection, lease, parcel, now)
+                return _taken(connection, lease, parcel, now, perhaps=action != "remove" or not noted)
     return None
 
 
 def keep_notes(connection: Connection, batch: str, notes: Mapping[str, Any]) -> None:
-    """Keeps what a batch must not forget."""
+    """Keeps what a batch must not forget. Who is to be removed by it and is there now may be removed from now on."""
     connection.execute(update(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch).values(notes=dumps(dict(notes))))
+    for part in _parts(list(notes.get(THERE, ()))):
+        removed = and_(_S.batch == batch, _S.action == "remove", _S.change.in_(part))
+        connection.execute(update(SYNCED).where(removed).values(maybe=True))
 
 
 def record(connection: Connection, lease: int, sync: int, batch: str, endings: Sequence[SyncEnding], now: datetime) -> None:
@@ -312,14 +318,15 @@ def _named(connection: Connection, parcel: SyncParcel) -> SyncParcel:
     return replace(parcel, rows=tuple(found))
 
 
-def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime) -> SyncParcel:
+def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime, *, perhaps: bool) -> SyncParcel:
     parcel = _named(connection, parcel)
     sync = parcel.rows[0].sync
     known = connection.execute(select(SYNC_BATCHES.c.id).where(SYNC_BATCHES.c.id == parcel.id)).first()
     if known is None:
         connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps(dict(parcel.notes)), made=stamp(now)))
     for part in _parts([row.contact for row in parcel.rows]):
-        values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "maybe": True, "revision": _S.revision + 1}
+        maybe = {"maybe": True} if perhaps else {}
+        values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "revision": _S.revision + 1, **maybe}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
     return replace(parcel, shared=_shared(connection, parcel), moving=_perhaps_moved(connection, parcel))
 
