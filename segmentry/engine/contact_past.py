@@ -1,17 +1,22 @@
-"""What one contact's files hold of days and instants: those of its fields, and those of its events, past and future."""
+"""What one contact's files hold of days and instants: those of its fields, and those of its events, past and future.
+
+And when accepted runs found changes of it, for rules that ask them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
+from segmentry.engine.gathered import separated
 from segmentry.engine.moment import Moment
-from segmentry.engine.motion import Moments, is_still
+from segmentry.engine.motion import Changes, Moments, is_still
 from segmentry.engine.scans import AT, carries
 from segmentry.rules import nodes as n
+from segmentry.rules.ground import TICK
 from segmentry.rules.zones import EPOCH, FIRST_INSTANT, LAST_INSTANT
 
 CYCLE = 146_097
@@ -24,11 +29,18 @@ FIRST_DAY, LAST_DAY = date.min.toordinal(), date.max.toordinal()
 class Asked:
     """Notes what a look at the contact would be asked for, and answers that there is nothing."""
 
+    rule: Callable[[str], n.Condition]
     values: dict[n.Value, None] = field(default_factory=dict)
+    lists: dict[tuple[n.Value, tuple[str, ...]], None] = field(default_factory=dict)
     events: dict[n.Events, dict[n.Value, None]] = field(default_factory=dict)
+    memories: dict[n.Moved | n.Stayed, None] = field(default_factory=dict)
 
     def value(self, value: n.Value) -> Moments:
         self.values.setdefault(value)
+        return ()
+
+    def elements(self, of: n.Value, names: tuple[str, ...]) -> Moments:
+        self.lists.setdefault((of, names))
         return ()
 
     def instants(self, events: n.Events) -> Sequence[datetime]:
@@ -39,17 +51,27 @@ class Asked:
         self.events.setdefault(events, {}).setdefault(value)
         return ()
 
+    def changes(self, memory: n.Moved | n.Stayed) -> Changes:
+        self.memories.setdefault(memory)
+        return Changes()
+
 
 @dataclass(frozen=True)
 class Past:
     """What was found; the events have both their instants and the values that were asked of their rows."""
 
+    rule: Callable[[str], n.Condition]
     values: Mapping[n.Value, Moments]
+    lists: Mapping[tuple[n.Value, tuple[str, ...]], Moments]
     at: Mapping[n.Events, Sequence[datetime]]
     rows: Mapping[tuple[n.Events, n.Value], Moments]
+    moves: Mapping[n.Moved | n.Stayed, Changes]
 
     def value(self, value: n.Value) -> Moments:
         return self.values[value]
+
+    def elements(self, of: n.Value, names: tuple[str, ...]) -> Moments:
+        return self.lists[of, names]
 
     def instants(self, events: n.Events) -> Sequence[datetime]:
         return self.at[events]
@@ -57,10 +79,26 @@ class Past:
     def properties(self, events: n.Events, value: n.Value) -> Moments:
         return self.rows[events, value]
 
+    def changes(self, memory: n.Moved | n.Stayed) -> Changes:
+        return self.moves[memory]
+
 
 def look(moment: Moment, key: int | str, asked: Asked) -> Past:
     """Reads it, each event table at most once, and only this contact's rows."""
-    grounded = {value: moment.value(value) for value in asked.values}
+    at, rows = _of_events(moment, key, asked)
+    return Past(
+        asked.rule,
+        _of_contact(moment, key, asked.values),
+        _of_lists(moment, key, asked.lists),
+        {events: sorted(several) for events, several in at.items()},
+        {pair: list(several) for pair, several in rows.items()},
+        {memory: _changes(moment, key, memory) for memory in asked.memories},
+    )
+
+
+def _of_contact(moment: Moment, key: int | str, asked: Iterable[n.Value]) -> dict[n.Value, Moments]:
+    """What values of the contact's are."""
+    grounded = {value: moment.value(value) for value in asked}
     varying = {value: one for value, one in grounded.items() if not isinstance(one, n.Constant)}
     values: dict[n.Value, Moments] = {
         value: [one.value] for value, one in grounded.items() if isinstance(one, n.Constant) and isinstance(one.value, date)
@@ -68,6 +106,38 @@ def look(moment: Moment, key: int | str, asked: Asked) -> Past:
     if varying:
         answer = moment.answer({}, dict.fromkeys(varying.values()), only=key)
         values |= {value: moments(answer.value(one)) for value, one in varying.items()}
+    return values
+
+
+def _of_lists(
+    moment: Moment, key: int | str, asked: Iterable[tuple[n.Value, tuple[str, ...]]]
+) -> dict[tuple[n.Value, tuple[str, ...]], Moments]:
+    """What the elements of lists are, or have under names."""
+    lists = dict.fromkeys(of for of, _ in asked)
+    if not lists:
+        return {}
+    answer = moment.answer({}, lists, only=key)
+    found = {}
+    for of, names in asked:
+        elements = answer.value(of).explode().drop_nulls()
+        for name in names:
+            elements = elements.struct.field(name)
+        found[of, names] = moments(_in_micros(elements))
+    return found
+
+
+def _in_micros(series: pl.Series) -> pl.Series:
+    """Instants as rules have them: what lists hold is handed over as it is stored, nanoseconds are cut."""
+    if not isinstance(series.dtype, pl.Datetime) or series.dtype.time_unit == "us":
+        return series
+    numbers = series.to_physical()
+    return (numbers // 1000 if series.dtype.time_unit == "ns" else numbers * 1000).cast(pl.Datetime("us"))
+
+
+def _of_events(
+    moment: Moment, key: int | str, asked: Asked
+) -> tuple[dict[n.Events, set[datetime]], dict[tuple[n.Events, n.Value], set[date | datetime]]]:
+    """When events were, and what values of their rows are."""
     at: dict[n.Events, set[datetime]] = {events: set() for events in asked.events}
     rows: dict[tuple[n.Events, n.Value], set[date | datetime]] = {
         (events, value): set() for events, several in asked.events.items() for value in several
@@ -89,17 +159,28 @@ def look(moment: Moment, key: int | str, asked: Asked) -> Past:
                     at[events].update(one for one in moments(found.filter(name)[AT]) if isinstance(one, datetime))
                 for name, (events, value) in wanted.items():
                     rows[events, value].update(moments(found.filter(names[events])[name]))
-    return Past(
-        values, {events: sorted(several) for events, several in at.items()}, {pair: list(several) for pair, several in rows.items()}
-    )
+    return at, rows
 
 
 def _whenever(moment: Moment, events: n.Events) -> n.Events:
     """The same events without their window, and without conditions that a clock moves."""
-    where = events.where if events.where is not None and is_still(events.where) else None
+    where = separated(events.where)[0]  # without what a sequence's step asks of former ones
+    where = where if where is not None and is_still(where) else None
     return replace(
         events, where=None if where is None else moment.grounded(where), last=None, since=None, until=None, during=None, window=n.Window()
     )
+
+
+MOST_RUNS = 100
+"""So many runs that are later than the moment asked about are looked at."""
+
+
+def _changes(moment: Moment, key: int | str, memory: n.Moved | n.Stayed) -> Changes:
+    """When runs found changes that a window may still have, or will have; and every run to come, as far as they are known."""
+    last = memory.duration if isinstance(memory, n.Stayed) else memory.last
+    recorded = moment.recorded(memory.segment, None if last is None else moment.clock.ago(last), key)
+    ahead = recorded.runs[:MOST_RUNS]
+    return Changes((*recorded.instants, *ahead), ahead[-1] + TICK if len(ahead) < len(recorded.runs) else None)
 
 
 def moments(series: pl.Series) -> Moments:

@@ -204,7 +204,7 @@ FORETOLD = {
 
 WHOLE = {
     Foresight.AT: "by time alone it {moves} at {at}",
-    Foresight.NOT_BEFORE: "by time alone it stays {side} until {at} at least; what comes later was not looked at",
+    Foresight.NOT_BEFORE: "by time alone it stays {side} until {at} at least; what comes later is not known",
     Foresight.UNKNOWN: "when it {moves} by time alone can't be foretold",
     Foresight.NEVER: "by time alone it stays {side}",
 }

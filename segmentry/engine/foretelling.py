@@ -2,6 +2,8 @@
 
 `motion` lists the instants; here the conditions are evaluated at them, by the plan that a run would make, and the rule is
 put together from what they come to. Beyond what is known of a condition it is neither true nor false, and so may the rule be.
+What asks accepted runs is evaluated as if no further one were made, and known for as long as that is the same with others
+(`hindsight`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from segmentry.engine.contact_past import Asked, look
+from segmentry.engine.hindsight import Course, Hindsight, Verdict, earliest, hindsight
 from segmentry.engine.moment import Moment
 from segmentry.engine.motion import Motion, motion
 from segmentry.engine.outline import Outline, Shape
@@ -25,9 +28,6 @@ FIRST_LOOK = 96
 MOST_LOOKS = 4_000
 """Conditions at instants after which the search ends: what comes later is said to be unknown."""
 
-Verdict = bool | None
-"""True or false, or None: not known."""
-
 
 class Foresight(StrEnum):
     """What is known of the next change of an answer."""
@@ -37,7 +37,7 @@ class Foresight(StrEnum):
     NEVER = "never"
     """By time alone it stays as it is."""
     NOT_BEFORE = "not before"
-    """It stays as it is up to `at`, which was not looked beyond."""
+    """It stays as it is up to `at`; what comes later was not looked at, or hangs on when runs are made."""
     UNKNOWN = "unknown"
     """It can't be foretold."""
 
@@ -61,35 +61,36 @@ def foretell(moment: Moment, key: int | str, tree: Outline, now: Mapping[Conditi
 
     Lines without parts are the leaves; of those that no clock moves nothing is evaluated again.
     """
-    moving = _motions(moment, key, [line.condition for _, line in tree.lines() if is_leaf(line)])
-    search = _Search(moment, key, {leaf: found for leaf, found in moving.items() if not found.still})
+    leaves = [line.condition for _, line in tree.lines() if is_leaf(line)]
+    past = hindsight(moment, key, leaves)
+    now = {**now, **_now(moment, key, past)}
+    moving = _motions(moment, key, [*leaves, *past.segments], past)
+    search = _Search(moment, key, {leaf: found for leaf, found in moving.items() if not found.still}, past)
     lines = Tree(tree)
-    courses = {leaf: _Course(bool(holds), [], [], None) for leaf, holds in now.items()}
+    courses = {leaf: Course(bool(holds), [], [], None) for leaf, holds in now.items()}
     while True:
         courses |= search.courses(now)
-        flips = _flips(lines, courses, moment.clock.as_of)
+        flips = _flips(lines, past.bounded(courses), moment.clock.as_of)
         if search.done or not search.tells_more(flips.values()):
             return flips
         search.go_on()
 
 
-def _motions(moment: Moment, key: int | str, leaves: Iterable[Condition]) -> dict[Condition, Motion]:
-    asked = Asked()
+def _now(moment: Moment, key: int | str, past: Hindsight) -> dict[Condition, bool]:
+    """Whether the contact is in each segment that is asked about."""
+    if not past.segments:
+        return {}
+    holds = moment.answer({member.segment: moment.whole(member.segment) for member in past.segments}, only=key).holds
+    return {member: bool(holds[member.segment][0]) for member in past.segments}
+
+
+def _motions(moment: Moment, key: int | str, leaves: Iterable[Condition], past: Hindsight) -> dict[Condition, Motion]:
+    asked = Asked(past.rules.__getitem__)
     leaves = list(dict.fromkeys(leaves))
     for leaf in leaves:
         motion(leaf, asked, moment.clock)
-    past = look(moment, key, asked)
-    return {leaf: motion(leaf, past, moment.clock) for leaf in leaves}
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """What a leaf is now, at which instants that changes and to what, and from when on it is not known."""
-
-    now: bool
-    instants: list[datetime]
-    answers: list[bool]
-    until: datetime | None
+    looked = look(moment, key, asked)
+    return {leaf: motion(leaf, looked, moment.clock) for leaf in leaves}
 
 
 @dataclass
@@ -99,6 +100,7 @@ class _Search:
     moment: Moment
     key: int | str
     motions: Mapping[Condition, Motion]
+    past: Hindsight
     size: int = FIRST_LOOK
     found: dict[Condition, list[tuple[datetime, bool]]] = field(default_factory=dict)
 
@@ -133,20 +135,44 @@ class _Search:
         self.evaluated += len(taken)
         leaves, zone, week = self._leaves, self.moment.clock.zone, self.moment.clock.week_start
         later = replace(self.moment, clock=Clock(taken[-1][0], zone, week))
-        conditions = {f"{number}@{instant.isoformat()}": ground(leaves[number][0], Clock(instant, zone, week)) for instant, number in taken}
+        conditions: dict[str, Condition] = {}
+        for instant, number in taken:
+            conditions[f"{number}@{instant.isoformat()}"] = self._at(leaves[number][0], Clock(instant, zone, week), conditions)
         answer = later.answer(conditions, only=self.key)
-        for (instant, number), name in zip(taken, conditions, strict=True):
-            self.found.setdefault(leaves[number][0], []).append((instant, bool(answer.holds[name][0])))
+        for instant, number in taken:
+            self.found.setdefault(leaves[number][0], []).append((instant, bool(answer.holds[f"{number}@{instant.isoformat()}"][0])))
 
-    def courses(self, now: Mapping[Condition, bool]) -> dict[Condition, _Course]:
+    def _at(self, condition: Condition, clock: Clock, named: dict[str, Condition]) -> Condition:
+        """A condition at an instant. Segments that it refers to are those of that instant, and come to `named` under names of their own."""
+        grounded = ground(condition, clock)
+        there: dict[str, str] = {}
+        for node in nodes.walk(grounded):
+            if isinstance(node, nodes.Member):
+                there[node.segment] = name = f"{node.segment}@{clock.as_of.isoformat()}"
+                if name not in named:
+                    named[name] = self._at(self.past.rules[node.segment], clock, named)
+        return with_members(grounded, there) if there else grounded
+
+    def courses(self, now: Mapping[Condition, bool]) -> dict[Condition, Course]:
         """What is known by now of the leaves that time moves."""
         beyond = {number: instant for instant, number in self.left}  # the last one wins, which is the next one
         made = {}
         for number, (leaf, moves) in enumerate(self._leaves):
-            ends = [end for end in (moves.until, beyond.get(number)) if end is not None]
-            known = self.found.get(leaf, [])
-            made[leaf] = _Course(now[leaf], [at for at, _ in known], [holds for _, holds in known], min(ends, default=None))
+            known, end = self.found.get(leaf, []), earliest(moves.until, beyond.get(number))
+            made[leaf] = Course(now[leaf], [at for at, _ in known], [holds for _, holds in known], end)
         return made
+
+
+def with_members(condition: Condition, names: Mapping[str, str]) -> Condition:
+    """A condition that refers to segments under other names."""
+    match condition:
+        case nodes.Member():
+            return replace(condition, segment=names[condition.segment])
+        case nodes.Not():
+            return replace(condition, item=with_members(condition.item, names))
+        case nodes.And() | nodes.Or() | nodes.AtLeast():
+            return replace(condition, items=tuple([with_members(item, names) for item in condition.items]))
+    return condition
 
 
 def _within(moves: Motion) -> list[datetime]:
@@ -222,24 +248,13 @@ def _at_least(need: int, verdicts: Sequence[Verdict]) -> Verdict:
     return None if sure + sum(one is None for one in verdicts) >= need else False
 
 
-def _flips(tree: Tree, courses: Mapping[Condition, _Course], as_of: datetime) -> dict[int, Flip]:
+def _flips(tree: Tree, courses: Mapping[Condition, Course], as_of: datetime) -> dict[int, Flip]:
     instants = {at for course in courses.values() for at in course.instants}
     ends = {course.until for course in courses.values() if course.until is not None}
     # what is not known at once is not known from the first microsecond on
     times = sorted(instants | {max(end, as_of + TICK) for end in ends})
-    values = tree.values({leaf: _at_all(course, times) for leaf, course in courses.items()}, len(times) + 1)
+    values = tree.values({leaf: course.at_all(times) for leaf, course in courses.items()}, len(times) + 1)
     return {number: _next(verdicts, times, as_of) for number, verdicts in values.items()}
-
-
-def _at_all(course: _Course, times: Sequence[datetime]) -> list[Verdict]:
-    """What a leaf is now, and at each of these times."""
-    changes = dict(zip(course.instants, course.answers, strict=True))
-    verdicts: list[Verdict] = [course.now]
-    current = course.now
-    for instant in times:
-        current = changes.get(instant, current)
-        verdicts.append(None if course.until is not None and instant >= course.until else current)
-    return verdicts
 
 
 def _next(verdicts: Sequence[Verdict], times: Sequence[datetime], as_of: datetime) -> Flip:

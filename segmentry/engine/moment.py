@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Protocol
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from segmentry.engine.definitions import SegmentDefinition, composed, going_befo
 from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace, Segment
+from segmentry.engine.membership import Alignment
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.rows import rows
 from segmentry.engine.schemas import schema_of
@@ -30,7 +32,7 @@ from segmentry.rules.builder import parse_builder
 from segmentry.rules.checker import check
 from segmentry.rules.diagnostics import Diagnostic, Place, Severity
 from segmentry.rules.ground import Clock, ground
-from segmentry.rules.nodes import Condition, IsSet, Value
+from segmentry.rules.nodes import Condition, IsSet, Remembered, Value
 from segmentry.rules.parse import parse_text
 from segmentry.rules.printer import to_text
 from segmentry.rules.references import in_order, references
@@ -45,7 +47,32 @@ Written = str | Mapping[str, object]
 Among = Callable[[pl.Series], pl.Series]
 """Of some keys those that are in the snapshot."""
 
-Remember = Callable[[LoadedWorkspace, Snapshot, Among], AbstractContextManager[Recall]]
+
+@dataclass(frozen=True)
+class Recorded:
+    """Which changes of one contact in a segment accepted runs found: their instants (aware), in order.
+
+    `runs` are the instants of all accepted runs from an instant on; `newest` is that of the last one, None where there
+    is none. `merged`: whether the contact had other keys.
+    """
+
+    instants: tuple[datetime, ...] = ()
+    runs: tuple[datetime, ...] = ()
+    newest: datetime | None = None
+    merged: bool = False
+
+
+class Remembering(Protocol):
+    """What a workspace's accepted runs say."""
+
+    def bitmap(self, asked: Remembered, alignment: Alignment) -> pl.Series:
+        """For which positions it is so."""
+
+    def recorded(self, segment: str, first: datetime | None, as_of: datetime, key: pl.Series) -> Recorded:
+        """What runs found from `first` on of the contact with this key, and which of them are of `as_of` or later."""
+
+
+Remember = Callable[[LoadedWorkspace, Snapshot, Among], AbstractContextManager[Remembering]]
 """Opens what a workspace's accepted runs say, for questions about a snapshot."""
 
 
@@ -148,9 +175,13 @@ class Moment:
 
     def whole(self, name: str) -> Condition:
         """A segment's rule or list, then `include`, `exclude` and priority, as one grounded condition."""
+        return ground(self.whole_rule(name), self.clock)
+
+    def whole_rule(self, name: str) -> Condition:
+        """The same with its clocks not resolved."""
         segment, rule = self.segment(name), self.own_rule(name)
         definition = SegmentDefinition(rule.text if rule else None, segment.list, segment.include, segment.exclude)
-        return composed(ground(rule.condition, self.clock) if rule else None, definition, before=self.going_before(name))
+        return composed(rule.condition if rule else None, definition, before=self.going_before(name))
 
     def going_before(self, name: str) -> tuple[str, ...]:
         """The segments that go before one in its group; who is in one of them is not in it."""
@@ -247,8 +278,15 @@ class Moment:
         if not plan.remembered or self.remember is None:
             yield None
             return
-        with self.remember(self.loaded, self.snapshot, self._among) as recall:
-            yield recall
+        with self.remember(self.loaded, self.snapshot, self._among) as past:
+            yield past.bitmap
+
+    def recorded(self, segment: str, first: datetime | None, key: int | str) -> Recorded:
+        """What accepted runs found of a contact in a segment, from `first` on (None: ever); `runs` begin with this moment."""
+        if self.remember is None:
+            return Recorded()
+        with self.remember(self.loaded, self.snapshot, self._among) as past:
+            return past.recorded(segment, first, self.clock.as_of, _alone(key))
 
     def _among(self, keys: pl.Series) -> pl.Series:
         """Of some keys those that the snapshot has."""

@@ -2,12 +2,15 @@
 
 Between two such instants nothing of it moves. What is not listed here can't be foretold: a kind of node that this module
 does not know is never taken for one that keeps still.
+
+What accepted runs say of a segment moves with the edges of a window over the changes that they found, and with the
+segment itself. For how long no further run can say otherwise is not told here but by `hindsight`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from functools import reduce
 from itertools import chain
@@ -16,7 +19,7 @@ from typing import Protocol
 from segmentry.engine.crossings import crossings, date_changes, hour_changes
 from segmentry.rules import nodes as n
 from segmentry.rules.functions import FUNCTIONS, TimeClass
-from segmentry.rules.ground import Clock
+from segmentry.rules.ground import TICK, Clock
 from segmentry.rules.times import SECONDS, days_in_month
 from segmentry.rules.types import Kind
 from segmentry.rules.zones import LAST_INSTANT, day_start, utc_to_local
@@ -43,15 +46,17 @@ AGGREGATES = ENDS | PICKED | {"count", "distinct", "sum", "avg"}
 KNOWN: Mapping[type[n.Node], frozenset[str]] = {
     kind: frozenset(names.split())
     for kind, names in (
-        (n.Field, "type scope name"), (n.Part, "type of name"), (n.Constant, "type value"), (n.AsOf, "type shift sign"),
-        (n.Day, "type unit shifts"),
+        (n.Field, "type scope name"), (n.Former, "type step name"), (n.Part, "type of name"), (n.Constant, "type value"),
+        (n.AsOf, "type shift sign"), (n.Day, "type unit shifts"),
         (n.Call, "type function args"), (n.Aggregate, "type function events property"), (n.Always, "value"), (n.Truth, "value"),
         (n.Events, "event where last since until window prefix during"), (n.Compare, "op left right"), (n.In, "value options"),
         (n.ActivePeriods, "type function events property unit of at_least"), (n.During, "value period"),
         (n.Element, "type"), (n.HowMany, "type value where"),
         (n.TextTest, "op value pattern"), (n.HasElements, "value options need_all"), (n.IsSet, "value"), (n.Listed, "list"),
         (n.InWindow, "value duration ahead"), (n.Did, "events"), (n.Sample, "salt threshold"), (n.And, "items"), (n.Or, "items"),
-        (n.Not, "item"), (n.AtLeast, "count items"),
+        (n.Not, "item"), (n.AtLeast, "count items"), (n.Step, "events negated within"),
+        (n.Sequence, "steps within last since until during"), (n.Member, "segment"),
+        (n.Moved, "segment change last since until during"), (n.Stayed, "segment duration"),
     )
 }  # fmt: skip
 """The nodes that this module understands, and the fields of each. One of any other kind, or that says more, is opaque."""
@@ -91,6 +96,23 @@ class Looked(Protocol):
     def properties(self, events: n.Events, value: n.Value) -> Moments:
         """What a value of these events' rows is."""
 
+    def elements(self, of: n.Value, names: tuple[str, ...]) -> Moments:
+        """What the elements of a list of the contact's are, which no clock moves; or what they have under these names."""
+
+    def changes(self, memory: n.Moved | n.Stayed) -> Changes:
+        """When accepted runs may have changed what they say of the contact and that segment."""
+
+    def rule(self, segment: str) -> n.Condition:
+        """Who is in a segment, its clocks not resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Instants (aware) of accepted runs, each of which counts from the next microsecond on; from `until` on (None: ever) more may come."""
+
+    instants: Sequence[datetime] = ()
+    until: datetime | None = None
+
 
 def motion(condition: n.Condition, looked: Looked, clock: Clock) -> Motion:
     """When a checked condition (its clocks not resolved) may change after `clock.as_of`."""
@@ -112,6 +134,7 @@ def _keeps_still(node: n.Node) -> bool:
             n.Element()
             | n.HowMany()
             | n.Field()
+            | n.Former()
             | n.Part()
             | n.Constant()
             | n.And()
@@ -148,11 +171,17 @@ def _together(motions: Iterable[Motion]) -> Motion:
 
 @dataclass(frozen=True)
 class _Mover:
-    """Walks over one condition; `rows` are the events whose rows names mean, inside an event function."""
+    """Walks over one condition; `rows` are the events whose rows names mean, inside an event function, and `steps` all of its sequence.
+
+    `of` is the list whose elements are asked.
+    """
 
     looked: Looked
     clock: Clock
     rows: n.Events | None = None
+    steps: tuple[n.Step, ...] = ()
+    of: n.Value | None = None
+    segments: dict[str, Motion] = field(default_factory=dict)
 
     @property
     def opaque(self) -> Motion:
@@ -170,6 +199,12 @@ class _Mover:
                 return _together(self.condition(item) for item in node.items)
             case n.Not():
                 return self.condition(node.item)
+            case n.Did() | n.Sequence() | n.Member() | n.Moved() | n.Stayed():
+                return self.of_rows_and_runs(node)
+        return self.of_values(node)
+
+    def of_values(self, node: n.Condition) -> Motion:
+        match node:
             case n.Truth() | n.IsSet():
                 return self.value(node.value)
             case n.Compare():
@@ -184,9 +219,21 @@ class _Mover:
                 return self.in_window(node)
             case n.During():
                 return self.during(node)
+        return self.opaque
+
+    def of_rows_and_runs(self, node: n.Did | n.Sequence | n.Member | n.Moved | n.Stayed) -> Motion:
+        match node:
             case n.Did():
                 return self.events(node.events)
-        return self.opaque
+            case n.Sequence():
+                return _together(self.step(node, step) for step in node.steps)
+            case n.Member():
+                return self.segment(node.segment)
+            case n.Moved():
+                return self.remembered(node, self.edges(node, self.looked.changes(node).instants) | self.reaching(node))
+            case n.Stayed():
+                edge = n.AsOf(shift=node.duration, sign=-1)
+                return self.remembered(node, self.passing([edge], self.looked.changes(node).instants))
 
     def during(self, node: n.During) -> Motion:
         """A period of today's comes to a value, and leaves it."""
@@ -225,7 +272,20 @@ class _Mover:
         if not _is_known(node):
             return self.opaque
         instants = self.looked.instants(node)
-        found = {at for at in instants if at > self.clock.as_of}
+        moving = self.edges(node, instants) | Motion(frozenset(at for at in instants if at > self.clock.as_of))
+        if node.where is not None:
+            moving |= _Mover(self.looked, self.clock, node, self.steps).condition(node.where)
+        return moving
+
+    def step(self, sequence: n.Sequence, step: n.Step) -> Motion:
+        """A step's events come and go by their own window, and by the sequence's; lengths between steps go by no clock."""
+        if not _is_known(step) or not _is_known(step.events):
+            return self.opaque
+        inside = replace(self, steps=sequence.steps)
+        return inside.events(step.events) | self.edges(sequence, self.looked.instants(step.events))
+
+    def edges(self, node: n.Events | n.Sequence | n.Moved, instants: Sequence[datetime]) -> Motion:
+        """The edges of a window pass instants."""
         moving = STILL
         if node.during is not None:
             moving |= self.passing(ends_of(node.during), instants)
@@ -236,9 +296,36 @@ class _Mover:
                 moving |= self.passing([bound], instants)
             elif bound is not None:
                 moving |= self.value(bound)
-        if node.where is not None:
-            moving |= _Mover(self.looked, self.clock, node).condition(node.where)
-        return moving | Motion(frozenset(found))
+        return moving
+
+    # ------------------------------------------------------------ other segments
+
+    def segment(self, name: str) -> Motion:
+        """Who is in a segment: it is walked over once."""
+        if name not in self.segments:
+            self.segments[name] = self.condition(self.looked.rule(name))
+        return self.segments[name]
+
+    def remembered(self, node: n.Moved | n.Stayed, edges: Motion) -> Motion:
+        """What runs have said, and what a run at that instant would say itself."""
+        known, now = self.looked.changes(node), self.segment(node.segment)
+        if now.until == self.clock.as_of:
+            return self.opaque
+        seen = {at + TICK for at in known.instants if self.clock.as_of <= at < LAST_INSTANT}
+        return edges | Motion(now.instants | seen, known.until)
+
+    def reaching(self, node: n.Moved) -> Motion:
+        """A window comes to reach the present, or does so no more: only then what the run itself changes is in it."""
+        moving = STILL
+        for bound in (node.since, node.until):
+            if isinstance(bound, n.Constant):
+                possible = self.possible(bound)
+                moving |= self.opaque if possible is None else self.passing([n.AsOf()], possible)
+            elif isinstance(bound, n.Day):
+                moving |= self.by_days()
+            elif bound is not None and not isinstance(bound, n.AsOf):  # what is moved by a length stays on its side of the clock
+                moving |= self.opaque
+        return moving
 
     # ------------------------------------------------------------ values
 
@@ -247,10 +334,10 @@ class _Mover:
         if not _is_known(node):
             return self.opaque
         match node:
-            case n.Field() | n.Constant() | n.Element():
+            case n.Field() | n.Former() | n.Constant() | n.Element():
                 return STILL
             case n.HowMany():
-                return self.value(node.value) | self.condition(node.where)
+                return self.value(node.value) | replace(self, of=node.value).condition(node.where)
             case n.Part():
                 return self.value(node.of)
             case n.Day():
@@ -308,9 +395,12 @@ class _Mover:
         """All that a day or instant may ever be, for this contact; None where that can't be listed."""
         if node.type.kind not in (Kind.DATE, Kind.TIMESTAMP) or not _is_known(node):
             return None
-        if any(isinstance(one, n.Element) for one in n.walk(node)):
-            return None  # a list has many
-        if is_still(node):
+        base, names = n.way(node)
+        if isinstance(base, n.Element):
+            return self.of_elements(names)
+        if any(isinstance(one, n.Former) for one in n.walk(node)):
+            return self.of_former(node)
+        if is_still(node) and not any(isinstance(one, n.Element) for one in n.walk(node)):
             return self.looked.value(node) if self.rows is None else self.looked.properties(self.rows, node)
         match node:
             case n.Aggregate(function=function, property=measured):
@@ -328,6 +418,25 @@ class _Mover:
                 dates = self.possible(node.args[0])
                 return None if dates is None else self.returns(dates)
         return None
+
+    def of_elements(self, names: tuple[str, ...]) -> Moments | None:
+        """What any element may be, or have under these names; of lists within lists, and of events, it isn't listed."""
+        if self.of is None or self.rows is not None or any(isinstance(one, n.Element) for one in n.walk(self.of)):
+            return None
+        return self.looked.elements(self.of, names)
+
+    def of_former(self, node: n.Value) -> Moments | None:
+        """What a former step's property may be: that of any event that the step could be."""
+        former = n.way(node)[0]
+        return self.looked.properties(self.steps[former.step].events, own(node)) if isinstance(former, n.Former) else None
+
+
+def own(node: n.Value) -> n.Value:
+    """A property of a former step's as that step's events have it."""
+    if isinstance(node, n.Part):
+        return replace(node, of=own(node.of))
+    assert isinstance(node, n.Former)
+    return n.Field(node.type, n.Scope.EVENT, node.name)
 
 
 def ends_of(period: n.Period) -> tuple[n.Day, n.Day]:

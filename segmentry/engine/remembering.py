@@ -25,7 +25,7 @@ from segmentry.engine.consequences import new_aliases
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Alignment
-from segmentry.engine.moment import Among
+from segmentry.engine.moment import Among, Recorded
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.state import RunRecord, State, ledger
@@ -149,6 +149,17 @@ class Past:
             return stayed
         entered = self.moves(segment, None, began, alignment).filter("entered")["contact"]
         return stayed.filter(~stayed.is_in(doubtful.implode()) | stayed.is_in(entered.implode()))
+
+    def recorded(self, segment: str, first: datetime | None, as_of: datetime, key: pl.Series) -> Recorded:
+        """When runs found changes of the contact with this key, from `first` on, and what there is of later runs."""
+        if self.newest is None:
+            return Recorded()
+        alignment = Alignment(key, pl.Series([True]))
+        moves = self.moves(segment, first, self.newest.record.as_of, alignment)
+        own = moves.filter(pl.col("contact").is_in(key.cast(moves.schema["contact"], strict=False).implode()))["as_of"]
+        runs = tuple(record.as_of for record in self._accepted if record.as_of >= as_of)
+        merged = bool(key.cast(pl.String()).is_in(self._every_alias["new"].implode())[0])
+        return Recorded(tuple(own.unique().sort()), runs, self.newest.record.as_of, merged)
 
     def moves(self, segment: str, first: datetime | None, final: datetime, alignment: Alignment) -> pl.DataFrame:
         """A segment's changes within a time, oldest first, each under the key that the contact has now."""

@@ -14,21 +14,21 @@ import polars as pl
 
 from segmentry.engine.columns import key_kind
 from segmentry.engine.config_tests import SegmentTestConfig
-from segmentry.engine.evaluation import Recall
 from segmentry.engine.explain import explain
 from segmentry.engine.explanation import Explanation
 from segmentry.engine.fixtures import MOVED, Misfit, Row, cell, column_named, in_utc, moved, snapshot_of, table_of
 from segmentry.engine.instants import instant
 from segmentry.engine.keys import typed_key
 from segmentry.engine.loading import LoadedWorkspace, Segment
-from segmentry.engine.moment import Moment
+from segmentry.engine.membership import Alignment
+from segmentry.engine.moment import Moment, Recorded, Remembering
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.splitting import split_of
 from segmentry.engine.yaml import Steps
 from segmentry.errors import NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
-from segmentry.rules.nodes import Always, Condition, Memory
+from segmentry.rules.nodes import Always, Condition, Memory, Remembered
 from segmentry.rules.parse import parse_text
 from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.times import LiteralError, parse_moment
@@ -340,9 +340,18 @@ class _MadeUp(Moment):
 
 
 @contextmanager
-def _without_history(_loaded: LoadedWorkspace, _snapshot: Snapshot, _among: object) -> Iterator[Recall]:
+def _without_history(_loaded: LoadedWorkspace, _snapshot: Snapshot, _among: object) -> Iterator[Remembering]:
+    yield _New()
+
+
+class _New:
     """What earlier runs say of contacts that are new: they were in nothing."""
-    yield lambda asked, alignment: pl.repeat(asked.memory is Memory.OUT, alignment.size, dtype=pl.Boolean(), eager=True)
+
+    def bitmap(self, asked: Remembered, alignment: Alignment) -> pl.Series:
+        return pl.repeat(asked.memory is Memory.OUT, alignment.size, dtype=pl.Boolean(), eager=True)
+
+    def recorded(self, _segment: str, _first: datetime | None, _as_of: datetime, _key: pl.Series) -> Recorded:
+        return Recorded()
 
 
 def _fresh_key(number: int, key: Column) -> int | str:

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from segmentry.engine.foretelling import Tree, Verdict, is_leaf
+from segmentry.engine.foretelling import Tree, is_leaf
+from segmentry.engine.hindsight import Verdict
 from segmentry.engine.outline import Outline, Shape
 from segmentry.rules.nodes import Condition, Not
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from segmentry.engine.instants import instant
 from segmentry.engine.loading import LoadedWorkspace, load
-from segmentry.engine.moment import Among, Moment
+from segmentry.engine.moment import Among, Moment, Remembering
 from segmentry.errors import ClockError, NotFound
 
 if TYPE_CHECKING:
-    from segmentry.engine.evaluation import Recall
     from segmentry.engine.snapshot import ContactSource, Snapshot
     from segmentry.engine.state import State
 
@@ -53,12 +52,12 @@ class WorkspaceFolder:
 
 
 @contextmanager
-def remembered(loaded: LoadedWorkspace, snapshot: Snapshot, among: Among) -> Iterator[Recall]:
+def remembered(loaded: LoadedWorkspace, snapshot: Snapshot, among: Among) -> Iterator[Remembering]:
     """What the accepted runs say, for rules that ask. The state is opened by questions that have such rules only."""
     from segmentry.engine.remembering import past_of
 
     with past_of(loaded, snapshot, among) as past:
-        yield past.bitmap
+        yield past
 
 
 def clock_now() -> datetime:

@@ -174,6 +174,16 @@ def test_an_event_that_is_yet_to_come_flips_when_it_does(tmp_path):
     assert explained(shop, "did(order_placed, amount > 20)", 5).flip.at is None
 
 
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_elements_of_a_list_pass_the_edges_of_windows(tmp_path, unit):
+    shop = build(tmp_path)
+    seen = [NOW - timedelta(days=2, microseconds=by) for by in (3, 9)]
+    items = pl.Series([[{"at": at} for at in seen]] * 12, dtype=pl.List(pl.Struct({"at": pl.Datetime(unit, "UTC")})))
+    contacts().with_columns(items=items).write_parquet(tmp_path / "data/contacts.parquet")
+    assert explained(shop, "any(items, element.at in the last '5 days')", 1).flip.at == seen[0] + timedelta(days=5)
+    assert explained(shop, "all(items, element.at in the last '5 days')", 1).flip.at == seen[1] + timedelta(days=5)
+
+
 def test_a_date_out_of_the_calendar_has_its_anniversary(tmp_path):
     shop = build(tmp_path)
     far = pl.Series("born", [7_000_000] * 12, pl.Int32).cast(pl.Date)  # a 9 May, in the year 21135
