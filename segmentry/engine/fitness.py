@@ -27,6 +27,7 @@ def fit(workspace: LoadedWorkspace, state: State, rows: pl.DataFrame) -> pl.Seri
     people = pl.DataFrame({CONTACT: standing.keys.gather(positions).cast(pl.String()), "there": standing.present.gather(positions)})
     people = people.with_columns(standing.member(name).gather(positions).alias(f"in:{name}") for name in segments)
     people = people.with_columns(_suppressed(state, standing, positions))
+    rows = rows.with_columns(pl.col("sequence").replace(_new_names(workspace)))
     known = rows.join(people, left_on="person", right_on=CONTACT, how="left", maintain_order="left")
     inside = pl.lit(value=False)
     for name in segments:
@@ -35,6 +36,12 @@ def fit(workspace: LoadedWorkspace, state: State, rows: pl.DataFrame) -> pl.Seri
     staying = inside | (pl.col("sequence").is_in(kept) & pl.col("segment").is_in(segments))
     found = known.select((pl.col("there") & staying & ~pl.col(SUPPRESSED)).fill_null(value=False).alias("fit")).to_series()
     return found & _enrolled(workspace, standing, rows)
+
+
+def _new_names(workspace: LoadedWorkspace) -> dict[str, str]:
+    """What sequences are called in the files, where rows still have a former name: no run was accepted since."""
+    sequences = workspace.config.sequences
+    return {former: name for name, one in sequences.items() for former in one.renamed_from if former not in sequences}
 
 
 def _suppressed(state: State, standing: Standing, positions: pl.Series) -> pl.Series:

@@ -21,8 +21,9 @@ from segmentry.engine.outline import Outline, Shape, operands, outline
 from segmentry.engine.relating import certain_of
 from segmentry.engine.render import second, table_html
 from segmentry.engine.rows import rows_with
+from segmentry.engine.splitting import split_of
 from segmentry.rules.diagnostics import Diagnostic
-from segmentry.rules.nodes import Condition, Field, Value, way
+from segmentry.rules.nodes import Condition, Field, Member, Value, way
 
 CONDITIONS = {"condition": pl.String, "matched": pl.Int64, "missing": pl.Int64, "missing_in": pl.Int64}
 """Columns of an audit: the condition's words, how many contacts it holds for, how many miss a value in it, how many of those are in."""
@@ -30,6 +31,9 @@ CONDITIONS = {"condition": pl.String, "matched": pl.Int64, "missing": pl.Int64, 
 WATERFALL = {"condition": pl.String, "matched": pl.Int64, "left": pl.Int64, "removed": pl.Int64, "alone": pl.Int64}
 """Columns of a waterfall: a condition of the top-level `and`, how many contacts it holds for, how many are left after it and those before
 it, how many of those before it removes, and how many fail it and no other: they would be in but for it."""
+
+GROUPS = {"group": pl.String, "share": pl.Float64, "size": pl.Int64}
+"""Columns of a split's groups: its share of all contacts, in percent, and how many of the contacts found are in it."""
 
 BREAKDOWN_ROWS = 20
 """Values of a breakdown that a table shows; the frame and JSON have all."""
@@ -44,6 +48,7 @@ class Preview:
     `waterfall` has one row per condition of the top-level `and`, in the order written (one row for any other rule), with the
     columns of `WATERFALL`. `breakdown`, where one was asked for, has one row per value of a field: that value under the
     field's name (null is missing), `matched`, `contacts`, `share` (0 to 1), the most found first.
+    `groups`, where the rule is one segment that is divided (`member('vip')`), has the columns of `GROUPS`, who is in none last.
     `sample` has the first few contacts found, whole rows in the snapshot's order.
     """
 
@@ -55,6 +60,7 @@ class Preview:
     waterfall: pl.DataFrame
     sample: pl.DataFrame
     breakdown: pl.DataFrame | None = None
+    groups: pl.DataFrame | None = None
     warnings: tuple[Diagnostic, ...] = field(default=())
 
     @property
@@ -78,12 +84,13 @@ class Preview:
             "waterfall": self.waterfall.to_dicts(),
             "by": None if self.breakdown is None else self.breakdown.columns[0],
             "breakdown": None if self.breakdown is None else self.breakdown.to_dicts(),
+            **({} if self.groups is None else {"groups": self.groups.to_dicts()}),
             "sample": self.sample.to_dicts(),
             "warnings": [warning.to_json() for warning in self.warnings],
         }
 
     def figures(self) -> list[tuple[pl.DataFrame, Collection[str]]]:
-        """The tables for people, each with the columns that are counts: conditions, then what there is of waterfall and breakdown."""
+        """The tables for people, each with the columns that are counts: conditions, then what there is of waterfall, breakdown, groups."""
         tables: list[tuple[pl.DataFrame, Collection[str]]] = [(self.conditions, CONDITIONS)]
         if self.waterfall.height > 1:
             tables.append((self.waterfall, WATERFALL))
@@ -91,6 +98,8 @@ class Preview:
             shown = self.breakdown.head(BREAKDOWN_ROWS)
             shares = pl.Series("share", [f"{share:.1%}" for share in shown["share"]], pl.String)
             tables.append((shown.with_columns(shares), ("matched", "contacts")))
+        if self.groups is not None:
+            tables.append((self.groups, ("size",)))
         return tables
 
     @property
@@ -140,9 +149,21 @@ def preview(moment: Moment, rule: Written, sample: int, by: str | None = None) -
         conditions=counts.drop("segment"),
         waterfall=_waterfall([part.text for part in parts], [answer.holds[PART.format(number)] for number in range(len(parts))]),
         sample=rows_with(contacts.relation, contacts.key, members.head(sample)),
+        groups=_groups(moment, asked.condition, members),
         breakdown=None if column is None else _breakdown(_title(column), answer.value(column), answer.holds[RULE]),
         warnings=(*asked.warnings, *certain_of(moment, rule, asked.warnings), *unseen),
     )
+
+
+def _groups(moment: Moment, rule: Condition, members: pl.Series) -> pl.DataFrame | None:
+    """How many are in each group, where the rule is being in a segment that its file divides."""
+    split = split_of(rule.segment, moment.segment(rule.segment).config) if isinstance(rule, Member) else None
+    if split is None:
+        return None
+    counts = dict(split.groups(members).value_counts(name="size").iter_rows())
+    rows = [(one.name, float(100 * one.share), counts.get(one.name, 0)) for one in split.shares]
+    rest = 1 - sum(one.share for one in split.shares)
+    return pl.DataFrame(rows + ([(None, float(100 * rest), counts.get(None, 0))] if rest else []), schema=GROUPS, orient="row")
 
 
 def _conditions_of_and(whole: Outline) -> tuple[Outline, ...]:

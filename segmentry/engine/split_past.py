@@ -59,6 +59,7 @@ def sizes(state: State, segment: str) -> pl.DataFrame:
 def regrouped_between(state: State, former: int | None, latter: int | None, segment: str | None) -> pl.DataFrame:
     """Who was a member in both of two runs and in another group in each: `segment`, `contact`, `before`, `now` (missing: in none).
 
+    A group under another name is the same.
     One run is compared with the accepted one before it, None is the accepted one. Raises NotFound.
     """
     after = state.run(latter if latter is not None else former)
@@ -73,8 +74,8 @@ def regrouped_between(state: State, former: int | None, latter: int | None, segm
             keys = state.members(name, after.id)
             keys = keys.filter(keys.is_in(state.members(name, before.id).cast(kind, strict=False).implode())).sort()
             moved = pl.DataFrame({"contact": keys, "before": then[name].groups(keys), "now": now[name].groups(keys)})
-            moved = moved.filter(pl.col("before").ne_missing(pl.col("now")))
-            found.append(moved.select(pl.lit(name).alias("segment"), pl.all()))
+            stayed = then[name].called_as(now[name]).groups(keys).eq_missing(moved["now"])
+            found.append(moved.filter(~stayed).select(pl.lit(name).alias("segment"), pl.all()))
     return pl.concat(found)
 
 

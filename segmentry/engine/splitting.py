@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
@@ -57,6 +57,12 @@ class Split:
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(share.name for share in self.shares)
+
+    def called_as(self, other: Split) -> Split:
+        """The same groups by the names that they have in another split; one that is not there has none that another has there."""
+        names = {share.seed: share.name for share in other.shares}
+        gone = {name: f"{name} before" if name in other.names else name for name in self.names}
+        return Split(self.salt, tuple(replace(share, name=names.get(share.seed, gone[share.name])) for share in self.shares))
 
     @cached_property
     def steps(self) -> tuple[tuple[str, bytes, str], ...]:
@@ -108,13 +114,16 @@ def splits_of(workspace: LoadedWorkspace) -> dict[str, Split]:
 
 
 def splits_that_stand(workspace: LoadedWorkspace, accepted: Mapping[str, Split]) -> dict[str, Split]:
-    """How segments are divided for whoever is enrolled or synced: as accepted, and as in the file where a group is new there."""
+    """How segments are divided for whoever is enrolled or synced: as accepted, and as in the file where a group is new there.
+
+    Groups have the names that the file gives them.
+    """
     found = {}
     for name, said in splits_of(workspace).items():
         config = workspace.segments[name].config
         chosen = [*(entry.split for entry in config.enroll), *(entry.split for entry in config.sync)]
         asked = {group for groups in chosen for group in groups or ()}
-        then = accepted.get(name)
+        then = accepted[name].called_as(said) if name in accepted else None
         found[name] = then if then is not None and asked <= set(then.names) else said
     return found
 
@@ -148,7 +157,7 @@ def in_another_group(segment: str, count: int) -> str:
 
 
 def regrouped(members: pl.Series, before: Split, now: Split) -> int:
-    """How many of these contacts are in another group than before."""
+    """How many of these contacts are in another group than before; a group under another name is the same."""
     if before == now:
         return 0
-    return int(before.groups(members).ne_missing(now.groups(members)).sum())
+    return int(before.called_as(now).groups(members).ne_missing(now.groups(members)).sum())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from segmentry.engine.deliveries import resume
 from segmentry.engine.enrolling import Outcome
 from segmentry.engine.fitness import fit
 from segmentry.engine.loading import load
+from segmentry.engine.split_past import regrouped_between
 from segmentry.engine.state.holds import pause
 from segmentry.errors import DecisionError
 from tests.activation.conftest import Enrolling, Shelf
@@ -168,6 +170,19 @@ def test_who_came_in_during_a_pause_and_moved_to_the_holdout_is_not_released(vip
     assert outcomes(vip, "pending") == those("a", later)
 
 
+def test_what_is_fit_goes_by_the_new_name_of_a_sequence_before_any_run_knows_it(vip: Enrolling) -> None:
+    vip.run("2026-01-02")
+    spend(vip)
+    vip.sequences = "{hello: {destination: crm, renamed_from: [welcome], while_member: false}}"
+    later = {"holdout": 80, "a": 20}
+    vip.segment("vip", "spend > 10", split=written(later), enroll="{sequence: hello, split: a}")
+    vip.write_config()
+    rows = pl.DataFrame({"person": those("a", HALVES)}).with_columns(sequence=pl.lit("welcome"), segment=pl.lit("vip"))
+    assert fit(load(vip.root).require(), vip.state, rows).all(), "by the split that is accepted"
+    vip.segment("vip", "spend > 10", split=written(HALVES), enroll="{sequence: hello, split: holdout}")
+    assert not fit(load(vip.root).require(), vip.state, rows).any()
+
+
 def test_backfill_enrolls_the_chosen_groups_and_notes_the_others(shop: Enrolling) -> None:
     say(shop, HALVES, "split: a, backfill: true")
     spend(shop, *MANY)
@@ -238,6 +253,21 @@ def test_a_renamed_group_keeps_its_contacts(vip: Enrolling) -> None:
     vip.run("2026-01-02T01:00")
     assert outcomes(vip, "pending") == those("a", HALVES)
     assert outcomes(vip, "withdrawn") == []
+
+
+def test_a_group_under_another_name_is_the_same(vip: Enrolling) -> None:
+    """Nobody moves by it, so no guard minds; also where its name was another's before."""
+    vip.run("2026-01-02")
+    vip.guards = "{snapshot: {shrinks: 100%}, segment: {enters: 100%, leaves: 1%, contacts: 1}}"
+    renamed = "{holdout: 50%, treated: {share: 50%, renamed_from: a}}"
+    vip.segment("vip", "spend > 10", split=renamed, enroll="{sequence: welcome, split: treated}")
+    done = vip.run("2026-01-04T01:00")
+    assert vip.holds() == []
+    assert "regrouped" not in done.record.report["activation"]
+    assert regrouped_between(vip.state, None, None, "vip").height == 0
+    vip.segment("vip", "spend > 10", split="{holdout: {share: 50%, renamed_from: a}}", enroll="{sequence: welcome, split: holdout}")
+    vip.run("2026-01-06")
+    assert [hold.name for hold in vip.holds()] == ["vip"], "who was held out is in no group, or in the other"
 
 
 # ---------------------------------------------------------------- guards

@@ -120,3 +120,13 @@ def test_a_test_needs_a_key_and_a_group_that_there_is(shop: Shop) -> None:
 def rows(shop: Shop, *words: str) -> list[dict[str, object]]:
     found: list[dict[str, object]] = json.loads(shop.run(*words, "--format", "json").stdout)
     return found
+
+
+def test_a_preview_of_a_divided_segment_has_its_groups(tmp_path: Path) -> None:
+    shop = build(tmp_path)
+    split = split_by("split: {holdout: 30%, a: 40%}\n", shop.folder)
+    told = json.loads(shop.run("preview", "member('us')", "--as-of", "2026-03-01T12:00Z", "--limit", "100", "--format", "json").stdout)
+    found = [split.group(str(row["contact_id"])) for row in told["sample"]]
+    expected = [(group, share, found.count(group)) for group, share in (("holdout", 30.0), ("a", 40.0), (None, 30.0))]
+    assert [(row["group"], row["share"], row["size"]) for row in told["groups"]] == expected
+    assert "groups" not in json.loads(shop.run("preview", "not member('us')", "--as-of", "2026-03-01T12:00Z", "--format", "json").stdout)

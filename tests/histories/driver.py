@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,21 +16,21 @@ import pytest
 
 from segmentry.engine.deciding import approve, discard
 from segmentry.engine.deliveries import pause, resume, settle
-from segmentry.engine.delivering import deliver
 from segmentry.engine.fitness import fit
 from segmentry.engine.moment import Moment
-from segmentry.engine.recovering import recover
 from segmentry.engine.run import recompute
 from segmentry.engine.snapshot import ContactSource
 from segmentry.engine.state import commit as commits
 from segmentry.engine.state.files import Staging
 from segmentry.errors import DecisionError
 from tests.histories.checking import check, check_run, identity
+from tests.histories.dividing import another_split, divided_otherwise, groups
 from tests.histories.files import Folder, utc
 from tests.histories.model import Model
 from tests.histories.receivers import Killed, Receivers
 from tests.histories.records import Hold, Limits, Place
-from tests.histories.world import Key, Policy, Row, Segment, Sequence, Tree, World, named, rests_on
+from tests.histories.restoring import Restoring
+from tests.histories.world import Key, Policy, Row, Segment, Sequence, Split, Tree, World, named, rests_on
 
 WORKSPACE = "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11"
 START = datetime(2026, 1, 10, 9)  # noqa: DTZ001 - the model counts in UTC
@@ -47,7 +46,7 @@ ON = (frozenset({"data", "time", "source", "list"}),) * 4 + (
 
 
 @dataclass
-class Driver:
+class Driver(Restoring):
     """One history."""
 
     folder: Folder
@@ -67,6 +66,8 @@ class Driver:
     sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
     """Name, destination, its destination's words."""
     pausable: tuple[str, ...] = ("crm", "once")
+    divides: bool = True
+    """Whether segments are split."""
     telling: dict[str, Any] = field(default_factory=lambda: {"environ": {}})
     """What destinations are opened by."""
 
@@ -159,10 +160,21 @@ class Driver:
             return ("not", self.rule(others, depth + 1))
         return (self.draws.choice(["and", "or"]), self.rule(others, depth + 1), self.rule(others, depth + 1))
 
-    def policies(self) -> tuple[Policy, ...]:
+    def policies(self, split: Split | None) -> tuple[Policy, ...]:
         draw = self.draws
         chosen = draw.sample(sorted(self.world.sequences), draw.choice([1, 1, 2, 3]))
-        return tuple(Policy(name, draw.choice(AGAIN), draw.random() < 0.25, draw.choice(ON)) for name in chosen)
+        made = [Policy(name, draw.choice(AGAIN), draw.random() < 0.25, draw.choice(ON)) for name in chosen]
+        return tuple(one if split is None else replace(one, split=groups(draw, split)) for one in made)
+
+    def a_split_is_edited(self, name: str | None = None) -> None:
+        """Or there is one, or none any more; who is enrolled in groups that are gone is enrolled in others."""
+        if not self.divides:
+            return
+        name = name or self.draws.choice(sorted(self.world.segments))
+        one = self.world.segments[name]
+        dropped = one.split is not None and self.draws.random() < 0.1
+        split = None if dropped else another_split(self.draws, one, partial(self.another, "g"))
+        self.set(segments={**self.world.segments, name: divided_otherwise(self.draws, one, split)})
 
     def a_segment_is_edited(self, name: str | None = None) -> None:
         name = name or self.draws.choice("abcd")
@@ -178,11 +190,13 @@ class Driver:
         if former is not None:
             self.former[name] = former
         self.set(segments={**self.world.segments, name: made})
+        if former is None and self.divides and self.draws.random() < 0.6:
+            self.a_split_is_edited(name)
 
     def _made_anew(self, name: str) -> Segment:
         """A segment that is new, or that went: by the name that it had at last, as nothing else may have a former one of it."""
         called = self.gone.get(name, Segment(name, None))
-        return Segment(called.name, None, enroll=self.policies(), formerly=called.formerly)
+        return Segment(called.name, None, enroll=self.policies(None), formerly=called.formerly)
 
     def an_edit_is_taken_back(self) -> None:
         for name, former in self.former.items():
@@ -194,7 +208,8 @@ class Driver:
 
     def a_policy_is_edited(self) -> None:
         name = self.draws.choice(sorted(self.world.segments))
-        enroll = self.policies() if self.draws.random() < 0.85 else ()
+        split = self.world.segments[name].split
+        enroll = self.policies(split) if self.draws.random() < 0.85 else ()
         self.set(segments={**self.world.segments, name: replace(self.world.segments[name], enroll=enroll)})
 
     def a_segment_goes(self) -> None:
@@ -210,6 +225,8 @@ class Driver:
         name = self.draws.choice(sorted(self.world.segments))
         one = self.world.segments[name]
         renamed = replace(one, name=self.another(name), formerly=(*one.formerly, one.name))
+        if one.split is not None and len(renamed.formerly) > 1:  # by whichever of them it was divided has to be said
+            renamed = replace(renamed, split=one.divided)
         self.set(segments={**self.world.segments, name: renamed})
 
     def a_sequence_is_renamed(self) -> None:
@@ -358,8 +375,8 @@ class Driver:
         it = self.model.accepted
         assert it is not None
         return all(
-            {name: (one.name, one.definition) for name, one in world.segments.items()}
-            == {name: (one.name, one.definition) for name, one in self.world.segments.items()}
+            {name: (one.name, one.definition, one.divided) for name, one in world.segments.items()}
+            == {name: (one.name, one.definition, one.divided) for name, one in self.world.segments.items()}
             and {name: one.name for name, one in world.sequences.items()} == {name: one.name for name, one in self.world.sequences.items()}
             and world.suppress == self.world.suppress
             and bool(world.aliases) == bool(self.world.aliases)
@@ -424,65 +441,25 @@ class Driver:
         self.model.forget(key)
         self.backup = None
 
-    def a_backup_is_made(self) -> None:
-        self.backup = copy.deepcopy(self.model)
-        self.saved.parent.mkdir(exist_ok=True)
-        shutil.rmtree(self.saved, ignore_errors=True)
-        shutil.copytree(self.folder.state_folder, self.saved)
-
-    @property
-    def saved(self) -> Path:
-        return self.folder.root / "backup"
-
-    def a_backup_is_put_back(self) -> None:
-        """The whole folder as it was: nobody can know what is lost; receivers know the ids."""
-        if self.backup is None:
-            return
-        shutil.rmtree(self.folder.state_folder)
-        shutil.copytree(self.saved, self.folder.state_folder)
-        self.receivers.lost |= set(self.model.rows) | set(self.receivers.applied())
-        self.model, self.backup = copy.deepcopy(self.backup), self.backup
-
-    def an_older_catalog_is_put_back(self) -> None:
-        """The ledger's later files are still there: the next run is held, and `recover` reads them."""
-        if self.backup is None:
-            return
-        lost, files = self.model, self.folder.state_folder / "enrollments"
-        if any(files.glob("*.pending")):  # of a run that was killed: nobody was told of what is in it, and it counts as one that never was
-            lost = self.unfinished or lost
-        kept = self.folder.root / "kept"
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(files, kept)
-        self.a_backup_is_put_back()
-        shutil.copytree(kept, files, dirs_exist_ok=True)
-        if lost.ledgers <= self.model.ledgers:
-            return
-        self.now += timedelta(hours=1)
-        self.folder.write(self.world)
-        run = recompute(self.folder.loaded(), as_of=utc(self.now), now=utc(self.now))
-        assert run.record.status == "held"
-        self.model.stop_whole(lost)
-        self.check()
-        loaded = self.folder.loaded()
-        with self.folder.state() as state:
-            with pytest.raises(DecisionError):
-                approve(loaded, state, run.record.id, [], utc(self.now), lambda: Moment.at(loaded, utc(self.now)).snapshot.contacts)
-            told = self.requests()
-            deliver(state, loaded, clock=lambda: utc(self.now), **self.telling)
-            assert self.requests() == told, "told of by a restored catalog"
-            recover(loaded, state, utc(self.now), **self.telling)
-        self.model.recover(lost)
-        self.check()
-        self.time_passes_and_a_run()
-
     # ------------------------------------------------------------ steps
 
-    OFTEN = (people_change, people_change, people_come_and_go, standings_change, a_list_changes, a_segment_is_edited, a_policy_is_edited)
+    OFTEN = (
+        people_change,
+        people_change,
+        people_come_and_go,
+        standings_change,
+        a_list_changes,
+        a_segment_is_edited,
+        a_policy_is_edited,
+        a_split_is_edited,
+        a_split_is_edited,
+    )
     SELDOM = (
         an_edit_is_taken_back, a_segment_goes, a_segment_is_renamed, a_sequence_is_renamed, a_sequence_is_edited, contacts_are_merged,
         contacts_are_merged, suppress_is_edited, delivering_is_switched, something_is_paused, something_is_paused, pauses_end, pauses_end,
-        somebody_is_forgotten, a_backup_is_made, a_backup_is_made, a_backup_is_put_back, an_older_catalog_is_put_back,
-        an_older_catalog_is_put_back, somebody_settles_deliveries, somebody_settles_deliveries,
+        somebody_is_forgotten, Restoring.a_backup_is_made, Restoring.a_backup_is_made, Restoring.a_backup_is_put_back,
+        Restoring.an_older_catalog_is_put_back, Restoring.an_older_catalog_is_put_back, somebody_settles_deliveries,
+        somebody_settles_deliveries,
     )  # fmt: skip
     THEN = (
         *(time_passes_and_a_run,) * 8, *(a_delivery,) * 2, *(a_cruel_delivery,) * 3, *(something_is_approved,) * 2, something_is_discarded,

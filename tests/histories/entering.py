@@ -131,6 +131,8 @@ class Entering:
             return "suppressed"
         if row.address and model.has_address(row.sequence, row.address, (*self.new, *before), at.number) - {row.person}:
             return "duplicate_address"
+        if at.held_out(row.segment, row.sequence, row.contact):
+            return "holdout"
         if sequence.paused or model.pauses & {"*", row.sequence, sequence.destination}:
             return "paused"
         return "waiting" if row.address is None and sequence.destination in NEEDS_ADDRESS else "pending"

@@ -19,7 +19,7 @@ from segmentry.engine.state.holds import holds, pauses
 from segmentry.engine.state.records import HoldRecord
 from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS
 from tests.histories.records import Limits, Place
-from tests.histories.world import Key, World, text_of
+from tests.histories.world import Key, Split, World, text_of
 from tests.state.conftest import empty_state
 
 DESTINATIONS = """destinations:
@@ -142,10 +142,12 @@ class Folder:
         lines = [f"list: {one.list}" if one.rule is None else f'where: "{text_of(one.rule, world)}"']
         lines += [f"{word}: {value}" for word, value in (("include", one.include), ("exclude", one.exclude)) if value]
         lines += [f"renamed_from: [{', '.join(one.formerly)}]"] if one.formerly else []
+        lines += [f"split: {_split(one.split)}"] if one.split else []
         lines += ["enroll:"] if one.enroll else []
         for policy in one.enroll:
             again = f"{{after: {policy.again} days}}" if isinstance(policy.again, int) else policy.again
             causes = sorted({*policy.on, *(["time"] if "data" in policy.on else [])})
+            again += "" if policy.split is None else f", split: [{', '.join(policy.split)}]"
             said = f"again: {again}, backfill: {str(policy.backfill).lower()}, on: [{', '.join(causes)}]"
             lines.append(f"  - {{sequence: {world.sequences[policy.sequence].name}, {said}}}")
         lines += ["sync:"] if one.sync else []
@@ -169,3 +171,12 @@ class Folder:
             assert len(baseline) == len(set(baseline)), "baseline twice"
             found, paused, attached = holds(connection), pauses(connection), ledger.attachments(connection)
         return Seen(rows, deliveries, frozenset(baseline), tuple(found), frozenset(paused), frozenset(attached))
+
+
+def _split(split: Split) -> str:
+    """A split as it is written."""
+    groups = [
+        f"{name}: {percent}%" if name == first else f"{name}: {{share: {percent}%, renamed_from: {first}}}"
+        for name, first, percent in split.shares
+    ]
+    return "{" + ", ".join([*([f"salt: {split.salt}"] if split.salt else []), *groups]) + "}"

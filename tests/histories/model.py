@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from tests.histories.entering import Entering
-from tests.histories.records import Accepted, Computed, Enrollment, Hold, Limits, Move, Place, Standing
+from tests.histories.records import Accepted, Computed, Enrollment, Hold, Limits, Move, Place, Standing, held_out
 from tests.histories.world import (
     Key,
+    Split,
     World,
     cause,
     handed_on,
@@ -62,6 +63,8 @@ class Model:
     erased: set[Key] = field(default_factory=set)
     delivered: bool | None = None
     recovered: bool = False
+    splits: dict[str, Split] = field(default_factory=dict)
+    """How segments are divided by what is accepted."""
     apart: set[Key] = field(default_factory=set)
     """Whose merge is not in a catalog that was put back: what one of them has is numbered after what the other has."""
     first_names: dict[str, str] = field(default_factory=dict)
@@ -84,9 +87,9 @@ class Model:
             return "held"
         segments, suppress = self._held(found)
         opened = [Hold(*SUPPRESSION, found.number)] if suppress else []
-        opened += [
-            Hold("segment", name, found.number, [m for m in found.moves if m[0] == name], found.members[name]) for name in sorted(segments)
-        ]
+        for name in sorted(segments):
+            moves = [move for move in found.moves if move[0] == name]
+            opened.append(Hold("segment", name, found.number, moves, found.members[name], split=world.segments[name].divided))
         kept = suppress or bool(world.suppress and named(world.suppress) & segments)
         self._open(opened, ended="ended")
         self._accept(found, now, segments, kept=kept)
@@ -123,6 +126,7 @@ class Model:
             for name in {name for name, _ in counts}
             if self._is_over(name, found.as_of, counts[name, "entered"], counts[name, "exited"])
         }
+        tripped |= {name for name in found.members if self._regroups_many(found, name)}
         held = resting_on(found.world, tripped)
         rests = bool(found.world.suppress and named(found.world.suppress) & held)
         was = self.accepted.unsent
@@ -142,6 +146,16 @@ class Model:
         come, gone = sum(one[3] for one in since[1:]), sum(one[4] for one in since[1:])
         run = passed(entered, size, *self.limits.segment) or passed(exited, size, *self.limits.segment)
         return run or passed(entered + come, base, *self.limits.segment) or passed(exited + gone, base, *self.limits.segment)
+
+    def _regroups_many(self, found: Computed, name: str) -> bool:
+        """Whether an edit of a segment's split puts too many of its members in another group: whatever the groups are called."""
+        assert self.accepted is not None
+        then, now = self.splits.get(name), found.world.segments[name].divided
+        if then is None or now is None or name not in self.accepted.members:
+            return False
+        stayed = handed_on(self.accepted.members[name], found.world) & found.members[name]
+        moved = sum(then.first_name(key) != now.first_name(key) for key in stayed)
+        return passed(moved, self.traffic[name][-1][2], *self.limits.segment)
 
     def _open(self, opened: list[Hold], *, ended: str, only: str | None = None) -> None:
         """New holds; those that they replace are superseded, all others but sequences' end (`only`: none but this kind)."""
@@ -167,6 +181,8 @@ class Model:
         firsts = found.members.keys() - self.last.keys() - held
         self._take(found.number, found.as_of, members, self.moves, firsts)
         self.then = {name: self.then[name] if name in held else world for name in members}
+        kept_as_it_was = {name: split for name, split in self.splits.items() if name in held}
+        self.splits = {name: one.divided for name, one in world.segments.items() if one.divided and name not in held} | kept_as_it_was
         self.accepted = Accepted(found.number, found.as_of, now, world, len(world.rows), members, unsent, beside)
         entered = [(name, key, why) for name, key, change, why in self.moves if change == "entered"]
         self.activate(
@@ -180,6 +196,7 @@ class Model:
                 entered,
                 self.accepted.suppressed,
                 aliases=world.aliases,
+                splits=self.splits,
             )
         )
 
@@ -225,6 +242,7 @@ class Model:
         self._take(self.runs, found.as_of, found.members, self.moves, found.members.keys() - self.last.keys())
         self.decided |= dict.fromkeys(found.members, self.runs)
         self.then = dict.fromkeys(found.members, found.world)
+        self.splits = {name: one.divided for name, one in found.world.segments.items() if one.divided}
         self.accepted = Accepted(self.runs, found.as_of, now, found.world, len(found.world.rows), found.members, found.unsent, None)
         return self._standing(now)
 
@@ -237,6 +255,8 @@ class Model:
         self._take(self.runs, former.as_of, members, self.moves, segments.keys() - self.last.keys())
         self.decided |= dict.fromkeys(segments, self.runs)
         self.then |= dict.fromkeys(segments, former.world)
+        going = {name: split for name, split in self.splits.items() if name not in segments}
+        self.splits = going | {name: hold.split for name, hold in segments.items() if hold.split}
         unsent, beside = former.unsent, former.held_unsent
         if any(hold.kind == "suppress" for hold in chosen):
             unsent, beside = beside, None
@@ -247,7 +267,8 @@ class Model:
         it = self.accepted
         assert it is not None
         entered = [(name, key, why) for name, key, change, why in self.moves if change == "entered"]
-        return Standing(self.runs, it.as_of, now, it.world, frozenset(it.world.rows), it.members, entered, it.suppressed)
+        rows = frozenset(it.world.rows)
+        return Standing(self.runs, it.as_of, now, it.world, rows, it.members, entered, it.suppressed, splits=self.splits)
 
     def discard(self, chosen: list[Hold], now: datetime) -> None:
         """Somebody drops these holds."""
@@ -332,6 +353,8 @@ class Model:
             return "withdrawn"
         if key in at.suppressed:
             return "suppressed"
+        if at.held_out(row.segment, row.sequence, key):
+            return "withdrawn"
         if at.files.sequences[row.sequence].while_member and key not in at.members[row.segment]:
             return "withdrawn"
         return "expired" if row.outcome == "waiting" and at.as_of - row.as_of > WAITS else None
@@ -381,6 +404,8 @@ class Model:
         """Whether a row that waited for a person may still be sent."""
         it = self.accepted
         if it is None or row.person not in it.world.rows or row.person in it.suppressed_in(files) or row.segment not in it.members:
+            return False
+        if held_out(files, self.splits, row.segment, row.sequence, row.person):
             return False
         return row.person in it.members[row.segment] or not files.sequences[row.sequence].while_member
 

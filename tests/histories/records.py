@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.histories.world import Key, World
+from tests.histories.world import Key, Split, World
 
 Move = tuple[str, Key, str, str]
 """Segment, contact, `entered` or `exited`, cause."""
@@ -61,6 +61,8 @@ class Hold:
     members: frozenset[Key] = frozenset()
     computed: Computed | None = None
     status: str = "open"
+    split: Split | None = None
+    """How a segment would be divided."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +117,26 @@ class Standing:
     baseline: bool = False
     aliases: dict[Key, Key] = field(default_factory=dict)
     """Merges that come with it."""
+    splits: dict[str, Split] = field(default_factory=dict)
+    """How segments are divided by what is accepted."""
+
+    def held_out(self, segment: str, sequence: str, key: Key) -> bool:
+        """Whether a contact is in no group that a segment enrolls in a sequence."""
+        return held_out(self.files, self.splits, segment, sequence, key)
+
+
+def held_out(files: World, accepted: dict[str, Split], segment: str, sequence: str, key: Key) -> bool:
+    """Whether a contact is in no group that a segment enrolls in a sequence, by the files and by how segments are divided.
+
+    That is as accepted, and as in the file where that chooses a group which is new there.
+    """
+    one = files.segments.get(segment)
+    chosen = {} if one is None else {policy.sequence: policy.split for policy in one.enroll}
+    groups = chosen.get(sequence)
+    if one is None or groups is None:
+        return False
+    said, then = one.divided, accepted.get(segment)
+    assert said is not None
+    then = None if then is None else then.called_as(said)
+    asked = {name for policy in one.enroll for name in policy.split or ()}
+    return (then if then is not None and asked <= then.names else said).group(key) not in groups

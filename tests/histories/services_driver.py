@@ -41,7 +41,7 @@ from tests.histories.services import (
 )
 from tests.histories.services_hands import Hands
 from tests.histories.services_model import CONSENT, Seen, SyncModel, seen
-from tests.histories.world import Key, Policy, Segment, Sync
+from tests.histories.world import Key, Policy, Segment, Split, Sync
 
 
 @dataclass
@@ -51,6 +51,8 @@ class ServicesDriver(Hands):
     sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
     pausable: tuple[str, ...] = SERVICES
     synced: tuple[str, ...] = SERVICES
+    divides: bool = False
+    OFTEN = Driver.OFTEN[:-2]  # all but edits of splits
     gone: dict[str, Segment] = field(default_factory=dict)
     _noted: Accepted | None = None
     _at_backup: Seen | None = None
@@ -106,9 +108,9 @@ class ServicesDriver(Hands):
         """The segments that a contact was last in."""
         return set() if self.model.accepted is None else {name for name, keys in self.model.accepted.members.items() if key in keys}
 
-    def policies(self) -> tuple[Policy, ...]:
+    def policies(self, split: Split | None) -> tuple[Policy, ...]:
         """A tag that is there already starts nothing again, and the files may not say otherwise."""
-        return tuple(replace(one, again="never") if one.sequence == "offer" else one for one in super().policies())
+        return tuple(replace(one, again="never") if one.sequence == "offer" else one for one in super().policies(split))
 
     def a_segment_is_edited(self, name: str | None = None) -> None:
         name = name or self.draws.choice("abcd")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from tests.oracle.groups import group
+
 Key = int | str
 Tree = tuple[object, ...]
 """A rule: `("spend", 5)`, `("country", "UK")`, `("recent", 3)`, `("out",)`, `("member", identity)`, `("not", a)`, `("and", a, b)`, ..."""
@@ -37,6 +39,8 @@ class Policy:
     again: str | int = "never"
     backfill: bool = False
     on: frozenset[str] = frozenset({"data", "time", "source", "list"})
+    split: tuple[str, ...] | None = None
+    """The groups of the segment's split that are meant; None: the whole segment."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,31 @@ class Sync:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How a segment is divided: of each group its name, the one that it had first, and its share in percent."""
+
+    shares: tuple[tuple[str, str, int], ...]
+    salt: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(name for name, _, _ in self.shares)
+
+    def first_name(self, key: Key) -> str | None:
+        """The group that a contact is in, by the name that it had first; None: in none."""
+        return group(key, {first: percent for _, first, percent in self.shares}, self.salt or "")
+
+    def group(self, key: Key) -> str | None:
+        """The group that a contact is in, by its name."""
+        return {first: name for name, first, _ in self.shares}.get(self.first_name(key) or "")
+
+    def called_as(self, other: Split) -> Split:
+        """The same with the names that the groups have in another; names are never anybody else's here."""
+        names = {first: name for name, first, _ in other.shares}
+        return replace(self, shares=tuple((names.get(first, name), first, percent) for name, first, percent in self.shares))
+
+
+@dataclass(frozen=True)
 class Segment:
     """A segment; `formerly` are the names it had. Its rule is None where it is a static list."""
 
@@ -62,6 +91,12 @@ class Segment:
     enroll: tuple[Policy, ...] = ()
     formerly: tuple[str, ...] = ()
     sync: tuple[Sync, ...] = ()
+    split: Split | None = None
+
+    @property
+    def divided(self) -> Split | None:
+        """The split with its salt, which where not said is the name that the segment had first."""
+        return self.split and replace(self.split, salt=self.split.salt or (*self.formerly, self.name)[0])
 
     @property
     def definition(self) -> tuple[object, ...]:

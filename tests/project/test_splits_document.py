@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -25,7 +26,7 @@ def played(folder: Path) -> list[tuple[str, str, str]]:
         if step.re is FILE:
             shop.write(step[1], step[2])
         else:
-            found.append((step[1], step[2].rstrip(), shop.run(*step[1].split()).stdout.rstrip()))
+            found.append((step[1], step[2].rstrip(), shop.run(*shlex.split(step[1])).stdout.rstrip()))
     return found
 
 
@@ -41,7 +42,7 @@ def test_its_commands_print_what_is_shown(tmp_path: Path) -> None:
         told = iter(found)
         PAGE.write_text(COMMAND.sub(lambda step: rewritten(step, next(told)[2]), TEXT), encoding="utf-8")
     assert [line.split()[0] for line, _, _ in found] == [
-        *("test", "recompute", "members", "history", "recompute", "enrollments", "recompute", "diff", "enrollments", "explain")
+        *("test", "preview", "recompute", "members", "history", "recompute", "enrollments", "recompute", "diff", "enrollments", "explain")
     ]
     for line, shown, printed in found:
         assert printed == shown, line
