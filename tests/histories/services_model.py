@@ -378,6 +378,8 @@ class SyncModel:
             return address in self.touched[key[1]]
         if sync.mode == "add" and group.addresses & kept.ever:
             return True
+        if kept.begun_anew and any(address in self.addresses.get(one, ()) for one in kept.baseline):
+            return True  # who is let be when a sync starts anew may be in since before
         unaddressed = any(key[0] in it.members and one in it.members[key[0]] and it.world.rows[one].address is None for one in group.people)
         return self._is_free(key, group) or unaddressed or self._was_told_late(key, group, model)
 
