@@ -18,7 +18,7 @@ def groups(draw: random.Random, split: Split) -> tuple[str, ...] | None:
 def another_split(draw: random.Random, one: Segment, new_name: Callable[[], str]) -> Split:
     """A split of new groups, or of those that there are with other shares, names, order, or salt."""
     shares, salt = ([], None) if one.split is None else (list(one.split.shares), one.split.salt)
-    match draw.randrange(5) if shares else -1:
+    match draw.randrange(7) if shares else -1:
         case 0:
             _, first, percent = shares.pop(draw.randrange(len(shares)))
             shares.append((new_name(), first, percent))
@@ -26,8 +26,8 @@ def another_split(draw: random.Random, one: Segment, new_name: Callable[[], str]
             draw.shuffle(shares)
         case 2 if len(shares) > 1:
             shares.pop(draw.randrange(len(shares)))
-        case 3:
-            salt = draw.choice(["one", "two"])
+        case 3 | 4 | 5:  # nearly everybody moves, which guards are to notice
+            salt = draw.choice([word for word in ("one", "two", "three") if word != salt])
         case _ if len(shares) < 3:
             shares += [(name, name, 0) for name in (new_name() for _ in range(draw.randint(1, 2)))]
     left, made = 100, []
