@@ -133,10 +133,13 @@ class Model(BaseModel):
 
 
 def _below_fields(model: type[BaseModel]) -> dict[str, str]:
-    """The string below each field, by the field's name, those of the models that it is made of included."""
+    """The string below each field, by the field's name, those of the models that it is made of included; none where there is no source."""
     found: dict[str, str] = {}
     for one in reversed([base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
-        written = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        try:
+            written = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        except (OSError, TypeError, SyntaxError):  # a package without its source, a model that was typed in
+            continue
         assert isinstance(written, ast.ClassDef)
         for field, below in pairwise(written.body):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id in model.model_fields):

@@ -2,7 +2,10 @@
 
 import json
 
+from pydantic import Field
+
 from segmentry.engine.config import SEGMENT_LATER, WORKSPACE_LATER, SegmentConfig, WorkspaceConfig
+from segmentry.engine.config_values import Model
 from segmentry.engine.json_schemas import segment_schema, workspace_schema
 
 
@@ -61,3 +64,33 @@ def test_keys_of_later_versions_are_in_no_schema():
 def test_nothing_may_be_null():
     assert '"null"' not in json.dumps(workspace_schema())
     assert '"null"' not in json.dumps(segment_schema())
+
+
+class Settings(Model):
+    path: str
+    """Where it is."""
+    every: str = Field("1h", alias="how often", description="What the field says itself.")
+    """Not this."""
+    silent: bool = False
+
+
+class MoreSettings(Settings):
+    path: str = "here"
+    """Where it is, or here."""
+    other: int = 1
+    """One more."""
+
+
+def test_what_stands_below_a_field_describes_it():
+    def told(model):
+        return {name: said.get("description") for name, said in model.model_json_schema()["properties"].items()}
+
+    own = {"how often": "What the field says itself.", "silent": None}
+    assert told(Settings) == {"path": "Where it is.", **own}
+    assert told(MoreSettings) == {"path": "Where it is, or here.", **own, "other": "One more."}
+
+
+def test_a_model_without_source_has_a_schema_still():
+    names = {"Model": Model, "__name__": "nowhere"}
+    exec("class Typed(Model):\n    path: str\n    'Where it is.'\n", names)
+    assert names["Typed"].model_json_schema()["properties"] == {"path": {"title": "Path", "type": "string"}}
