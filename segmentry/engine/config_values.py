@@ -128,7 +128,10 @@ class Model(BaseModel):
         made = handler(schema)
         properties = handler.resolve_ref_schema(made)["properties"]
         for name, text in _below_fields(cls).items():
-            properties[cls.model_fields[name].alias or name].setdefault("description", text)
+            field = cls.model_fields[name]
+            for called in (name, field.alias, field.validation_alias, field.serialization_alias):
+                if isinstance(called, str) and called in properties:
+                    properties[called].setdefault("description", text)
         return made
 
 
@@ -138,10 +141,9 @@ def _below_fields(model: type[BaseModel]) -> dict[str, str]:
     for one in reversed([base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
         try:
             written = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
-        except (OSError, TypeError, SyntaxError):  # a package without its source, a model that was typed in
+        except (OSError, TypeError, SyntaxError):  # a package without its source, a model that was typed in or put together
             continue
-        assert isinstance(written, ast.ClassDef)
-        for field, below in pairwise(written.body):
+        for field, below in pairwise(written.body if isinstance(written, ast.ClassDef) else ()):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.target.id in model.model_fields):
                 continue
             if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):

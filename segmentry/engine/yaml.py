@@ -191,7 +191,10 @@ def parse_document(text: str, file: str) -> tuple[Document | None, list[Diagnost
     if root is None:
         return None, [_problem("W106", f"{file} is empty", file)]
     reader = _Reader(text, file)
-    value = reader.read(root)
+    try:
+        value = reader.read(root)
+    except RecursionError:  # a tree that was remembered may be read further down than it could have been composed
+        return None, [_problem("W107", f"{file} is nested too deep", file)]
     if not reader.problems and not isinstance(value, dict):
         at = span(text, file, root.start_mark.index, root.end_mark.index)
         reader.problems.append(Diagnostic("W110", "this file is not a mapping", location=at, help="write `key: value`, one key a line"))

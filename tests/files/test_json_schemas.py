@@ -2,7 +2,7 @@
 
 import json
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from segmentry.engine.config import SEGMENT_LATER, WORKSPACE_LATER, SegmentConfig, WorkspaceConfig
 from segmentry.engine.config_values import Model
@@ -90,7 +90,23 @@ def test_what_stands_below_a_field_describes_it():
     assert told(MoreSettings) == {"path": "Where it is, or here.", **own, "other": "One more."}
 
 
+def test_a_field_may_have_several_names_or_be_left_out():
+    class Named(Model):
+        read: str = Field("", validation_alias="reading")
+        """How it is read."""
+        written: str = Field("", serialization_alias="writing")
+        """How it is written."""
+        hidden: str = Field("", exclude=True)
+        """Not written at all."""
+
+    for mode, names in (("validation", {"reading", "written", "hidden"}), ("serialization", {"read", "writing"})):
+        properties = Named.model_json_schema(mode=mode)["properties"]
+        assert set(properties) == names
+        assert all(said["description"] for said in properties.values())
+
+
 def test_a_model_without_source_has_a_schema_still():
     names = {"Model": Model, "__name__": "nowhere"}
     exec("class Typed(Model):\n    path: str\n    'Where it is.'\n", names)
-    assert names["Typed"].model_json_schema()["properties"] == {"path": {"title": "Path", "type": "string"}}
+    for model in (names["Typed"], create_model("Made", __base__=Model, path=(str, ...))):
+        assert model.model_json_schema()["properties"] == {"path": {"title": "Path", "type": "string"}}

@@ -139,7 +139,8 @@ def _in_common() -> tuple[Dialect, LRUCache[Any, Any]]:
 
 def _connected(path: Path) -> Any:
     """A new SQLite connection. Transactions are begun by us, so that DDL is inside them too."""
-    connection = sqlite3.connect(path, timeout=BUSY_MILLISECONDS / 1000, check_same_thread=False, isolation_level=None)
+    # absolute, as what begins with `file:` is an address to SQLite
+    connection = sqlite3.connect(path.absolute(), timeout=BUSY_MILLISECONDS / 1000, check_same_thread=False, isolation_level=None)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
