@@ -1,6 +1,8 @@
 """What YAML 1.2 says, where it says it, and that no file ends in anything but a document or diagnostics."""
 
+import inspect
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -261,3 +263,23 @@ def test_every_code_point_of_every_scalar_is_found_in_the_file(draws: random.Ran
         assert all(raw[i] in (c, "\\") for c, i in zip(node.value, indices, strict=False) if c not in " \n"), repr(text)
         read += 1
     assert read > 500
+
+
+def test_what_was_read_before_is_too_deep_for_who_calls_from_far_down():
+    """A text that was parsed once is not composed again, which would have met the interpreter's limit first."""
+    text = "a: " + "[" * 240 + "]" * 240
+    assert parse_document(text, "deep.yml")[0] is not None
+
+    def down(frames):
+        return down(frames - 1) if frames else parse_document(text, "deep.yml")
+
+    met = 0
+    for frames in range(sys.getrecursionlimit() - len(inspect.stack()) - 600, sys.getrecursionlimit(), 50):
+        try:
+            document, problems = down(frames)
+        except RecursionError:
+            break  # too far down to call anything
+        if document is None:
+            assert [problem.code for problem in problems] == ["W107"]
+            met += 1
+    assert met

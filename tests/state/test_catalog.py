@@ -111,3 +111,10 @@ def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
         refuse_network(tmp_path / "state", mounts)
     refuse_network(tmp_path / "local" / "state", mounts)
     refuse_network(tmp_path / "state", tmp_path / "no-such-file")
+
+
+def test_a_folder_may_be_called_what_an_address_looks_like(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("file:state", "state?mode=ro", "a#b %20"):
+        open_catalog(Path(name), create=True).close()
+        assert (tmp_path / name / "catalog.sqlite").exists()
