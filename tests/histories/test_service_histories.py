@@ -1,7 +1,8 @@
 """Random histories of activation with Klaviyo and Mailchimp at the other end: over real HTTP, with cruelty, kills and people's own hands.
 
 After every step nobody is subscribed who was not, whoever was put in by hand is there still, whoever was taken off is not back.
-In the end everybody is where they should be, and a run more asks for nothing; a failure says its seed.
+In the end everybody is where they should be, and a run more asks for nothing; a failure says its seed. The seed draws everything but the
+order in which requests of several threads are answered: what hangs on that may need the same history several times to be seen again.
 
 What they find was tried by breaking the program, a history after the other, mostly with the lists or the tags alone. Found within one
 to four histories: the answer whether somebody may be mailed ignored, and everybody else taken off with who goes (lists and tags alike);
@@ -21,9 +22,12 @@ import pytest
 from tests.histories.services import FEW, FEWS, SERVICES
 from tests.histories.services_driver import ServicesDriver
 
-HISTORIES, PARTS = 240, 60
-UNSETTLED = """Long histories found a fault in one of about twenty. Those that are known are mended; forty in a row have yet to pass.
-SEGMENTRY_SERVICE_HISTORIES=1 runs them."""
+HISTORIES, PARTS = 240, 120
+"""Half a minute to a minute and a half each."""
+UNSETTLED = """Forty of the long histories in a row have yet to pass on one state of the code. Of forty one failed, by an error of the
+model that is mended; since then 10901 failed once of two times, and is not explained: whom an ended process may have put on a list,
+and who is gone from the snapshot when the environment delivers again, is there still in the end. Whether the removal is to wait for
+another day is the question. SEGMENTRY_SERVICE_HISTORIES=1 runs them."""
 
 
 def live(root: Path, seed: int, steps: int, *, synced: tuple[str, ...] = SERVICES, ends: bool = True) -> None:
