@@ -18,16 +18,6 @@ COMMAND = [sys.executable, "-m", "segmentry"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def test_help_answers_at_once():
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([*COMMAND, "--help"], env=ENVIRONMENT, capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    # the best of several: other work on the machine is no fault of ours
-    assert min(seconds() for _ in range(8)) < 0.2
-
-
 def test_data_goes_to_stdout_and_talk_to_stderr(settled: Shop):
     done = settled.process("contacts", "location = 'UK'", "--columns", "contact_id", "--format", "csv")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"contact_id\n3\n6\n9\n", b"")
