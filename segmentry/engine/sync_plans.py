@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
 from segmentry.engine.people import ADDRESS, CONTACT, POSITION, locate
 from segmentry.engine.splitting import among
-from segmentry.engine.state.synced import ACTIVE, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
 from segmentry.engine.sync_people import payloads, wanted
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 SKIP, ASK = "skip", "ask"
 SHARED_NAME = "shared"
 """In a payload: what the destination calls the contact it calls another one too."""
-ANEW = "anew"
-"""In a payload: somebody said that the contact comes back, also where the destination has nobody by its name any more."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def plan_sync(
     )
     step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside), case)
     step = replace(step, written=elsewhere.called(step.written))
-    written = _told(workspace, standing, sync, step, people, elsewhere)
+    written = _told(workspace, standing, sync, step, people, elsewhere, _said_to_come_back(rows))
     return replace(
         draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
     )
@@ -172,9 +171,15 @@ def _wanted(
 
 
 def _told(
-    workspace: LoadedWorkspace, standing: Standing, sync: Sync, step: Step, people: pl.DataFrame, elsewhere: Elsewhere
+    workspace: LoadedWorkspace,
+    standing: Standing,
+    sync: Sync,
+    step: Step,
+    people: pl.DataFrame,
+    elsewhere: Elsewhere,
+    back: Collection[str],
 ) -> pl.DataFrame:
-    """The rows to write, those that are open with what is to be told and their ids."""
+    """The rows to write, those that are open with what is to be told and their ids; of whom `back` are added as `comes_back` says."""
     frame = step.written
     due = frame.filter(pl.col("action").is_not_null())
     if not due.height:
@@ -185,6 +190,8 @@ def _told(
     told = dict(zip(joining[CONTACT].to_list(), texts, strict=True))
     for contact in elsewhere.sharing(joining.filter(pl.col("wanted_hash").ne_missing(pl.col("address_hash")))):
         told[contact] = dumps({**json.loads(told[contact]), SHARED_NAME: True})
+    for contact in due.filter(pl.col("action") == ADD, pl.col(CONTACT).is_in(list(back)))[CONTACT] if back else ():
+        told[contact] = comes_back(told[contact])
     parts = (workspace.environment, *sync.key, standing.kind)
     ids = [
         change_id(workspace.config.id, (*parts, contact, action, opened))
@@ -195,6 +202,17 @@ def _told(
         pl.Series("payload", [told[contact] for contact in due[CONTACT]], pl.String()), pl.Series("change", ids, pl.String())
     )
     return pl.concat([frame.filter(pl.col("action").is_null()), due])
+
+
+def comes_back(payload: str) -> str:
+    """A payload, with the mark that somebody said so: who is not there at all any more is put in all the same."""
+    return dumps({**json.loads(payload), ANEW: True})
+
+
+def _said_to_come_back(rows: pl.DataFrame) -> set[str]:
+    """Who is to be added because somebody said so, and is not yet: that holds also where what is told of them changes meanwhile."""
+    marked = pl.col("payload").str.contains(COMES_BACK, literal=True)
+    return set(rows.filter(pl.col("action") == ADD, marked.fill_null(value=False))[CONTACT])
 
 
 def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsewhere: Elsewhere) -> dict[str, str]:

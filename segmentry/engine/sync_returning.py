@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from segmentry.engine.canonical_json import dumps
 from segmentry.engine.people import CONTACT, HASH, People, locate
 from segmentry.engine.standing_run import Newest
 from segmentry.engine.state import ledger, sync_said
 from segmentry.engine.state.erasure import normalised
 from segmentry.engine.state.synced import ACTIVE, ADD
 from segmentry.engine.sync_ground import Ground, ground_of, meant_syncs, records_of, require_as_computed, require_recovered
-from segmentry.engine.sync_plans import ANEW, Sync
+from segmentry.engine.sync_plans import Sync, comes_back
 from segmentry.engine.sync_words import sync_name
 
 if TYPE_CHECKING:
@@ -102,8 +100,7 @@ def _returned(ground: Ground, lease: Lease, sync: Sync, record: SyncRecord, cont
     draft = ground.plan(sync, record.answer, starts=False, standing=replace(ground.standing, as_of=now))
     back = (pl.col("action") == ADD) & pl.col(CONTACT).is_in(list(contacts))
     added = draft.written.filter(back)
-    # who is not there at all any more is put in all the same
-    told = pl.Series("payload", [dumps({**json.loads(payload), ANEW: True}) for payload in added["payload"]], pl.String())
+    told = pl.Series("payload", [comes_back(payload) for payload in added["payload"]], pl.String())
     draft = replace(draft, written=pl.concat([draft.written.filter(~back.fill_null(value=False)), added.with_columns(told)]))
     ground.commit(lease, [draft])
     return Returned(*sync.key, freed, added.height)

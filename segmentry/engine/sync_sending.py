@@ -31,9 +31,9 @@ from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
-from segmentry.engine.state.synced import AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
+from segmentry.engine.state.synced import ANEW, AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
 from segmentry.engine.sync_decisions import CONSENTED
-from segmentry.engine.sync_plans import ANEW, SHARED_NAME
+from segmentry.engine.sync_plans import SHARED_NAME
 from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
@@ -317,7 +317,10 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             return _later(row, answer, due)
         case Verdict.REJECTED | Verdict.SKIPPED:
             state = SKIPPED if answer.verdict is Verdict.SKIPPED else REJECTED
-            return SyncEnding(row.contact, {**refused, "state": state if row.action == Action.ADD else row.state})
+            refused["state"] = state if row.action == Action.ADD else row.state
+            if answer.readdressed and remote and _moved(row):  # the address was taken, and only the rest refused
+                return SyncEnding(row.contact, refused | {"address_hash": row.wanted_hash}, former=row.remote_id)
+            return SyncEnding(row.contact, refused)
     return _later(row, answer, due)
 
 
@@ -356,6 +359,7 @@ def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> C
         moved=_moved(row),
         shared=row.contact in parcel.shared or SHARED_NAME in payload,
         anew=row.contact in parcel.moving or ANEW in payload,
+        back=ANEW in payload,
     )
 
 

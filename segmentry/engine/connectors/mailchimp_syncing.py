@@ -244,7 +244,9 @@ class Work:
         former, hash = str(self._former(number)), str(self._hash(number))
         there, before = self.calls.someone(hash), self.calls.someone(former)
         found = there or before
-        if before is None:
+        if before is None and there is None and self._change(number).back:
+            ended = None  # whoever had the former address is nobody's, and somebody said that this one comes back
+        elif before is None:
             # either an attempt changed it whose answer was lost, or another tag's sync did, or who was there is gone
             same = there is not None and self._is_the_same(number, there)
             ended = away(there.status) if there is not None and same else LEFT_FORMER
@@ -367,7 +369,10 @@ class Work:
         return Wanted(hash, str(changes[0].address), consents, say(changes[0].fields), was_there and hash not in self.known.moved)
 
     def _answer(self, numbers: Iterable[int], answer: Answer) -> None:
-        self.answers.update((number, replace(answer, readdressed=self._is_noted(READDRESSED, number))) for number in numbers)
+        for number in numbers:
+            readdressed = self._is_noted(READDRESSED, number)
+            name = self._hash(number) if readdressed and answer.verdict in (Verdict.REJECTED, Verdict.SKIPPED) else answer.remote_id
+            self.answers[number] = replace(answer, readdressed=readdressed, remote_id=name)
 
 
 def _meaning(problem: Problem, action: Action) -> Answer:

@@ -60,6 +60,7 @@ class Change:
     destination's `consent` rule holds for it. `shared`: the destination calls another contact by `remote_id` too; so where the address
     is not that person's, the person is looked at (who left under it comes under no other), and is given no other address. `anew`: who is
     not there by `remote_id` any more has not left by that: somebody said so, or another contact's person may have got another address.
+    `back`: somebody said so, and it is put in under whatever address it has now.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Change:
     moved: bool = False
     shared: bool = False
     anew: bool = False
+    back: bool = False
 
 
 @dataclass

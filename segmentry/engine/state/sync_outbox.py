@@ -20,7 +20,7 @@ from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OPEN, OUT, note_left
+from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -190,8 +190,7 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
 def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
     """Of a contact whose address was changed at the destination, what its other syncs to it call the contact from now on.
 
-    Where that is another name, nobody has the former one: whoever else was called so, and is out, is there by no name any more. But
-    who left stays known by it.
+    Where that is another name, nobody has the former one: whoever else was called so, and is not a member, is there by no name any more.
     """
     values = {name: ending.values[name] for name in ("remote_id", "address_hash")}
     same = and_(_S.sync.in_(_others(sync)), _S.contact == ending.contact, _S.remote_id == ending.former)
@@ -201,7 +200,7 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
         return
     syncs = set(connection.execute(_same_destination(sync)).scalars())
     known = select(_S.sync, _S.contact).where(_S.remote_id == ending.former, _S.contact != ending.contact)
-    for row in connection.execute(known.where(_S.state.not_in((MEMBER, AWAY)), _S.lease.is_(None))).all():
+    for row in connection.execute(known.where(_S.state != MEMBER, _S.lease.is_(None))).all():
         if row.sync in syncs:
             mine = and_(_S.sync == row.sync, _S.contact == row.contact)
             connection.execute(update(SYNCED).where(mine).values(remote_id=None, revision=_S.revision + 1))
@@ -352,8 +351,8 @@ def _perhaps_moved(connection: Connection, parcel: SyncParcel) -> frozenset[str]
     """The contacts of a parcel that nobody may be called so any more, as another row may have changed the address there."""
     names = list(dict.fromkeys(row.remote_id for row in parcel.rows if row.remote_id is not None))
     syncs = set(connection.execute(_same_destination(parcel.rows[0].sync)).scalars())
-    # what is open and may have been done, or ended so: then what was told is kept
-    moving = or_(_S.wanted_hash != _S.address_hash, and_(_S.action.is_(None), _S.payload.is_not(None)))
+    # what is open and may have been done, or ended so: then what was told is kept, of a member only where that was another address
+    moving = or_(_S.wanted_hash != _S.address_hash, and_(_S.action.is_(None), _S.payload.is_not(None), _S.state == MEMBER))
     query = select(_S.sync, _S.contact, _S.remote_id).where(_S.maybe, moving)
     found = [row for part in _parts(names) for row in connection.execute(query.where(_S.remote_id.in_(part))) if row.sync in syncs]
     rows: dict[str, set[tuple[int, str]]] = {}

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, func, insert, null, or_, select, update
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.state.frames import insert_frame, read_frame
@@ -43,6 +43,12 @@ NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
+
+ANEW = "anew"
+"""In a payload: somebody said that the contact comes back, also where the destination has nobody by its name any more."""
+
+COMES_BACK = dumps({ANEW: True})[1:-1]
+"""That as text, which nothing else in a payload looks like: quotes within its values are escaped."""
 
 _S = SYNCED.c
 
@@ -112,8 +118,8 @@ def syncs(connection: Connection, *, exports: bool = False) -> list[SyncRecord]:
 
 
 def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
-    """Every row of a sync, as `ROWS`. Payloads only of what may have been done: what else is told is made anew."""
-    payload = case((_S.maybe, _S.payload), else_=null())
+    """Every row of a sync, as `ROWS`. Payloads only of what may have been done and of who was said to come back; others are made anew."""
+    payload = case((or_(_S.maybe, _S.payload.like(f"%{COMES_BACK}%")), _S.payload), else_=null())
     columns = [payload.label(name) if name == "payload" else _S[name] for name in ROWS]
     return read_frame(connection, select(*columns).where(_S.sync == sync).order_by(_S.contact), ROWS)
 
