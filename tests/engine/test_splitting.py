@@ -102,7 +102,11 @@ def test_a_renamed_group_has_the_same_contacts():
     renamed = split({"control": 10, "a": 45, "b": 45}, control="holdout")
     found = renamed.groups(pl.Series(KEYS))
     assert {key for key, group in zip(KEYS, found, strict=True) if group == "control"} == members(shares)["holdout"]
-    assert regrouped(pl.Series(KEYS), split(shares), renamed) == len(members(shares)["holdout"])
+    assert regrouped(pl.Series(KEYS), split(shares), renamed) == 0
+    afresh = split({"control": 10, "a": 45, "b": 45})
+    assert regrouped(pl.Series(KEYS), split(shares), afresh) == sum(
+        before != now for before, now in zip(split(shares).groups(pl.Series(KEYS)), afresh.groups(pl.Series(KEYS)), strict=True)
+    )
 
 
 def test_sizes_are_the_shares_within_what_chance_allows():

@@ -8,8 +8,10 @@ from docs import session
 
 
 def worded(lines: list[str]) -> list[str]:
-    """Lines without what differs from hour to hour: numbers, and the width of columns."""
-    return [re.sub(r"[ ─^]+", " ", re.sub(r"\d[\d,.:TZ-]*", "0", line)).strip() for line in lines]
+    """Lines without what differs from hour to hour: numbers, the width of columns, who came or went by time between two commands."""
+    plain = (re.sub(r"\d[\d,.:TZ-]*", "0", line) for line in lines)
+    timeless = (re.sub(r"[+-]0 time, |, [+-]0 time", "", line).replace("+0 time", "–").replace("-0 time", "–") for line in plain)
+    return [re.sub(r"[ ─^]+", " ", line).strip() for line in timeless]
 
 
 def test_the_session_is_what_is_printed() -> None:
