@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 import polars as pl
 
 from segmentry.engine.counterexample import Case, counterexample
+from segmentry.engine.misgrouped import GroupCase, Grouped, grouped
 from segmentry.engine.moment import Answer, Moment
 from segmentry.engine.pinned import verify_unchanged
 from segmentry.engine.render import second
@@ -43,7 +44,8 @@ class Proof:
     """One segment: what came out, for how many contacts, and why not for all.
 
     `members` is how many the engine has in all, `checked` how many contacts were answered twice, `differing` the keys of
-    those answered differently, `undecided` how many the second reading left open, `reason` why it did.
+    those answered differently, `undecided` how many the second reading left open, `reason` why it did. `misgrouped` are the
+    keys of those that are in another group of the segment's split by the second reading; None where the segment is not divided.
     """
 
     segment: str
@@ -53,6 +55,7 @@ class Proof:
     differing: tuple[Key, ...] = ()
     undecided: int = 0
     reason: str | None = None
+    misgrouped: tuple[Key, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -63,6 +66,7 @@ class Proof:
             "differing": list(self.differing),
             "undecided": self.undecided,
             "reason": self.reason,
+            "misgrouped": None if self.misgrouped is None else list(self.misgrouped),
         }
 
 
@@ -78,7 +82,7 @@ class Verification:
     contacts: int
     total: int
     proofs: tuple[Proof, ...]
-    cases: tuple[Case, ...] = ()
+    cases: tuple[Case | GroupCase, ...] = ()
     by_engine: tuple[str, ...] = field(default=())
 
     @property
@@ -115,10 +119,13 @@ class Verification:
 
 def _said(proof: Proof) -> str:
     if proof.finding is Finding.DISAGREES:
-        return f"DISAGREES for {len(proof.differing):,}"
+        members = f"for {len(proof.differing):,}" if proof.differing else ""
+        groups = f"about the group of {len(proof.misgrouped):,}" if proof.misgrouped else ""
+        return f"DISAGREES {' and '.join(filter(None, (members, groups)))}"
     left = f"{proof.undecided:,} left open: " if proof.undecided and proof.finding is Finding.AGREES else ""
     between = ": " if proof.finding is Finding.UNVERIFIED else "; "
-    return f"{proof.finding}{between}{left}{proof.reason}" if proof.reason else str(proof.finding)
+    said = f"{proof.finding}{between}{left}{proof.reason}" if proof.reason else str(proof.finding)
+    return said if proof.misgrouped is None else f"{said}; groups agree"
 
 
 def verify(moment: Moment, names: Sequence[str], sample: int, seed: int | None = None) -> Verification:
@@ -134,9 +141,10 @@ def verify(moment: Moment, names: Sequence[str], sample: int, seed: int | None =
     reasons = {name: _reason(moment, conditions, name) for name in names}
     readable = {name: conditions[name] for name in conditions if unread(conditions, name) is None}
     world = _world(moment, conditions, readable)
-    proofs = _proofs(moment, answer, keys, world, reasons)
+    groups = {name: found for name in names if (found := grouped(moment, name, answer.keys.gather(keys))) is not None}
+    proofs = tuple(_with_groups(proof, groups.get(proof.segment)) for proof in _proofs(moment, answer, keys, world, reasons))
     verify_unchanged(moment.snapshot)
-    cases = _cases(moment, proofs, world)
+    cases = _cases(moment, proofs, world, groups)
     return Verification(moment.clock.as_of, seed, len(keys), len(answer.keys), proofs, cases, tuple(read_by_engine(moment.snapshot)))
 
 
@@ -208,6 +216,19 @@ def _proof(name: str, members: int, engine: Mapping[Key, bool], readings: Mappin
     return Proof(name, finding, members, checked, tuple(differing), undecided, reason)
 
 
-def _cases(moment: Moment, proofs: Sequence[Proof], world: World) -> tuple[Case, ...]:
-    differing = [proof for proof in proofs if proof.differing]
-    return tuple(counterexample(moment, world, proof.segment, proof.differing[0]) for proof in differing[:MOST_CASES])
+def _with_groups(proof: Proof, groups: Grouped | None) -> Proof:
+    """A proof of who is in, with what came out about the groups: a contact in a wrong one gets the wrong letter."""
+    if groups is None:
+        return proof
+    finding = Finding.DISAGREES if groups.differing else proof.finding
+    return replace(proof, finding=finding, misgrouped=groups.differing)
+
+
+def _cases(moment: Moment, proofs: Sequence[Proof], world: World, groups: Mapping[str, Grouped]) -> tuple[Case | GroupCase, ...]:
+    found: list[Case | GroupCase] = []
+    for proof in [proof for proof in proofs if proof.finding is Finding.DISAGREES][:MOST_CASES]:
+        if proof.differing:
+            found.append(counterexample(moment, world, proof.segment, proof.differing[0]))
+        if proof.misgrouped:
+            found.append(groups[proof.segment].case(proof.segment, proof.misgrouped[0], moment.clock.as_of))
+    return tuple(found)
