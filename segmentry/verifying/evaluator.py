@@ -21,9 +21,13 @@ from segmentry.verifying.cells import Unread
 from segmentry.verifying.days import CALENDAR, DAY, Undecided, Zone, day_number, micros, next_return, weekday, year_month_day
 from segmentry.verifying.patterns import UnreadPattern, like, regular
 from segmentry.verifying.people import EventRow, EventSource, Key, Person
+from segmentry.verifying.steps import Chosen, Search, Step
 
 FARTHEST = {Kind.TIMESTAMP: CALENDAR * DAY, Kind.DATE: CALENDAR}
 """Instants and days further from 1970 stand for infinity in one program and for a year in another."""
+
+LENGTHS: Mapping[n.Unit, int] = {n.Unit.SECOND: 1, n.Unit.MINUTE: 60, n.Unit.HOUR: 3600, n.Unit.DAY: 86400, n.Unit.WEEK: 604800}
+"""Seconds of the units that are exact lengths."""
 
 NEAR, CLOSE = 1e-9, 1e-6
 """Two distances nearer than this (as a part, in kilometres) are not told apart: sines differ in their last digits."""
@@ -49,6 +53,8 @@ class Reading:
     known: dict[str, bool] = field(default_factory=dict)
     element: Any = None
     """What `element` is, inside the conditions on a list's elements."""
+    steps: Chosen = field(default_factory=dict)
+    """Inside the steps of a sequence, the events that former steps are."""
 
     # ------------------------------------------------------------ conditions
 
@@ -111,6 +117,23 @@ class Reading:
 
     def did(self, node: n.Did) -> bool:
         return any(True for _ in self.rows(node.events))
+
+    def sequence(self, node: n.Sequence) -> bool:
+        former = [inner for inner in n.walk(node) if isinstance(inner, n.Former)]
+        steps = [self._step(step) for step in node.steps]
+        return Search(steps, _length(node.within), frozenset(inner.step for inner in former)).succeeds()
+
+    def _step(self, step: n.Step) -> Step:
+        """A step with the rows that may be it: where it asks former ones, those are asked with each way."""
+        where = step.events.where
+        asks = where is not None and any(isinstance(inner, n.Former) for inner in n.walk(where))
+
+        def fits(row: EventRow, chosen: Chosen) -> bool:
+            return where is None or Reading(self.world, self.person, row, steps=chosen).holds(where)
+
+        rows = self.rows(replace(step.events, where=None) if asks else step.events)
+        ordered = sorted(((row.at, row) for row in rows if row.at is not None), key=lambda one: one[0])
+        return Step(ordered, step.negated, _length(step.within), fits if asks else None)
 
     def sample(self, node: n.Sample) -> bool:
         digits = hashlib.md5(f"{node.salt}:{self.person.key}".encode(), usedforsecurity=False).hexdigest()[:15]
@@ -204,6 +227,10 @@ class Reading:
         fields = self.person.fields if node.scope is n.Scope.CONTACT else self.row.fields if self.row is not None else {}
         return self._stored(fields.get(node.name), node.name, node.type)
 
+    def former(self, node: n.Former) -> Any:
+        """A property of the event that a former step of the sequence is."""
+        return self._stored(self.steps[node.step].fields.get(node.name), node.name, node.type)
+
     def part(self, node: n.Part) -> Any:
         """A field of a struct, by its name; tables may differ in its case. Missing where the struct is, or has no such field."""
         whole = self.value(node.of) or {}
@@ -250,6 +277,11 @@ class Reading:
             made = None if made is None or other is None else numbers.stepped(node.function, made, other, of_step)
             of = of_step
         return made
+
+
+def _length(duration: n.Duration | None) -> int | None:
+    """An exact length in microseconds."""
+    return None if duration is None else duration.amount * LENGTHS[duration.unit] * 1_000_000
 
 
 def constant(node: n.Constant) -> Any:
@@ -360,6 +392,7 @@ CONDITIONS: Mapping[type[n.Condition], Callable[[Reading, Any], bool]] = {
     n.HasElements: Reading.has_elements,
     n.IsSet: lambda read, node: read.value(node.value) is not None,
     n.Did: Reading.did,
+    n.Sequence: Reading.sequence,
     n.Member: lambda read, node: read.member(node.segment),
     n.Listed: lambda read, node: read.person.key in read.world.lists[node.list],
     n.Sample: Reading.sample,
@@ -371,6 +404,7 @@ CONDITIONS: Mapping[type[n.Condition], Callable[[Reading, Any], bool]] = {
 
 VALUES: Mapping[type[n.Value], Callable[[Reading, Any], Any]] = {
     n.Field: Reading.field,
+    n.Former: Reading.former,
     n.Constant: lambda _, node: constant(node),
     n.Call: Reading.call,
     n.Aggregate: Reading.aggregate,

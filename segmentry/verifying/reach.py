@@ -28,6 +28,9 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
     n.HasElements: frozenset({"value", "options", "need_all"}),
     n.IsSet: frozenset({"value"}),
     n.Did: frozenset({"events"}),
+    n.Sequence: frozenset({"steps", "within"}),
+    n.Step: frozenset({"events", "negated", "within"}),
+    n.Former: frozenset({"step", "name"}),
     n.Member: frozenset({"segment"}),
     n.Listed: frozenset({"list"}),
     n.Sample: frozenset({"salt", "threshold"}),
@@ -40,6 +43,9 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
 
 OF_ALL_CONTACTS = frozenset({n.Foremost, n.Ranked, n.Population})
 """What is answered by looking at all contacts; this reading looks at some."""
+
+PARTS = frozenset({n.Events, n.Step})
+"""What is neither a condition nor a value, and read with what it is a part of."""
 
 ALWAYS_READ = frozenset({"place", "type"})
 
@@ -76,16 +82,17 @@ def unread(conditions: Mapping[str, n.Condition], name: str) -> str | None:
 
 def wanted(conditions: Mapping[str, n.Condition]) -> Wanted:
     """The columns that these conditions read."""
-    found = [node for condition in conditions.values() for node in n.walk(condition) if isinstance(node, n.Field)]
+    nodes = [node for condition in conditions.values() for node in n.walk(condition)]
+    found = [node for node in nodes if isinstance(node, n.Field)]
     contact, event = ({node.name for node in found if node.scope is scope} for scope in (n.Scope.CONTACT, n.Scope.EVENT))
-    return Wanted(frozenset(contact), frozenset(event))
+    return Wanted(frozenset(contact), frozenset(event | {node.name for node in nodes if isinstance(node, n.Former)}))
 
 
 def _problem(node: n.Node) -> str | None:
     kind = type(node)
     if kind in OF_ALL_CONTACTS:
         return "a place among all contacts has no second reading on a sample"
-    if kind not in CARRIES or not (kind in CONDITIONS or kind in VALUES or kind is n.Events):
+    if kind not in CARRIES or not (kind in CONDITIONS or kind in VALUES or kind in PARTS):
         return f"no second reading of `{kind.__name__}` yet"
     more = [spec.name for spec in _carried(node) if spec.name not in CARRIES[kind]]
     if more:

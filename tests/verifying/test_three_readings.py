@@ -35,9 +35,9 @@ def three(seed: str, rules: int = RULES) -> tuple[int, int]:
 
 
 def has_no_second_reading(rules: dict[str, lang.Condition], name: str) -> bool:
-    """Whether a rule, or one that it refers to, asks for what only the engine can tell: a place among all contacts, events in a row."""
+    """Whether a rule, or one that it refers to, asks for what only the engine can tell: a place among all contacts."""
     needed = with_references(rules, name).values()
-    alone = lang.Foremost | lang.Ntile | lang.Sequence
+    alone = lang.Foremost | lang.Ntile
     return any(isinstance(node, alone) for condition in needed for node in lang.walk(condition))
 
 
