@@ -13,7 +13,7 @@ import pyarrow as pa
 from segmentry.engine.evaluation import Evaluation
 from segmentry.engine.frames import EventFrame, snapshot_of
 from segmentry.engine.moment import Moment
-from segmentry.engine.outline import operands
+from segmentry.engine.outline import operands, standings
 from segmentry.engine.plan import make_plan
 from segmentry.engine.render import cell, second
 from segmentry.engine.second_reading import sources_of
@@ -31,6 +31,8 @@ from segmentry.verifying.reach import wanted
 
 MOST_TRIALS = 60
 """How often the engine is asked while events are left out."""
+
+OF_PLACES = {n.Standing.PLACE: "its place", n.Standing.SIZE: "how many are in that order"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +182,12 @@ def _values(moment: Moment, world: World, segment: str, part: n.Condition, perso
     """The values that decide the part, as each reading has them."""
     if isinstance(part, (*n.COMBINATIONS, n.Listed)) and not isinstance(part, n.Not):
         return ()
-    values = [value for value in operands(part) if not isinstance(value, n.Constant)]
+    values = [value for value in (*operands(part), *standings(part)) if not isinstance(value, n.Constant)]
     answer = moment.answer({"part": part}, values, only=person.key)
     found = []
     for value in values:
-        words = _words(moment, segment, value)
-        if isinstance(part, n.Did):
-            words = "how many such events"
+        words = OF_PLACES.get(value.standing) if isinstance(value, n.Ranked) else None
+        words = "how many such events" if isinstance(part, n.Did) else words or _words(moment, segment, value)
         found.append(Compared(words, _told(answer.value(value).to_list()[0]), _second_value(world, person, value)))
     return tuple(found)
 
@@ -254,7 +255,7 @@ def _event(row: EventRow, columns: Mapping[str, Type], names: frozenset[str]) ->
 
 def _fewest_events(moment: Moment, world: World, part: n.Condition, person: Person) -> tuple[list[EventRow], bool]:
     """The contact's events without those that are not needed for the two to differ, and whether that could be tried at all."""
-    if any(isinstance(node, (n.Member, n.Listed)) for node in n.walk(part)):
+    if any(isinstance(node, (n.Member, n.Listed, n.Population)) for node in n.walk(part)):  # they need more than this contact
         return person.events, False
     own = [[row for row in person.events if row.table == index] for index in range(len(world.events))]
     rows = _Rows.of(moment, part, person.key)

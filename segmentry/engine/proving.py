@@ -14,6 +14,7 @@ from segmentry.engine.counterexample import Case, counterexample
 from segmentry.engine.misgrouped import GroupCase, Grouped, grouped
 from segmentry.engine.moment import Answer, Moment
 from segmentry.engine.pinned import verify_unchanged
+from segmentry.engine.population_orders import orders_of
 from segmentry.engine.render import second
 from segmentry.engine.second_reading import read_by_engine, sources_of
 from segmentry.rules.nodes import Condition, Listed, walk
@@ -174,7 +175,8 @@ def _drawn(answer: Answer, names: Sequence[str], sample: int, draw: random.Rando
 def _world(moment: Moment, conditions: Mapping[str, Condition], readable: Mapping[str, Condition]) -> World:
     named = {node.list for condition in readable.values() for node in walk(condition) if isinstance(node, Listed)}
     lists = {path: frozenset(keys.to_list()) for path, keys in moment.lists(named).items()}
-    return World(conditions, sources_of(moment.snapshot).events, lists, Zone(moment.clock.zone))
+    orders = orders_of(moment, readable.values())
+    return World(conditions, sources_of(moment.snapshot).events, lists, Zone(moment.clock.zone), orders)
 
 
 def _proofs(moment: Moment, answer: Answer, rows: list[int], world: World, reasons: Mapping[str, str | None]) -> tuple[Proof, ...]:

@@ -19,6 +19,7 @@ from segmentry.rules.types import Kind, Type
 from segmentry.verifying import numbers, texts
 from segmentry.verifying.cells import Unread
 from segmentry.verifying.days import CALENDAR, DAY, Undecided, Zone, day_number, micros, next_return, weekday, year_month_day
+from segmentry.verifying.orders import CLOSE, NEAR, Order, is_among, told
 from segmentry.verifying.patterns import UnreadPattern, like, regular
 from segmentry.verifying.people import EventRow, EventSource, Key, Person
 from segmentry.verifying.steps import Chosen, Search, Step
@@ -29,18 +30,16 @@ FARTHEST = {Kind.TIMESTAMP: CALENDAR * DAY, Kind.DATE: CALENDAR}
 LENGTHS: Mapping[n.Unit, int] = {n.Unit.SECOND: 1, n.Unit.MINUTE: 60, n.Unit.HOUR: 3600, n.Unit.DAY: 86400, n.Unit.WEEK: 604800}
 """Seconds of the units that are exact lengths."""
 
-NEAR, CLOSE = 1e-9, 1e-6
-"""Two distances nearer than this (as a part, in kilometres) are not told apart: sines differ in their last digits."""
-
 
 @dataclass(frozen=True)
 class World:
-    """What answers depend on beside the contact: segments and lists by name, the event tables, the timezone."""
+    """What answers depend on beside the contact: segments and lists by name, event tables, timezone, populations."""
 
     conditions: Mapping[str, n.Condition]
     events: Sequence[EventSource] = ()
     lists: Mapping[str, frozenset[Key]] = field(default_factory=dict)
     zone: Zone = field(default_factory=lambda: Zone("UTC"))
+    orders: Mapping[n.Population, Order] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,6 +137,25 @@ class Reading:
     def sample(self, node: n.Sample) -> bool:
         digits = hashlib.md5(f"{node.salt}:{self.person.key}".encode(), usedforsecurity=False).hexdigest()[:15]
         return node.threshold is None or digits < node.threshold
+
+    # ------------------------------------------------------------ places among all contacts
+
+    def place(self, population: n.Population) -> tuple[int, int] | None:
+        """The contact's place, and how many are in the order that it is in; None where it is in none."""
+        if population.among is not None and not self.holds(population.among):
+            return None
+        by, per = self.value(population.by), None if population.per is None else self.value(population.per)
+        if by is None or (population.per is not None and per is None):
+            return None
+        return self.world.orders[population].place(self.person.key, by, per, measured=_measured(population.by))
+
+    def foremost(self, node: n.Foremost) -> bool:
+        found = self.place(node.population)
+        return found is not None and is_among(node, *found)
+
+    def ranked(self, node: n.Ranked) -> int | None:
+        found = self.place(node.population)
+        return None if found is None else told(node, *found)
 
     # ------------------------------------------------------------ events
 
@@ -393,6 +411,7 @@ CONDITIONS: Mapping[type[n.Condition], Callable[[Reading, Any], bool]] = {
     n.IsSet: lambda read, node: read.value(node.value) is not None,
     n.Did: Reading.did,
     n.Sequence: Reading.sequence,
+    n.Foremost: Reading.foremost,
     n.Member: lambda read, node: read.member(node.segment),
     n.Listed: lambda read, node: read.person.key in read.world.lists[node.list],
     n.Sample: Reading.sample,
@@ -412,4 +431,5 @@ VALUES: Mapping[type[n.Value], Callable[[Reading, Any], Any]] = {
     n.Element: lambda read, _: read.element,
     n.Part: Reading.part,
     n.HowMany: Reading.how_many,
+    n.Ranked: Reading.ranked,
 }

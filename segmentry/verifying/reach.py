@@ -31,6 +31,9 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
     n.Sequence: frozenset({"steps", "within"}),
     n.Step: frozenset({"events", "negated", "within"}),
     n.Former: frozenset({"step", "name"}),
+    n.Foremost: frozenset({"population", "count", "share"}),
+    n.Ranked: frozenset({"population", "standing", "parts"}),
+    n.Population: frozenset({"by", "among", "per", "falling"}),
     n.Member: frozenset({"segment"}),
     n.Listed: frozenset({"list"}),
     n.Sample: frozenset({"salt", "threshold"}),
@@ -41,10 +44,7 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
 }
 """What of each node is read. A node that has come to carry more says something else than it did, unless that is left at its default."""
 
-OF_ALL_CONTACTS = frozenset({n.Foremost, n.Ranked, n.Population})
-"""What is answered by looking at all contacts; this reading looks at some."""
-
-PARTS = frozenset({n.Events, n.Step})
+PARTS = frozenset({n.Events, n.Step, n.Population})
 """What is neither a condition nor a value, and read with what it is a part of."""
 
 ALWAYS_READ = frozenset({"place", "type"})
@@ -90,8 +90,6 @@ def wanted(conditions: Mapping[str, n.Condition]) -> Wanted:
 
 def _problem(node: n.Node) -> str | None:
     kind = type(node)
-    if kind in OF_ALL_CONTACTS:
-        return "a place among all contacts has no second reading on a sample"
     if kind not in CARRIES or not (kind in CONDITIONS or kind in VALUES or kind in PARTS):
         return f"no second reading of `{kind.__name__}` yet"
     more = [spec.name for spec in _carried(node) if spec.name not in CARRIES[kind]]
