@@ -89,7 +89,7 @@ def boundaries(moment: Moment, name: str) -> Boundaries:
     if asked is None:
         return Boundaries(name, "", ("a static list has no conditions",))
     conditions = _alone(moment, ground(asked.condition, moment.clock))
-    reason = unread(conditions, RULE)
+    reason = unread(conditions, RULE) or _not_of_one(conditions[RULE])
     if reason is not None:
         return Boundaries(name, "", (reason,))
     lines = outline(asked.condition, asked.text).leaves()
@@ -111,6 +111,14 @@ def boundaries(moment: Moment, name: str) -> Boundaries:
         else:
             without.append(edge.condition)
     return Boundaries(name, "".join(["tests:\n", *kept]) if kept else "", tuple(without))
+
+
+def _not_of_one(rule: n.Condition) -> str | None:
+    """Why edges are not looked for though the rule can be read: what one contact's values and its events one by one don't decide."""
+    nodes = list(n.walk(rule))
+    if any(isinstance(node, n.Population) for node in nodes):
+        return "a place among all contacts has no edge of one contact's own"
+    return "the edges of a sequence are not looked for" if any(isinstance(node, n.Sequence) for node in nodes) else None
 
 
 def _alone(moment: Moment, condition: n.Condition) -> dict[str, n.Condition]:

@@ -22,6 +22,7 @@ from segmentry.engine.keys import typed_key
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.membership import Alignment
 from segmentry.engine.moment import Moment, Recorded, Remembering
+from segmentry.engine.populations import has_population
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.splitting import split_of
 from segmentry.engine.yaml import Steps
@@ -287,7 +288,8 @@ def _groups(moment: Moment, fixtures: Sequence[Fixture]) -> Iterator[list[Fixtur
     for number, fixture in enumerate(fixtures):
         name = fixture.segment.name
         if name not in alone:
-            alone[name] = unread(moment.with_references({name: moment.whole(name)}), name) is not None
+            conditions = moment.with_references({name: moment.whole(name)})
+            alone[name] = unread(conditions, name) is not None or any(map(has_population, conditions.values()))
         circumstances = (fixture.clock.as_of, tuple(sorted(fixture.config.member.items())))
         again = sum(1 for other in fixtures[:number] if fixture.key is not None and other.key == fixture.key)
         groups.setdefault((*circumstances, again, number if alone[name] else None), []).append(fixture)

@@ -65,3 +65,16 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert "no test made for: sample('50%', salt => 'a')" in result.stderr
     assert "picked: no test made for: a static list has no conditions" in result.stderr
     assert "--boundaries needs a SEGMENT" in made.run("test", "--boundaries", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("score > 5 and top(3, by => score)", "a place among all contacts has no edge of one contact's own"),
+        ("sequence(did(order_placed, as => 'a'), did(order_placed, amount = a.amount))", "the edges of a sequence are not looked for"),
+    ],
+)
+def test_what_has_no_edge_of_one_contact_is_said(shop: Shop, rule: str, said: str) -> None:
+    shop.write("segments/tried.yml", f"where: >\n  {rule}\n")
+    made = Workspace.open(shop.folder).boundaries("tried", AS_OF)
+    assert (made.text, made.without) == ("", (said,))
