@@ -271,6 +271,7 @@ def history(
 @click.option("--to", "last", type=INSTANT, help="The last instant. Default: now.")
 @click.option("--every", default="1 day", show_default=True, help="The step from one instant to the next.")
 @click.option("--rule", "rules", multiple=True, help="A candidate to compare with, any rule; may be said several times.")
+@click.option("--split", is_flag=True, help="The groups of a SEGMENT's split in its place, as its file divides it today.")
 @click.option("--plot", is_flag=True, help="Draw the sizes instead of printing them.")
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Also draw them into this SVG file.")
 @format_options(files=True)
@@ -283,6 +284,7 @@ def backtest(
     last: datetime | None,
     every: str,
     rules: tuple[str, ...],
+    split: bool,
     plot: bool,
     svg: Path | None,
     form: str | None,
@@ -297,7 +299,7 @@ def backtest(
         raise click.UsageError("name a SEGMENT, or give a --rule.")
     from segmentry.engine.backtesting import NOTE
 
-    found = settings.open().backtest(segments, rules, first=first, last=last, every=every)
+    found = settings.open().backtest(segments, rules, first=first, last=last, every=every, split=split)
     if svg is not None:
         with replacing(svg) as stream:
             stream.write(found.svg().encode())

@@ -5,7 +5,8 @@ computed once, and every event table is read and grouped once for all instants o
 a matter of memory.
 
 The contacts' rows are today's: events and the clock go back in time, a field's value does not. What accepted runs say of
-members (`entered`, `member` with `for`) is as it was known at each instant.
+members (`entered`, `member` with `for`) is as it was known at each instant. Groups of splits are those that `segments/` has today: a
+contact is in the same one at every instant.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from segmentry.engine.otherwise import replaced
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.plotting import Curve, in_blocks, svg
 from segmentry.engine.sources import verify_unchanged
-from segmentry.errors import ClockError
+from segmentry.engine.splitting import GROUP, Split, split_of
+from segmentry.errors import ClockError, NotFound
 from segmentry.rules.ground import Clock, ground
 from segmentry.rules.nodes import Condition, Member, Unit
 from segmentry.rules.references import in_order, references
@@ -40,8 +42,28 @@ MOST_CELLS = 200_000_000
 NOTE = "contacts' rows are those of today: only events and the clock go back in time"
 
 SERIES = pl.Schema(
-    {"at": pl.Datetime("us", "UTC"), "segment": pl.String(), "size": pl.Int64(), "entered": pl.Int64(), "exited": pl.Int64()}
+    {
+        "at": pl.Datetime("us", "UTC"),
+        "segment": pl.String(),
+        GROUP: pl.String(),
+        "size": pl.Int64(),
+        "entered": pl.Int64(),
+        "exited": pl.Int64(),
+    }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is counted at every instant: a segment or candidate, or one group of a divided segment (None: its members in no group)."""
+
+    segment: str
+    divided: bool = False
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.segment} {self.group or 'in no group'}" if self.divided else self.segment
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,8 @@ class Backtest:
     """What segments and candidate rules would have been.
 
     `series` has a row per instant and segment: `at`, `segment` (a candidate is called `rule 1`, `rule 2`, ...), `size`, and since
-    the instant before `entered` and `exited`, missing at the first. `rules` has the candidates' canonical text by their names;
+    the instant before `entered` and `exited`, missing at the first. Where groups were asked for, a divided segment has a row for
+    each, and `group` has its name, missing for its members in none. `rules` has the candidates' canonical text by their names;
     `passes` is how often the events were read.
     """
 
@@ -57,19 +80,24 @@ class Backtest:
     names: tuple[str, ...]
     rules: Mapping[str, str]
     passes: int
+    lines: tuple[Line, ...]
 
     def side_by_side(self) -> pl.DataFrame:
-        """A row per instant: `at`, and per segment its size, who entered and who exited."""
-        columns = {"size": "{}", "entered": "{} entered", "exited": "{} exited"} if len(self.names) > 1 else {}
-        found = self.series.filter(segment=self.names[0]).select("at")
-        for name in self.names:
-            own = self.series.filter(segment=name).select("size", "entered", "exited")
-            found = found.hstack(own.rename({column: text.format(name) for column, text in columns.items()}))
+        """A row per instant: `at`, and per segment, or group of it, its size, who entered and who exited."""
+        columns = {"size": "{}", "entered": "{} entered", "exited": "{} exited"} if len(self.lines) > 1 else {}
+        found = self._of(self.lines[0]).select("at")
+        for line in self.lines:
+            own = self._of(line).select("size", "entered", "exited")
+            found = found.hstack(own.rename({column: text.format(line.name) for column, text in columns.items()}))
         return found
+
+    def _of(self, line: Line) -> pl.DataFrame:
+        own = self.series.filter(segment=line.segment)
+        return own.filter(pl.col(GROUP).eq_missing(pl.lit(line.group))) if line.divided else own
 
     @property
     def _curves(self) -> list[Curve]:
-        return [Curve(self.rules.get(name, name), self.series.filter(segment=name)["size"].to_list()) for name in self.names]
+        return [Curve(self.rules.get(line.name, line.name), self._of(line)["size"].to_list()) for line in self.lines]
 
     def plot(self, width: int = 80) -> str:
         """The sizes as curves of block characters, a picture per segment, all of one scale."""
@@ -77,7 +105,7 @@ class Backtest:
 
     def svg(self) -> str:
         """The sizes as curves of one picture: an SVG document."""
-        return svg(self._curves, self.series.filter(segment=self.names[0])["at"].to_list(), NOTE)
+        return svg(self._curves, self._of(self.lines[0])["at"].to_list(), NOTE)
 
     def __str__(self) -> str:
         return f"{self.plot()}\n{NOTE}"
@@ -120,20 +148,37 @@ def instants(first: datetime, last: datetime, every: str, zone: str, now: dateti
 # ---------------------------------------------------------------- the computation
 
 
-def backtest(moment: Moment, names: Sequence[str], rules: Sequence[Written], period: Sequence[datetime]) -> Backtest:
-    """Segments and candidate rules at every instant of a period. Raises NotFound, RuleError and SourceError."""
+def backtest(
+    moment: Moment, names: Sequence[str], rules: Sequence[Written], period: Sequence[datetime], *, split: bool = False
+) -> Backtest:
+    """Segments and candidate rules at every instant of a period; with `split` the groups of divided segments in their place.
+
+    Raises NotFound, also where groups are asked for and none of the segments has any, RuleError and SourceError.
+    """
     asked = {f"rule {number}": moment.ask(rule) for number, rule in enumerate(rules, 1)}  # no segment's name has a space
     wanted = (*dict.fromkeys(names), *asked)
     defined = _Defined(moment, {name: rule.condition for name, rule in asked.items()}, names)
-    counted = _Counted(wanted)
+    splits = _splits(moment, names) if split else {}
+    counted = _Counted(wanted, splits)
     try:
         passes = _evaluated(moment, defined, period, counted)
     except Exception:
         verify_unchanged(moment.snapshot)  # a file that changed under the reader explains whatever else went wrong
         raise
-    rows = [(at, name, *counted.rows[name][number]) for number, at in enumerate(period) for name in wanted]
+    rows = [(at, line.segment, line.group, *counted.rows[line][number]) for number, at in enumerate(period) for line in counted.lines]
     series = pl.DataFrame(rows, schema=SERIES, orient="row")
-    return Backtest(series, wanted, {name: rule.text for name, rule in asked.items()}, passes)
+    return Backtest(
+        series if split else series.drop(GROUP), wanted, {name: rule.text for name, rule in asked.items()}, passes, counted.lines
+    )
+
+
+def _splits(moment: Moment, names: Sequence[str]) -> dict[str, Split]:
+    """How the segments' files divide them, of those that they do."""
+    found = {name: split_of(name, moment.segment(name).config) for name in names}
+    splits = {name: split for name, split in found.items() if split is not None}
+    if not splits:
+        raise NotFound(f"{', '.join(f'`{name}`' for name in names) or 'a rule'} has no `split`, so no groups")
+    return splits
 
 
 class _Defined:
@@ -177,28 +222,52 @@ def column(name: str, number: int) -> str:
     return f"{number}:{name}"
 
 
-@dataclass
 class _Counted:
-    """Sizes and moves of each wanted segment, instant by instant."""
+    """Sizes and moves of each line, instant by instant."""
 
-    wanted: Sequence[str]
+    def __init__(self, wanted: Sequence[str], splits: Mapping[str, Split]) -> None:
+        self.splits = splits
+        self.lines = tuple(line for name in wanted for line in _lines(name, splits.get(name)))
+        self.rows: dict[Line, list[tuple[int, int | None, int | None]]] = {line: [] for line in self.lines}
+        self._before: dict[Line, list[pl.Series]] = {}
+        self._groups: dict[str, pl.Series] = {}
 
-    def __post_init__(self) -> None:
-        self.rows: dict[str, list[tuple[int, int | None, int | None]]] = {name: [] for name in self.wanted}
-        self._before: dict[str, list[pl.Series]] = {}
+    def divide(self, keys: pl.Series) -> None:
+        """Finds the group of every contact, once for all instants."""
+        self._groups = {name: split.groups(keys) for name, split in self.splits.items()}
 
     def add(self, found: Memberships, number: int) -> None:
         """The next instant, from the memberships of the pass that it is in."""
-        for name in self.wanted:
-            now = [chunk[column(name, number)] for chunk in found.chunks]
+        for line in self.lines:
+            now = self._members(line, [chunk[column(line.segment, number)] for chunk in found.chunks])
             size = sum(int(bitmap.sum()) for bitmap in now)
-            before = self._before.get(name)
+            before = self._before.get(line)
             if before is None:
-                self.rows[name].append((size, None, None))
+                self.rows[line].append((size, None, None))
             else:
                 entered = sum(int((bitmap & ~was).sum()) for bitmap, was in zip(now, before, strict=True))
-                self.rows[name].append((size, entered, self.rows[name][-1][0] + entered - size))
-            self._before[name] = now
+                self.rows[line].append((size, entered, self.rows[line][-1][0] + entered - size))
+            self._before[line] = now
+
+    def _members(self, line: Line, chunks: list[pl.Series]) -> list[pl.Series]:
+        """Of a segment's members, chunk by chunk, those that a line is about."""
+        if not line.divided:
+            return chunks
+        groups, start, found = self._groups[line.segment], 0, []
+        for chunk in chunks:
+            own = groups.slice(start, len(chunk))
+            found.append(chunk & (own.is_null() if line.group is None else own.eq_missing(pl.Series([line.group]))))
+            start += len(chunk)
+        return found
+
+
+def _lines(name: str, split: Split | None) -> Iterator[Line]:
+    if split is None:
+        yield Line(name)
+        return
+    yield from (Line(name, divided=True, group=group) for group in split.names)
+    if sum(share.share for share in split.shares) < 1:
+        yield Line(name, divided=True)
 
 
 def _evaluated(moment: Moment, defined: _Defined, period: Sequence[datetime], counted: _Counted) -> int:
@@ -208,7 +277,9 @@ def _evaluated(moment: Moment, defined: _Defined, period: Sequence[datetime], co
     lists, passes = moment.lists(once.listed.values()), 0
     with moment.recalling(once) as recall, moment.evaluation(recall=recall) as evaluation:
         evaluation.prepare(once)
-        contacts = len(evaluation.keys())
+        keys = evaluation.keys()
+        contacts = len(keys)
+        counted.divide(keys)
         for part in _parts(numbered, _most_instants(once, contacts)):
             plan = _plan(moment, defined, part)
             evaluation.prepare(plan)

@@ -54,15 +54,23 @@ class WorkspacePast(WorkspaceFolder):
             return regrouped_between(state, run_number(former), run_number(latter), segment)
 
     def backtest(
-        self, names: Sequence[str], rules: Sequence[Written] = (), *, first: datetime | str, last: When = None, every: str = "1 day"
+        self,
+        names: Sequence[str],
+        rules: Sequence[Written] = (),
+        *,
+        first: datetime | str,
+        last: When = None,
+        every: str = "1 day",
+        split: bool = False,
     ) -> Backtest:
         """How large segments would have been at every instant of a past period, and who would have come and gone; see `Backtest`.
 
-        `rules` are candidates beside them. Raises ClockError for a period that is none, NotFound, RuleError and SourceError.
+        `rules` are candidates beside them. With `split` a segment that is divided is shown group by group; NotFound where none is.
+        Raises ClockError for a period that is none, NotFound, RuleError and SourceError.
         """
         from segmentry.engine.backtesting import backtest, instants
 
         now = clock_now()
         moment = self.moment(now)
         period = instants(instant_of(first), now if last is None else instant_of(last), every, moment.clock.zone, now)
-        return backtest(moment, names, rules, period)
+        return backtest(moment, names, rules, period, split=split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,6 +16,7 @@ from segmentry.engine import backtesting
 from segmentry.engine.backtesting import instants
 from segmentry.engine.plotting import Curve, in_blocks, svg
 from segmentry.errors import ClockError, NotFound, RuleError
+from segmentry.verifying.groups import division
 
 WORKSPACE = """\
 version: 1
@@ -107,6 +109,64 @@ def test_it_takes_a_pass_for_many_instants(shop: sg.Workspace, monkeypatch: pyte
     again = shop.backtest(["buyers"], first=START, last=START + timedelta(days=30), every="6h")
     assert again.passes > 30
     assert again.series.equals(found.series)
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory, shop: sg.Workspace) -> sg.Workspace:
+    """The same shop, with two segments in groups."""
+    root = tmp_path_factory.mktemp("divided")
+    shutil.copytree(shop.root, root, dirs_exist_ok=True)
+    file = root / "segments" / "buyers.yml"
+    file.write_text(f"{file.read_text()}split: {{salt: s, holdout: 20%, entered: 30%, b: 30%}}\n")
+    file = root / "segments" / "new.yml"
+    file.write_text(f"{file.read_text()}split: {{x: 50%, y: 50%}}\n")
+    return sg.Workspace.open(root)
+
+
+@pytest.mark.usefixtures("fewer")
+def test_groups_are_those_of_separate_evaluations(divided: sg.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is in each group at each instant, drawn by the hash as docs/splits.md has it, and counted here."""
+    days = {"first": START, "last": START + timedelta(days=6), "every": "1 day"}
+    found = divided.backtest(["buyers", "new", "both"], ["did(order)"], **days, split=True)
+    assert found.passes > 1
+    split = {"buyers": division("buyers", [], "s", {"holdout": (None, "20%"), "entered": (None, "30%"), "b": (None, "30%")})}
+    split["new"] = division("new", [], None, {"x": (None, "50%"), "y": (None, "50%")})
+    shown = {line.segment: [other.group for other in found.lines if other.segment == line.segment] for line in found.lines}
+    assert shown == {"buyers": ["holdout", "entered", "b", None], "new": ["x", "y"], "both": [None], "rule 1": [None]}
+    before: dict[tuple[str, str | None], set[int]] = {}
+    for number in range(7):
+        instant = START + timedelta(days=number)
+        moment = divided.moment(instant)
+        answer = moment.answer({name: moment.whole(name) for name in split})
+        for name, division_of in split.items():
+            members = answer.members(name).to_list()
+            for group in shown[name]:
+                now = {key for key in members if division_of.group(key) == group}
+                was = before.get((name, group))
+                moved = (None, None) if was is None else (len(now - was), len(was - now))
+                row = found.series.filter(pl.col("at") == instant, segment=name).filter(pl.col("group").eq_missing(pl.lit(group)))
+                assert row.select("size", "entered", "exited").rows() == [(len(now), *moved)], (name, group, instant)
+                before[name, group] = now
+    assert all(found.series.filter(group=group)["size"].sum() > 0 for group in ("holdout", "entered", "b", "x", "y"))
+
+
+def test_groups_together_are_the_whole(divided: sg.Workspace) -> None:
+    days = {"first": START, "last": START + timedelta(days=6), "every": "1 day"}
+    whole = divided.backtest(["buyers"], **days)
+    parts = divided.backtest(["buyers"], **days, split=True)
+    assert "group" not in whole.series.columns
+    summed = parts.series.group_by("at", maintain_order=True).agg(pl.col("size", "entered", "exited").sum())
+    sizes, moves = whole.series["size"].to_list(), whole.series["entered"][1:].to_list()
+    assert (summed["size"].to_list(), summed["entered"][1:].to_list()) == (sizes, moves)
+    assert parts.side_by_side().columns[:4] == ["at", "buyers holdout", "buyers holdout entered", "buyers holdout exited"]
+    assert "buyers in no group" in parts.plot()
+    assert "buyers holdout" in parts.svg()
+
+
+def test_groups_of_what_is_not_divided_are_told(divided: sg.Workspace) -> None:
+    for names, rules, told in ((["both"], [], "`both` has no `split`"), ([], ["did(order)"], "a rule has no `split`")):
+        with pytest.raises(NotFound, match=told):
+            divided.backtest(names, rules, first=START, last=START, split=True)
 
 
 def test_days_keep_their_time_when_the_clocks_change_and_months_are_the_calendars() -> None:
