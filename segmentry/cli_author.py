@@ -202,6 +202,7 @@ def preview(settings: Settings, rule: str, as_of: datetime | None, by: str | Non
 @click.command()
 @click.argument("segment", type=SEGMENT, required=False)
 @click.option("--as-of", type=INSTANT, help="The instant the queries are made for. Default: now.")
+@click.option("--split", is_flag=True, help="Beside each divided segment a column NAME_group; implies --whole.")
 @click.option("--whole", is_flag=True, help="One statement instead: a row per contact, its key and a column per segment.")
 @click.option(
     "--dialect", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True, help="Whose SQL. spark implies --whole."
@@ -211,7 +212,9 @@ def preview(settings: Settings, rule: str, as_of: datetime | None, by: str | Non
 )
 @workspace_options()
 @pass_settings
-def sql(settings: Settings, segment: str | None, as_of: datetime | None, whole: bool, dialect: str, tables: tuple[str, ...]) -> None:
+def sql(
+    settings: Settings, segment: str | None, as_of: datetime | None, split: bool, whole: bool, dialect: str, tables: tuple[str, ...]
+) -> None:
     """Print the queries that a run executes.
 
     For all segments, or for SEGMENT and those it refers to; their and, or, not stand below as comments.
@@ -224,8 +227,8 @@ def sql(settings: Settings, segment: str | None, as_of: datetime | None, whole: 
     if named and dialect != "spark":
         raise click.UsageError("--table is for --dialect spark.")
     workspace = settings.open()
-    if whole or dialect == "spark":
-        print_text(workspace.statement(segment, as_of=as_of, dialect=dialect, tables=named))
+    if whole or split or dialect == "spark":
+        print_text(workspace.statement(segment, as_of=as_of, dialect=dialect, tables=named, split=split))
     else:
         print_text(workspace.sql(segment, as_of=as_of))
 

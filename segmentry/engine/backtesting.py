@@ -24,8 +24,8 @@ from segmentry.engine.otherwise import replaced
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.plotting import Curve, in_blocks, svg
 from segmentry.engine.sources import verify_unchanged
-from segmentry.engine.splitting import GROUP, Split, split_of
-from segmentry.errors import ClockError, NotFound
+from segmentry.engine.splitting import GROUP, Split, chosen_splits
+from segmentry.errors import ClockError
 from segmentry.rules.ground import Clock, ground
 from segmentry.rules.nodes import Condition, Member, Unit
 from segmentry.rules.references import in_order, references
@@ -158,7 +158,7 @@ def backtest(
     asked = {f"rule {number}": moment.ask(rule) for number, rule in enumerate(rules, 1)}  # no segment's name has a space
     wanted = (*dict.fromkeys(names), *asked)
     defined = _Defined(moment, {name: rule.condition for name, rule in asked.items()}, names)
-    splits = _splits(moment, names) if split else {}
+    splits = chosen_splits({name: moment.segment(name).config for name in names}) if split else {}
     counted = _Counted(wanted, splits)
     try:
         passes = _evaluated(moment, defined, period, counted)
@@ -170,15 +170,6 @@ def backtest(
     return Backtest(
         series if split else series.drop(GROUP), wanted, {name: rule.text for name, rule in asked.items()}, passes, counted.lines
     )
-
-
-def _splits(moment: Moment, names: Sequence[str]) -> dict[str, Split]:
-    """How the segments' files divide them, of those that they do."""
-    found = {name: split_of(name, moment.segment(name).config) for name in names}
-    splits = {name: split for name, split in found.items() if split is not None}
-    if not splits:
-        raise NotFound(f"{', '.join(f'`{name}`' for name in names) or 'a rule'} has no `split`, so no groups")
-    return splits
 
 
 class _Defined:

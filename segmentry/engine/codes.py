@@ -103,5 +103,6 @@ CODES: dict[str, str] = {
     "X103": "exact arithmetic beyond what the dialect computes exactly",
     "X104": "a static list too long to be written into a statement",
     "X105": "a question about what was, which only the accepted runs can answer",
+    "X106": "two columns of one statement that would have the same name",
     "X110": "a sequence whose way the dialect can't look along in both directions",
 }

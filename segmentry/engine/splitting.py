@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from segmentry.engine.config_values import parse_percent
+from segmentry.errors import NotFound
 
 if TYPE_CHECKING:
     from segmentry.engine.config import SegmentConfig
@@ -111,6 +112,14 @@ def splits_of(workspace: LoadedWorkspace) -> dict[str, Split]:
     """How the files divide segments, by segment."""
     found = {name: split_of(name, segment.config) for name, segment in workspace.segments.items()}
     return {name: split for name, split in found.items() if split is not None}
+
+
+def chosen_splits(configs: Mapping[str, SegmentConfig]) -> dict[str, Split]:
+    """How their files divide these segments, of those that they do. NotFound where none is divided."""
+    found = {name: split for name, config in configs.items() if (split := split_of(name, config)) is not None}
+    if not found:
+        raise NotFound(f"{', '.join(f'`{name}`' for name in configs) or 'a rule'} has no `split`, so no groups")
+    return found
 
 
 def splits_that_stand(workspace: LoadedWorkspace, accepted: Mapping[str, Split]) -> dict[str, Split]:

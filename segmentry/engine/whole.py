@@ -1,6 +1,7 @@
 """A whole plan as one SQL statement, for engines that keep the data: sources, conditions, static lists and algebra.
 
-The statement gives one row per contact of the snapshot: the key under its own name, then one boolean column per segment.
+The statement gives one row per contact of the snapshot: the key under its own name, then one boolean column per segment, and beside
+a divided one, where groups are asked for, a text column with its members' groups.
 It checks nothing of what a run checks (that keys are unique, that files are as they were pinned).
 """
 
@@ -24,6 +25,8 @@ from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.populations import Level
 from segmentry.engine.scans import CONTACTS, KEY, events_table
 from segmentry.engine.snapshot import Column, Snapshot
+from segmentry.engine.splitting import Split
+from segmentry.engine.whole_groups import check_names, column_of, draws, group_of
 from segmentry.engine.whole_populations import foremost_columns, standings_query, values_table
 from segmentry.errors import DialectError
 from segmentry.rules import nodes
@@ -52,11 +55,12 @@ def render_whole(
     wanted: Iterable[str] | None = None,
     lists: Mapping[str, pl.Series] | None = None,
     tables: TableNames | None = None,
+    splits: Mapping[str, Split] | None = None,
 ) -> str:
     """One SQL statement for some segments' grounded conditions, `member` among them referring to another of them.
 
     `wanted` are the segments that become columns (default: all). `lists` has the keys of each static list that the
-    conditions name; they are written into the statement.
+    conditions name; they are written into the statement. `splits` are those of wanted segments whose groups become columns.
 
     In DuckDB's words it reads the pinned files. In Spark's (4.0 or later, ANSI mode on, as it is by default; the
     session's timezone does not matter) a source that is one Parquet file is read from its path. Any other (several files,
@@ -72,8 +76,10 @@ def render_whole(
     if dialect == "spark":
         sources = SparkSources(snapshot, tables or {})
         ops, snapshot = SPARK, sources.snapshot
-    plan = _planned(conditions, snapshot, clock, ops)
-    query = _Statement(plan, ops, lists or {}).query(list(conditions) if wanted is None else list(wanted))
+    segments, divided = list(conditions) if wanted is None else list(wanted), splits or {}
+    check_names(divided, [*segments, snapshot.contacts.key])
+    plan = _planned({**conditions, **draws(divided)}, snapshot, clock, ops)
+    query = _Statement(plan, ops, lists or {}, divided).query(segments)
     if dialect == "spark":
         head += sources.expected(plan.columns_read())
         query = in_spark_types(query)
@@ -199,20 +205,27 @@ class _Algebra:
 
 
 class _Statement:
-    def __init__(self, plan: Plan, ops: Operations, lists: Mapping[str, pl.Series]) -> None:
-        self.plan, self.ops = plan, ops
+    def __init__(self, plan: Plan, ops: Operations, lists: Mapping[str, pl.Series], splits: Mapping[str, Split]) -> None:
+        self.plan, self.ops, self.splits = plan, ops, splits
         self.lists = {column: lists[name] for column, name in plan.listed.items() if len(lists[name])}
 
     def query(self, wanted: Sequence[str]) -> exp.Select:
         """`with` sources, conditions and lists, `select` key and segments."""
         parts = _Algebra(self.plan.steps, self.plan.segments, self._leaf)
-        columns = parts.expressions(wanted)
+        columns = dict(self._with_groups(wanted, parts.expressions([*wanted, *draws(self.splits)])))
         rows = self._staged(CONDITIONS, parts, self.plan.levels)
         key = self.plan.snapshot.contacts.key
         query = exp.Select(expressions=[sql.named(sql.column(POSITION), key), *(sql.named(value, name) for name, value in columns.items())])
         query.from_(sql.subquery(rows, f"a{len(parts.stages)}"), copy=False)
         query.set("with_", exp.With(expressions=[_cte(name, part) for name, part in self._sources()]))
         return query
+
+    def _with_groups(self, wanted: Sequence[str], found: Mapping[str, sql.Expr]) -> Iterator[tuple[str, sql.Expr]]:
+        """The wanted segments, each divided one with its members' groups beside it."""
+        for name in wanted:
+            yield name, found[name]
+            if name in self.splits:
+                yield column_of(name), group_of(name, self.splits[name], found[name].copy(), found)
 
     def _leaf(self, column: str) -> sql.Expr:
         if column not in self.plan.listed:

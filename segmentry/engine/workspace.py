@@ -153,20 +153,31 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         return plan_text(self.query_plan(name, as_of))
 
     def statement(
-        self, name: str | None = None, as_of: When = None, *, dialect: str = "duckdb", tables: Mapping[str, str] | None = None
+        self,
+        name: str | None = None,
+        as_of: When = None,
+        *,
+        dialect: str = "duckdb",
+        tables: Mapping[str, str] | None = None,
+        split: bool = False,
     ) -> str:
         """All segments, or one, as one SQL statement: a row per contact, its key and a boolean column per segment.
 
         `dialect` is `duckdb` or `spark`; `tables` names Spark tables for `contacts`, `events_1`, ... where they are not to
-        be read from the pinned files (see `engine.whole.render_whole`). Raises DialectError for what can't be said.
+        be read from the pinned files (see `engine.whole.render_whole`). With `split` a column `NAME_group` stands beside each segment
+        that is divided; NotFound where none is. Raises DialectError for what can't be said.
         """
+        from segmentry.engine.splitting import chosen_splits
         from segmentry.engine.whole import listed, render_whole
 
         moment = self.moment(as_of)
         names = sorted(moment.loaded.require().names) if name is None else [name]
         conditions = moment.with_references({segment: moment.whole(segment) for segment in names})
         lists = moment.lists(listed(conditions.values()))
-        return render_whole(conditions, moment.snapshot, moment.clock, dialect=dialect, wanted=names, lists=lists, tables=tables)
+        splits = chosen_splits({segment: moment.segment(segment).config for segment in names}) if split else {}
+        return render_whole(
+            conditions, moment.snapshot, moment.clock, dialect=dialect, wanted=names, lists=lists, tables=tables, splits=splits
+        )
 
     def new(
         self, name: str, conditions: Sequence[tuple[str, str, str | None]], *, label: str | None = None
