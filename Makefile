@@ -17,7 +17,7 @@ ARGS ?=
 # compile the whole package, which takes longer than what most of them do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-compiled test-examples test-wheel lint format types docs session bench clean
+.PHONY: help demo test test-full test-compiled test-examples test-wheel lint format types docs session peers bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,9 @@ docs: $(VENV)/.installed-dev  ## write the generated parts of the documentation 
 session: $(VENV)/.installed-dev  ## play the README's session and write down what it prints
 	$(BIN)/python docs/session.py
 
-bench: $(VENV)/.installed-dev  ## the `small` workload beside its peers (ARGS="--json OUT")
+peers: $(VENV)/.installed-peers  ## what benchmarks compare with, beyond our own dependencies
+
+bench: $(VENV)/.installed-peers  ## the `small` workload beside its peers (ARGS="--publish")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what was installed, built and made
@@ -90,6 +92,10 @@ $(VENV)/.installed-dev: $(RECIPE)
 
 $(VENV)/.installed-full: $(RECIPE)
 	$(call install,$(VENV),--editable '.[dev$(comma)spark]')
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
+$(VENV)/.installed-peers: $(RECIPE)
+	$(call install,$(VENV),--editable '.[dev$(comma)peers]')
 	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
 .make/compiled/.installed-dev: $(RECIPE)

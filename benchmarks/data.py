@@ -1,16 +1,17 @@
 """The data of a workload: contacts with thirteen columns, and six kinds of events over 180 days in one table, in order of time.
 
 Two snapshots, an hour apart: in the second, one contact in a thousand is changed, and the hour's events are in a file of their own.
+The same once more with UUIDs as text for keys, where somebody asks for it.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import polars as pl
 
 from segmentry.demo.draws import Draws
@@ -22,6 +23,7 @@ VERSION = 1  # of what is built here; data of another version are built anew
 SEED = 2026
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = FIRST + timedelta(hours=1)
+THIRD = SECOND + timedelta(hours=1)
 DAYS = 180
 ROWS_PER_FILE = 5_000_000
 
@@ -42,24 +44,7 @@ FORMS: dict[str | None, float] = {"newsletter": 45, "contact": 25, "pricing": 20
 PAGES: dict[str | None, float] = {"/": 40, "/products": 30, "/pricing": 12, "/blog": 15, "/careers": 3}
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large a workload is."""
-
-    contacts: int
-    events: int
-    segments: int
-
-
-SIZES = {
-    "small": Size(1_000_000, 5_000_000, 100),
-    "standard": Size(10_000_000, 50_000_000, 100),
-    "wide": Size(10_000_000, 50_000_000, 1_000),
-    "tiny": Size(20_000, 100_000, 30),  # to see that everything runs
-}
-
-
-def build(folder: Path, size: Size) -> None:
+def build(folder: Path, contacts: int, events: int) -> None:
     """Write `data/contacts/` and `data/events/` of a workload into `folder`, unless a former build did."""
     done = folder / "data" / f".built-{VERSION}"
     if done.exists():
@@ -67,17 +52,52 @@ def build(folder: Path, size: Size) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / "data" / "contacts").mkdir(parents=True)
     (folder / "data" / "events").mkdir()
-    contacts = _contacts(size.contacts)
-    contacts.write_parquet(folder / "data" / "contacts" / f"{FIRST:%Y-%m-%dT%H}.parquet", compression="zstd")
-    _changed(contacts).write_parquet(folder / "data" / "contacts" / f"{SECOND:%Y-%m-%dT%H}.parquet", compression="zstd")
+    frame = _contacts(contacts)
+    frame.write_parquet(snapshot(folder, FIRST), compression="zstd")
+    _changed(frame).write_parquet(snapshot(folder, SECOND), compression="zstd")
+    del frame
     span = timedelta(days=DAYS)
-    for number, first in enumerate(range(0, size.events, ROWS_PER_FILE)):
-        rows = min(ROWS_PER_FILE, size.events - first)
-        start = FIRST - span + span * (first / size.events)
-        events = _events("event", start, span * (rows / size.events), rows, first, size.contacts)
-        events.write_parquet(folder / "data" / "events" / f"part-{number:03}.parquet", compression="zstd")
-    hour = _events("hour", FIRST, timedelta(hours=1), max(20, size.events // (DAYS * 24)), 0, size.contacts)
-    hour.write_parquet(folder / "data" / "events" / f"hour-{FIRST:%Y-%m-%dT%H}.parquet", compression="zstd")
+    for number, first in enumerate(range(0, events, ROWS_PER_FILE)):
+        rows = min(ROWS_PER_FILE, events - first)
+        start = FIRST - span + span * (first / events)
+        part = _events("event", start, span * (rows / events), rows, first, contacts)
+        part.write_parquet(folder / "data" / "events" / f"part-{number:03}.parquet", compression="zstd")
+    hour = _events("hour", FIRST, timedelta(hours=1), max(20, events // (DAYS * 24)), 0, contacts)
+    hour.write_parquet(folder / "data" / "events" / f"{HOUR}.parquet", compression="zstd")
+    done.touch()
+
+
+HOUR = f"hour-{FIRST:%Y-%m-%dT%H}"
+"""The file of events that are there from the second instant on."""
+
+
+def snapshot(folder: Path, as_of: datetime, kind: str = "data") -> Path:
+    """The newest snapshot at an instant."""
+    return folder / kind / "contacts" / f"{min(as_of, SECOND):%Y-%m-%dT%H}.parquet"
+
+
+def event_files(folder: Path, as_of: datetime, kind: str = "data") -> list[Path]:
+    """The event files that are there at an instant: the hour's not before the hour is over."""
+    files = sorted((folder / kind / "events").glob("*.parquet"))
+    return [file for file in files if as_of > FIRST or file.stem != HOUR]
+
+
+def build_uuids(folder: Path) -> None:
+    """Write the data once more as `data-uuid/`, every key a UUID as text in place of the number; rows stay where they are."""
+    done = folder / "data-uuid" / f".built-{VERSION}"
+    if done.exists():
+        return
+    shutil.rmtree(folder / "data-uuid", ignore_errors=True)
+    with duckdb.connect() as db:
+        db.execute("set timezone = 'UTC'; set memory_limit = '4 GiB'")
+        for file in sorted((folder / "data").glob("*/*.parquet")):
+            target = folder / "data-uuid" / file.relative_to(folder / "data")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            rows = db.query(
+                "select * replace (md5(contact_id::varchar)::uuid::varchar as contact_id) from read_parquet($file)",
+                params={"file": str(file)},
+            )
+            rows.write_parquet(str(target), compression="zstd")
     done.touch()
 
 

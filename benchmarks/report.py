@@ -1,32 +1,97 @@
-"""A benchmark's results as Markdown: a table, and a chart of bars that plain text can show."""
+"""A benchmark's results as Markdown: a table, and a chart of bars that plain text can show. And docs/benchmarks.md made of them."""
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
-WORDS = {"segmentry": "Segmentry", "duckdb_sql": "DuckDB, one query per segment, diff by `except`"}
+from benchmarks import goals
+from benchmarks.peers.contract import STEPS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PART = re.compile(r"(?P<open><!-- measured: (?P<name>\w+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
+
+WORDS = {
+    "segmentry": "Segmentry",
+    "segmentry_uuid": "Segmentry, UUIDs as text for keys",
+    "duckdb_sql": "DuckDB, one query per segment",
+    "polars_lazy": "Polars, lazy and streaming",
+    "chdb_pass": "chDB, one grouped pass",
+    "limit": "the limit",
+}
 BAR = 40
 
 
-def markdown(summary: dict[str, Any]) -> str:
-    """The table, the ratio of Segmentry to each peer, and the chart."""
-    results: dict[str, dict[str, dict[str, float]]] = summary["results"]
-    ours = results.get("segmentry")
+def section(summary: dict[str, Any]) -> str:
+    """One size: the table with the ratio of Segmentry to each peer, the chart of full runs, what it ran on."""
+    results: dict[str, dict[str, list[dict[str, float]]]] = summary["results"]
+    heading = f"{summary['contacts']:,} contacts, {summary['events']:,} events, {summary['segments']:,} segments"
+    steps = [step for step in STEPS if any(step in measured for measured in results.values())]
     lines = [
-        f"## {summary['size']}: {summary['contacts']:,} contacts, {summary['events']:,} events, {summary['segments']:,} segments",
+        f"### {summary['size']}: {heading}",
         "",
-        "| | first run, s | next run in full, with changes, s | peak memory, MiB | Segmentry takes |",
-        "|---|---:|---:|---:|---:|",
+        f"| seconds | {' | '.join(steps)} | peak memory, MiB | a full run of Segmentry takes |",
     ]
-    for name, steps in results.items():
-        peak = max(step["peak_bytes"] for step in steps.values()) / 2**20
-        ratio = f"{ours['next']['seconds'] / steps['next']['seconds']:.2f} of it" if ours and name != "segmentry" else ""
-        lines.append(
-            f"| {WORDS.get(name, name)} | {steps['first']['seconds']:.2f} | {steps['next']['seconds']:.2f} | {peak:,.0f} | {ratio} |"
-        )
-    slowest = max(steps["next"]["seconds"] for steps in results.values())
-    width = max(len(name) for name in results)
-    lines += ["", "```"]
-    lines += [f"{name:{width}} {'█' * max(1, round(BAR * steps['next']['seconds'] / slowest))}" for name, steps in results.items()]
-    lines += ["```", "", f"Answers: {summary['answers']}. {summary['threads']} threads. {summary['when']}."]
-    return "\n".join(lines) + "\n"
+    lines.append(f"|---|{'---:|' * (len(steps) + 2)}")
+    for name in results:
+        times = [goals.seconds(summary, name, step) for step in steps]
+        ratio = None if name.startswith("segmentry") else goals.ratio(summary, "segmentry", "full", name)
+        cells = ["" if time is None else f"{time:.2f}" for time in times]
+        beside = "" if ratio is None else f"{ratio:.2f} of it"
+        lines.append(f"| {WORDS[name]} | {' | '.join(cells)} | {goals.peak(summary, name) / 2**20:,.0f} | {beside} |")
+    lines += [
+        f"| {WORDS[name]} | {' | '.join('' for _ in steps)} | | left out: no package {package} |"
+        for name, package in summary["left_out"].items()
+    ]
+    return "\n".join([*lines, "", *_chart(summary), "", _ground(summary)]) + "\n"
+
+
+def _chart(summary: dict[str, Any]) -> list[str]:
+    """The full runs as bars."""
+    times = {name: time for name in summary["results"] if (time := goals.seconds(summary, name, "full")) is not None}
+    if not times:
+        return []
+    slowest, width = max(times.values()), max(len(WORDS[name]) for name in times)
+    bars = [f"{WORDS[name]:{width}} {'█' * max(1, round(BAR * time / slowest))} {time:.2f} s" for name, time in times.items()]
+    return ["```", *bars, "```"]
+
+
+def _ground(summary: dict[str, Any]) -> str:
+    """What it ran on."""
+    machine = summary["machine"]
+    libraries = ", ".join(f"{name} {number}" for name, number in summary["versions"].items())
+    count = max(len(measured) for steps in summary["results"].values() for measured in steps.values())
+    commands = "; ".join(f"`{name}` {goals.median(times):.2f} s" for name, times in summary["commands"].items())
+    return (
+        f"Answers: {summary['answers']}. {count} round{'s' if count > 1 else ''}, medians. {commands}{'. ' if commands else ''}"
+        f"{machine['system']} on {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; each process"
+        f" {summary['threads']} threads and {summary['memory']}. Python {machine['python']}, {libraries}. {summary['when']}."
+    )
+
+
+def publish(summary: dict[str, Any]) -> None:
+    """Keep the figures, and write the measured parts of docs/benchmarks.md anew."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{summary['size']}.json").write_text(json.dumps(_short(summary), indent=1) + "\n", encoding="utf-8")
+    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _short(value: Any) -> Any:
+    """Figures as far as they mean anything: milliseconds."""
+    if isinstance(value, dict):
+        return {key: _short(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_short(inner) for inner in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def written(document: str) -> str:
+    """The document with its measured parts as the kept figures say."""
+    summaries = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    sizes = [size for size in ("small", "standard", "wide", "real") if size in summaries]
+    parts = {"goals": goals.table(summaries), "sizes": "\n".join(section(summaries[size]) for size in sizes)}
+    return PART.sub(lambda part: part["open"] + parts[part["name"]] + part["close"], document)

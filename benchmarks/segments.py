@@ -1,53 +1,31 @@
-"""Segments as people make them, drawn by seed: each condition once as a rule and once as the SQL a peer's author would write.
+"""Segments as people make them, drawn by seed from pools of conditions.
 
 60% attribute rules of one to four conditions; 40% with behaviour: half of those did / did not in a window, a quarter counts, the rest
-sum / avg / last on orders; a tenth of all refer to another segment. Conditions come from a pool whose weights fall like 1 / rank, so
-they recur.
+sum / avg / last on orders; a tenth of all refer to another segment. The weights in a pool fall like 1 / rank, so conditions recur.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
+from benchmarks.conditions import ANY, Attribute, Behaviour, Condition, Segment
 from benchmarks.data import SEED, day_before
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One condition over a contact. `sql` is boolean and never null; `{as_of}` stands for the instant of the run."""
+class Pools:
+    """What segments are drawn from, the most usual first: conditions on attributes, and on behaviour in turn."""
 
-    rule: str
-    sql: str
-
-    @property
-    def field(self) -> str:
-        """The column that an attribute condition is about."""
-        return self.rule.split()[0]
+    attributes: Sequence[Attribute]
+    behaviours: Sequence[Sequence[Behaviour]]
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A segment: its conditions, how they are joined, and the segment it refers to, if it does."""
-
-    name: str
-    conditions: tuple[Condition, ...]
-    joint: str = "and"
-    member: str | None = None
-
-    @property
-    def rule(self) -> str:
-        own = f" {self.joint} ".join(condition.rule for condition in self.conditions)
-        return f"({own}) and member('{self.member}')" if self.member else own
-
-
-def attribute_pool() -> list[Condition]:
+def attribute_pool() -> list[Attribute]:
     """About sixty conditions over a contact's own columns; every column's most usual one first."""
-    pool: list[Condition] = []
-
-    def add(rule: str, sql: str) -> None:
-        pool.append(Condition(rule, f"coalesce({sql}, false)"))
-
+    pool: list[Attribute] = []
     choices = {
         "location": ("UK", "US", "DE", "FR", "IE", "CA", "AU"),
         "status": ("lead", "customer", "subscriber", "churned"),
@@ -56,110 +34,91 @@ def attribute_pool() -> list[Condition]:
         "language": ("en", "de", "fr", "es"),
         "email_status": ("subscribed", "unsubscribed"),
     }
-    for field, values in choices.items():
-        for value in values:
-            add(f"{field} = '{value}'", f"{field} = '{value}'")
-    for field, value in (("status", "churned"), ("email_status", "bounced"), ("location", "US")):
-        pool.append(Condition(f"{field} != '{value}'", f"{field} is distinct from '{value}'"))
-    for values in (("UK", "IE"), ("DE", "FR", "NL"), ("US", "CA")):
-        listed = ", ".join(f"'{value}'" for value in values)
-        add(f"location in ({listed})", f"location in ({listed})")
-    for number in (1, 5, 10, 20, 40):
-        add(f"activity_count >= {number}", f"activity_count >= {number}")
-    for number in (50, 200, 500, 1000, 2500):
-        add(f"lifetime_value > {number}", f"lifetime_value > {number}")
-    for days in (7, 30, 90, 365):
-        add(
-            f"date_added in the last '{days} days'",
-            f"date_added > timestamptz '{{as_of}}' - interval {days} day and date_added <= timestamptz '{{as_of}}'",
-        )
-    for days in (100, 400, 800):
-        add(f"date_added before '{day_before(days)}'", f"date_added < timestamptz '{day_before(days)} 00:00:00+00'")
-    for low, high in ((1950, 1969), (1970, 1984), (1985, 2005)):
-        bounds = f"'{low}-01-01' and '{high}-12-31'"
-        add(f"birthday between {bounds}", f"birthday between {bounds}")
-    for text in ("@gmail.com", "@acme.example", "1"):
-        add(f"email contains '{text}'", f"email like '%{text}%'")  # every address is in lower case
-    add("email ends with 'outlook.com'", "email like '%outlook.com'")
-    add("email ~ '^(maya|noah)[.]'", "regexp_matches(email, '^(maya|noah)[.]')")
-    for letter in "ABC":
-        add(f"first_name starts with '{letter}'", f"first_name like '{letter}%'")
-    add("birthday is set", "birthday is not null")
+    pool += [Attribute(field, "=", value) for field, values in choices.items() for value in values]
+    pool += [Attribute(field, "!=", value) for field, value in (("status", "churned"), ("email_status", "bounced"), ("location", "US"))]
+    pool += [Attribute("location", "in", values) for values in (("UK", "IE"), ("DE", "FR", "NL"), ("US", "CA"))]
+    pool += [Attribute("activity_count", ">=", number) for number in (1, 5, 10, 20, 40)]
+    pool += [Attribute("lifetime_value", ">", number) for number in (50, 200, 500, 1000, 2500)]
+    pool += [Attribute("date_added", "last", days) for days in (7, 30, 90, 365)]
+    pool += [Attribute("date_added", "before", day_before(days)) for days in (100, 400, 800)]
+    spans = ((1950, 1969), (1970, 1984), (1985, 2005))
+    pool += [Attribute("birthday", "between", (date(low, 1, 1), date(high, 12, 31))) for low, high in spans]
+    pool += [Attribute("email", "contains", text) for text in ("@gmail.com", "@acme.example", "1")]  # addresses are in lower case
+    pool += [Attribute("email", "ends", "outlook.com"), Attribute("email", "matches", "^(maya|noah)[.]")]
+    pool += [Attribute("first_name", "starts", letter) for letter in "ABC"]
+    pool.append(Attribute("birthday", "set"))
+    return most_usual_first(pool)
+
+
+def most_usual_first(pool: Sequence[Attribute]) -> list[Attribute]:
+    """All columns' first conditions, then all their second ones, and so on."""
     earlier: dict[str, int] = {}
-    rank: dict[Condition, int] = {}
+    rank: dict[Attribute, int] = {}
     for condition in pool:
         rank[condition] = earlier[condition.field] = earlier.get(condition.field, -1) + 1
     return sorted(pool, key=lambda condition: rank[condition])
 
 
-def _events(condition: str, days: int, having: str = "") -> str:
-    window = f"happened_at > timestamptz '{{as_of}}' - interval {days} day and happened_at <= timestamptz '{{as_of}}'"
-    grouped = f" group by contact_id having {having}" if having else ""
-    return f"(select contact_id from events where {condition} and {window}{grouped})"
-
-
-def did_pool() -> list[Condition]:
+def did_pool() -> list[Behaviour]:
     """Did, or did not, in a window."""
-    pool: list[Condition] = []
-    chosen = [
-        ("page_viewed", "event = 'page_viewed'"),
-        ("email_opened", "event = 'email_opened'"),
-        ("order_placed", "event = 'order_placed'"),
-        ("form_submitted, form_id = 'pricing'", "event = 'form_submitted' and form_id = 'pricing'"),
-        ("any_event", "true"),
-        ("email_clicked", "event = 'email_clicked'"),
-        ("page_viewed, page = '/pricing'", "event = 'page_viewed' and page = '/pricing'"),
-        ("webinar_joined", "event = 'webinar_joined'"),
+    chosen: list[tuple[str, tuple[str, str] | None]] = [
+        ("page_viewed", None),
+        ("email_opened", None),
+        ("order_placed", None),
+        ("form_submitted", ("form_id", "pricing")),
+        (ANY, None),
+        ("email_clicked", None),
+        ("page_viewed", ("page", "/pricing")),
+        ("webinar_joined", None),
     ]
-    for days in (30, 90, 7, 180):
-        for rule, sql in chosen:
-            pool.append(Condition(f"did({rule}, last => '{days} days')", f"contact_id in {_events(sql, days)}"))
-            pool.append(Condition(f"not did({rule}, last => '{days} days')", f"contact_id not in {_events(sql, days)}"))
-    return pool
+    return did(chosen, (30, 90, 7, 180))
 
 
-def count_pool() -> list[Condition]:
+def did(chosen: Sequence[tuple[str, tuple[str, str] | None]], windows: Sequence[int]) -> list[Behaviour]:
+    """Did and did not, for each of these events in each window."""
+    return [Behaviour(event, "did", days, number, where=where) for days in windows for event, where in chosen for number in (1, 0)]
+
+
+def count_pool() -> list[Behaviour]:
     """So many events in a window."""
-    pool: list[Condition] = []
-    for days in (30, 90, 180):
-        for event, number in (("page_viewed", 2), ("email_opened", 2), ("order_placed", 2), ("page_viewed", 5), ("email_clicked", 1)):
-            inner = _events(f"event = '{event}'", days, f"count(*) >= {number}")
-            pool.append(Condition(f"count({event}, last => '{days} days') >= {number}", f"contact_id in {inner}"))
-    inner = _events("true", 180, "count(*) >= 3")
-    pool.append(Condition("count(any_event, last => '180 days') < 3", f"contact_id not in {inner}"))
-    return pool
+    chosen = (("page_viewed", 2), ("email_opened", 2), ("order_placed", 2), ("page_viewed", 5), ("email_clicked", 1))
+    pool = [Behaviour(event, "count", days, number) for days in (30, 90, 180) for event, number in chosen]
+    return [*pool, Behaviour(ANY, "count", 180, 3, below=True)]
 
 
-def order_pool() -> list[Condition]:
+def order_pool() -> list[Behaviour]:
     """Sums, averages and last times of orders."""
-    pool: list[Condition] = []
-    ordered = "event = 'order_placed'"
-    for days in (90, 30, 180):
-        for amount in (100, 250, 500):
-            inner = _events(ordered, days, f"sum(amount) >= {amount}")
-            pool.append(Condition(f"sum(order_placed.amount, last => '{days} days') >= {amount}", f"contact_id in {inner}"))
-        inner = _events(ordered, days, "sum(amount) > 120 * count(*)")
-        pool.append(Condition(f"avg(order_placed.amount, last => '{days} days') > 120", f"contact_id in {inner}"))
-    for days in (60, 120):
-        inner = _events(ordered, 3650, f"max(happened_at) < timestamptz '{{as_of}}' - interval {days} day")
-        pool.append(Condition(f"last(order_placed) before ago('{days} days')", f"contact_id in {inner}"))
-    return pool
+    return spending("order_placed", (90, 30, 180), (100, 250, 500), 120, (60, 120))
 
 
-def draw(number: int, seed: int = SEED) -> list[Segment]:
+def spending(event: str, windows: Sequence[int], sums: Sequence[int], average: int, silences: Sequence[int]) -> list[Behaviour]:
+    """Sums, averages and last times of one event that has an `amount`."""
+    pool: list[Behaviour] = []
+    for days in windows:
+        pool += [Behaviour(event, "sum", days, amount) for amount in sums]
+        pool.append(Behaviour(event, "avg", days, average))
+    return [*pool, *(Behaviour(event, "last", days) for days in silences)]
+
+
+def made_up() -> Pools:
+    """The pools of the workloads whose data are made up."""
+    return Pools(attribute_pool(), (did_pool(), did_pool(), count_pool(), order_pool()))
+
+
+def draw(number: int, pools: Pools | None = None, seed: int = SEED) -> list[Segment]:
     """`number` segments, each after the one it refers to."""
     draws = random.Random(seed)
-    attributes = attribute_pool()
-    behaviours = [did_pool(), did_pool(), count_pool(), order_pool()]
+    pools = pools or made_up()
 
-    def one(pool: list[Condition]) -> Condition:
+    def one(pool: Sequence[Condition]) -> Condition:
         return draws.choices(pool, [1 / rank for rank in range(1, len(pool) + 1)])[0]
 
     def some(most: int) -> list[Condition]:
         wanted = draws.randint(1, most)
         found: dict[str, Condition] = {}
         while len(found) < wanted:
-            condition = one(attributes)
+            condition = one(pools.attributes)
+            assert isinstance(condition, Attribute)
             found.setdefault(condition.field, condition)
         return list(found.values())
 
@@ -171,7 +130,7 @@ def draw(number: int, seed: int = SEED) -> list[Segment]:
         if kind == "attributes":
             conditions = some(4)
         else:
-            conditions = [one(behaviours[behaviour % 4]), *(some(2) if draws.random() < 0.5 else [])]
+            conditions = [one(pools.behaviours[behaviour % len(pools.behaviours)]), *(some(2) if draws.random() < 0.5 else [])]
             behaviour += 1
         member = draws.choice(segments).name if place % 10 == 9 else None
         joint = "or" if len(conditions) > 1 and draws.random() < 0.15 else "and"

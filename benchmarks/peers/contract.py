@@ -1,43 +1,88 @@
 """What a peer is, and the process that measures one.
 
-A peer's two steps each run in a process of their own: `python -m benchmarks.peers.contract PEER STEP FOLDER SIZE`. Step `first` computes
-all segments at the first instant; step `next` computes them again, in full, an hour later, and what changed. Measured is the work alone:
-the interpreter's start and the imports before it are not, reading definitions and files is. Memory is the process's peak.
+Each step of a peer runs in a process of its own: `python -m benchmarks.peers.contract PEER STEP FOLDER SIZE`. Measured is the work
+alone: the interpreter's start and the imports before it are not, reading definitions and files is. Memory is the most that the
+process had until then. What a peer answered is written down afterwards, for `benchmarks/comparing.py`.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from benchmarks.data import FIRST, SECOND, SIZES
-from benchmarks.segments import Segment, draw
+import polars as pl
+
+from benchmarks.answers import write_answers
+from benchmarks.conditions import Attribute, Behaviour, Condition
+from benchmarks.data import FIRST, SECOND, THIRD
+from benchmarks.machine import peak_bytes
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    import polars as pl
+    from benchmarks.conditions import Segment
 
-STEPS = {"first": FIRST, "next": SECOND}
 THREADS = 2
 MEMORY = "4 GiB"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: what is said of it, its instant, and the step whose members it is compared with for changes."""
+
+    about: str
+    as_of: datetime
+    former: str | None = None
+    like: str | None = None
+    """The step of other peers that has the same answers."""
+
+
+STEPS = {
+    "first": Step("all segments, for the first time", FIRST),
+    "full": Step("all of them in full an hour later, on a new snapshot, and what changed", SECOND, "first"),
+    "next": Step("the same as the next run does it by itself", SECOND, "first", "full"),
+    "clock": Step("one more hour later, with nothing new", THIRD, "next"),
+    "preview": Step("one rule that is no segment: how many, and twenty of them", SECOND),
+}
+"""In this order. A peer that has no `next` has `full` before `clock`."""
+
+
+PREVIEWED: tuple[Condition, ...] = (Attribute("location", "=", "UK"), Behaviour("order_placed", "count", 90, 2))
+"""The conditions of the rule that is previewed, joined by `and`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who is in a segment, and whose membership changed: contacts as they are numbered in the data, in any order."""
+
+    segment: str
+    members: pl.Series
+    changed: pl.Series | None
 
 
 class Peer(Protocol):
     """One way to compute the workload. `folder` holds `data/`; what a peer keeps between steps goes into `folder / <its name>`."""
 
-    def prepare(self, folder: Path, segments: list[Segment]) -> None:
-        """Lay out what its user would have written; not measured."""
+    STEPS: Sequence[str]
+    """The steps that it takes part in."""
 
-    def recompute(self, folder: Path, segments: list[Segment], as_of: datetime) -> None:
-        """Compute every segment at `as_of`, keep the members, and keep what changed since the last time; measured."""
+    def prepare(self, folder: Path, segments: list[Segment], step: str) -> None:
+        """Before each step: lay out what its user would have written, and the files that are there by then; not measured."""
 
-    def answers(self, folder: Path, segments: list[Segment]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-        """The last members (segment, contact) and changes (segment, contact, change); not measured."""
+    def recompute(self, folder: Path, segments: list[Segment], step: str) -> None:
+        """Compute every segment, keep the members, and keep what changed since the former step; measured.
+
+        For `preview` that is: print how many contacts the rule finds, with twenty of them in memory.
+        """
+
+    def answers(self, folder: Path, segments: list[Segment], step: str) -> Iterator[Answer]:
+        """What the step found, segment by segment; none where a peer answers nothing. Not measured."""
 
 
 def peer(name: str) -> Peer:
@@ -47,18 +92,16 @@ def peer(name: str) -> Peer:
 
 def main(name: str, step: str, folder: Path, size: str) -> None:
     """Run one step and print what it took as JSON."""
-    segments = draw(SIZES[size].segments)
+    workload = WORKLOADS[size]
+    segments = workload.segments()
     one = peer(name)
-    if step == "first":
-        one.prepare(folder, segments)
+    one.prepare(folder, segments, step)
     started, worked = time.perf_counter(), time.process_time()
-    one.recompute(folder, segments, STEPS[step])
-    seconds, cpu = time.perf_counter() - started, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    members, changes = one.answers(folder, segments)
-    members.sort("segment", "contact").sink_parquet(folder / name / f"members-{step}.parquet")
-    changes.sort("segment", "contact").sink_parquet(folder / name / f"changes-{step}.parquet")
-    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_bytes": peak}))
+    one.recompute(folder, segments, step)
+    measured = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - worked, "peak_bytes": peak_bytes()}
+    if step != "preview":
+        write_answers(folder / name, step, one.answers(folder, segments, step))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
-"""Segmentry itself: a workspace of the same segments, recomputed in full."""
+"""Segmentry itself: a workspace of the same segments. `full` is a run in full, `next` and `clock` what a run does by itself."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from benchmarks.peers.contract import MEMORY, THREADS
+from benchmarks.data import event_files, snapshot
+from benchmarks.peers.contract import MEMORY, PREVIEWED, THREADS, Answer
+from benchmarks.peers.contract import STEPS as ALL_STEPS
 from segmentry import Run, Workspace
 
 if TYPE_CHECKING:
-    from benchmarks.segments import Segment
+    from benchmarks.conditions import Segment
+
+STEPS = ("first", "full", "next", "clock", "preview")
 
 WORKSPACE = f"""\
 version: 1
@@ -21,33 +27,69 @@ name: benchmark
 state: .segmentry
 engine: {{memory: {MEMORY}, threads: {THREADS}}}
 contacts:
-  path: ../data/contacts/{{date}}.parquet
+  path: contacts/{{date}}.parquet
   key: contact_id
 events:
-  - {{path: ../data/events/*.parquet, contact: contact_id, at: happened_at, name: event}}
+  - {{path: events/*.parquet, contact: contact_id, at: happened_at, name: event}}
 """
 
 _last: list[Run] = []
 
 
-def prepare(folder: Path, segments: list[Segment]) -> None:
-    root = folder / "segmentry"
-    (root / "segments").mkdir(parents=True)
-    (root / "segmentry.yml").write_text(WORKSPACE, encoding="utf-8")
+def prepare(folder: Path, segments: list[Segment], step: str) -> None:
+    lay_out(folder, "segmentry", "data", segments, step)
+
+
+def lay_out(folder: Path, name: str, kind: str, segments: list[Segment], step: str) -> None:
+    """The workspace with the files that are there by then. The state after `first` is kept, so that `full` and `next` both follow it."""
+    root, kept = folder / name, folder / name / "state-after-first"
+    if step == "first":
+        for place in ("segments", "contacts", "events"):
+            (root / place).mkdir(parents=True)
+        (root / "segmentry.yml").write_text(WORKSPACE, encoding="utf-8")
+        for segment in segments:
+            (root / "segments" / f"{segment.name}.yml").write_text(f"where: >\n  {segment.rule}\n", encoding="utf-8")
+    elif step == "full":
+        shutil.copytree(root / ".segmentry", kept)
+    elif step == "next":
+        shutil.rmtree(root / ".segmentry")
+        kept.rename(root / ".segmentry")
+    as_of = ALL_STEPS[step].as_of
+    for file in (snapshot(folder, as_of, kind), *event_files(folder, as_of, kind)):
+        link = root / file.relative_to(folder / kind)
+        if not link.exists():
+            os.link(file, link)
+
+
+def recompute(folder: Path, segments: list[Segment], step: str) -> None:
+    run(folder / "segmentry", step)
+
+
+def run(root: Path, step: str) -> None:
+    workspace = Workspace.open(root)
+    as_of = ALL_STEPS[step].as_of
+    if step == "preview":
+        found = workspace.preview(" and ".join(condition.rule for condition in PREVIEWED), as_of, sample=20)
+        print(found.count)
+    else:
+        _last[:] = [workspace.recompute(as_of=as_of, full=step == "full", first_run=step == "first")]
+
+
+def answers(folder: Path, segments: list[Segment], step: str) -> Iterator[Answer]:
+    return found(folder / "segmentry", segments, step, None)
+
+
+def found(root: Path, segments: list[Segment], step: str, numbers: pl.DataFrame | None) -> Iterator[Answer]:
+    """What the last run answered; `numbers` has the `number` of each key, None where the key is the number."""
+    workspace = Workspace.open(root)
+    changes = _last[0].changes
+
+    def numbered(keys: pl.Series) -> pl.Series:
+        if numbers is None:
+            return keys
+        return pl.DataFrame({"key": keys}).join(numbers, on="key", how="left", maintain_order="left")["number"]
+
     for segment in segments:
-        (root / "segments" / f"{segment.name}.yml").write_text(f"where: >\n  {segment.rule}\n", encoding="utf-8")
-
-
-def recompute(folder: Path, segments: list[Segment], as_of: datetime) -> None:
-    workspace = Workspace.open(folder / "segmentry")
-    first = not (folder / "segmentry" / ".segmentry").exists()
-    _last[:] = [workspace.recompute(as_of=as_of, full=True, first_run=first)]
-
-
-def answers(folder: Path, segments: list[Segment]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    workspace = Workspace.open(folder / "segmentry")
-    members = [
-        workspace.members(segment.name).select(pl.lit(segment.name).alias("segment"), pl.col("contact_id").alias("contact"))
-        for segment in segments
-    ]
-    return pl.concat(members), _last[0].changes.lazy().select("segment", "contact", "change")
+        members = workspace.members(segment.name).select("contact_id").collect()["contact_id"]
+        changed = None if step == "first" else numbered(changes.filter(segment=segment.name)["contact"])
+        yield Answer(segment.name, numbered(members), changed)

@@ -1,21 +1,29 @@
-"""The harness: segments in the shares that were asked for, and a whole small round with equal answers."""
+"""The harness: segments in the shares that were asked for, a whole small round with equal answers, and a peer that answers otherwise."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
+import pytest
+
+from benchmarks import report
+from benchmarks.answers import compare, write_answers
+from benchmarks.conditions import Attribute
+from benchmarks.peers.contract import Answer
 from benchmarks.segments import attribute_pool, draw
 
 ROOT = Path(__file__).parents[2]
+ALWAYS = {"segmentry", "segmentry_uuid", "duckdb_sql", "polars_lazy", "limit"}
 
 
 def test_segments_are_drawn_in_the_shares_of_real_ones() -> None:
     segments = draw(100)
-    attributes = {condition.rule for condition in attribute_pool()}
-    plain = [segment for segment in segments if all(condition.rule in attributes for condition in segment.conditions)]
+    plain = [segment for segment in segments if all(isinstance(condition, Attribute) for condition in segment.conditions)]
     did = [segment for segment in segments if "did(" in segment.conditions[0].rule]
     counts = [segment for segment in segments if segment.conditions[0].rule.startswith("count(")]
     assert (len(segments), len(plain), len(did), len(counts)) == (100, 60, 20, 10)
@@ -24,13 +32,40 @@ def test_segments_are_drawn_in_the_shares_of_real_ones() -> None:
     assert segments == draw(100)
     distinct = {condition for segment in segments for condition in segment.conditions}
     assert len(distinct) < sum(len(segment.conditions) for segment in segments) / 2, "conditions recur"
+    assert len({condition.rule for condition in attribute_pool()}) == len(attribute_pool())
+
+
+def round_of(folder: Path, *options: str) -> dict:
+    command = [sys.executable, "-m", "benchmarks", "--size", "tiny", "--cache", str(folder), "--json", str(folder / "out.json"), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| Segmentry |" in done.stdout
+    return json.loads((folder / "out.json").read_text())
 
 
 def test_a_small_round_has_equal_answers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks", "--size", "tiny", "--cache", str(tmp_path), "--json", str(tmp_path / "out.json")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads((tmp_path / "out.json").read_text())
+    peers = sorted(ALWAYS)
+    summary = round_of(tmp_path, "--peers", *peers)
     assert summary["answers"] == "equal"
-    assert set(summary["results"]) == {"segmentry", "duckdb_sql"}
-    assert "| Segmentry |" in done.stdout
+    assert set(summary["results"]) == ALWAYS
+    assert set(summary["results"]["segmentry"]) == {"first", "full", "next", "clock", "preview"}
+    assert str(tmp_path) not in json.dumps(summary)
+
+
+@pytest.mark.skipif(not find_spec("chdb"), reason="the extra `peers` is not installed")
+def test_chdb_has_equal_answers(tmp_path: Path) -> None:
+    assert round_of(tmp_path, "--peers", "segmentry", "chdb_pass")["answers"] == "equal"
+
+
+def test_another_membership_is_an_error(tmp_path: Path) -> None:
+    for name, members in (("one", [0, 3]), ("two", [0, 4]), ("three", [3, 0])):
+        (tmp_path / name).mkdir()
+        write_answers(tmp_path / name, "first", iter([Answer("s0", pl.Series(members), None)]))
+    compare(tmp_path, "one", "first", "three", "first")
+    with pytest.raises(SystemExit, match=r"members of s0 differ .*\[3, 4\]"):
+        compare(tmp_path, "one", "first", "two", "first")
+
+
+def test_the_document_says_what_was_measured() -> None:
+    document = report.DOCUMENT.read_text(encoding="utf-8")
+    assert report.written(document) == document

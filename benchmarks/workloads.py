@@ -1,0 +1,37 @@
+"""The workloads by name: how their data are made, and which segments are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import data
+from benchmarks.conditions import Segment
+from benchmarks.segments import Pools, draw, made_up
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Contacts, events and segments. `build` writes the data into a folder, unless a former build did."""
+
+    contacts: int
+    events: int
+    number: int
+    build: Callable[[Path], None]
+    pools: Callable[[], Pools] = made_up
+
+    def segments(self) -> list[Segment]:
+        return draw(self.number, self.pools())
+
+
+def _made_up(contacts: int, events: int, segments: int) -> Workload:
+    return Workload(contacts, events, segments, lambda folder: data.build(folder, contacts, events))
+
+
+WORKLOADS = {
+    "tiny": _made_up(20_000, 100_000, 30),  # to see that everything runs
+    "small": _made_up(1_000_000, 5_000_000, 100),
+    "standard": _made_up(10_000_000, 50_000_000, 100),
+    "wide": _made_up(10_000_000, 50_000_000, 1_000),
+}
