@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import polars as pl
 from sqlglot import exp
@@ -19,6 +19,7 @@ from sqlglot import exp
 from segmentry.engine import algebra
 from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
+from segmentry.engine.dense import arrays_held, dense_table
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
@@ -50,6 +51,9 @@ from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Events, Remembered, Scope, Value
 from segmentry.rules.zones import LAST_INSTANT
 
+if TYPE_CHECKING:
+    from segmentry.engine.scatter import Scatter
+
 Recall = Callable[[Remembered, Alignment], pl.Series]
 """What earlier runs say of each position."""
 
@@ -68,7 +72,8 @@ class Counters:
     """What an evaluation did. `rows` and `bytes` are those of the sources' columns that were read (compressed, from Parquet footers).
 
     `unknown_events` and `timeless_events` count, per event table, the events of no known contact and those without a
-    time, among the rows that rules read; `unknown_keys`, per static list, the keys that are no contacts.
+    time, among the rows that rules read; `unknown_keys`, per static list, the keys that are no contacts. `in_arrays` has
+    the event tables whose aggregates were kept in arrays.
     """
 
     queries: int = 0
@@ -78,6 +83,7 @@ class Counters:
     unknown_events: dict[int, int] = field(default_factory=dict)
     timeless_events: dict[int, int] = field(default_factory=dict)
     unknown_keys: dict[str, int] = field(default_factory=dict)
+    in_arrays: set[int] = field(default_factory=set)
 
 
 class Evaluation:
@@ -110,6 +116,7 @@ class Evaluation:
         self._aligned = False
         self._wanted: frozenset[str] = frozenset()
         self._restricted = only is not None
+        self._scattered: dict[int, Scatter] = {}
         if only is not None:
             self._database.register(CHOSEN, pl.DataFrame({KEY: only}))
 
@@ -204,6 +211,7 @@ class Evaluation:
                     here = present[first:end]
                     chunk = pl.DataFrame([(column & here).alias(column.name) for column in chunk])
                 chunks.append(chunk)
+        self._scattered.clear()
         return Memberships(tuple(chunks))
 
     def leaves(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None, *, missing: Collection[str] = ()) -> pl.DataFrame:
@@ -224,7 +232,8 @@ class Evaluation:
         return pl.concat(frames).rename({KEY: self.snapshot.contacts.key})
 
     def _compute(self, plan: Plan) -> None:
-        """The contacts and every event table's aggregates as tables."""
+        """The contacts and every event table's aggregates as tables, or as arrays, which stand for one plan."""
+        self._scattered.clear()
         self._load(frozenset(plan.contact_columns))
         for events in plan.scans:
             self._group(events)
@@ -236,11 +245,31 @@ class Evaluation:
         source = self.snapshot.events[events.source]
         name = events_table(events.source)
         with self._timed("events"):
-            self._create(name, events.query(_among(sql.column(KEY), CONTACTS) if self._restricted else None))
-            unknown = sql.select({"rows": sql.call("sum", sql.column(ROWS))}, sql.table(name), sql.is_null(sql.column(POSITION)))
-            self.counters.unknown_events[events.source] = int(self._fetch(unknown)["rows"][0] or 0)
+            if not self._scatter(events, source):
+                self._create(name, events.query(_among(sql.column(KEY), CONTACTS) if self._restricted else None))
+                unknown = sql.select({"rows": sql.call("sum", sql.column(ROWS))}, sql.table(name), sql.is_null(sql.column(POSITION)))
+                self.counters.unknown_events[events.source] = int(self._fetch(unknown)["rows"][0] or 0)
             self.counters.timeless_events[events.source] = self._timeless(source)
         self._count(source.relation, events.columns)
+
+    def _scatter(self, events: EventScan, source: EventSource) -> bool:
+        """The aggregates as arrays, where that pays and all sums fit; whether it was done."""
+        dense, size = events.dense, self.alignment.size
+        rows = sum(file.rows or 0 for file in source.relation.files)
+        if dense is None or self._restricted or not dense.pays(rows, size, self._database.memory()):
+            return False
+        from segmentry.engine.scatter import Scatter  # noqa: PLC0415 -- most runs do without NumPy
+
+        arrays = Scatter(dense.targets, size)
+        for batch in self._database.batches(events.rows(dense)):
+            arrays.add(batch)
+        self.counters.queries = self._database.queries
+        if not arrays.fits:
+            return False
+        self.counters.unknown_events[events.source] = arrays.unknown
+        self._scattered[events.source] = arrays
+        self.counters.in_arrays.add(events.source)
+        return True
 
     def _timeless(self, source: EventSource) -> int:
         """How many events have no time; footers tell it, where they are complete."""
@@ -257,6 +286,9 @@ class Evaluation:
                 yield first, end, self._chunk(query, first, end, whole=end - first == size)
 
     def _chunk(self, query: exp.Select, first: int, end: int, *, whole: bool) -> pl.DataFrame:
+        for source, arrays in self._scattered.items():
+            self._database.replace(dense_table(source), arrays.table(first, end))
+            self._database.view(events_table(source), arrays_held(source, arrays.targets))
         if not whole:
             query = query.copy()
             above = exp.GTE(this=sql.column(POSITION), expression=sql.integer(first))

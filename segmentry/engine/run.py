@@ -436,6 +436,7 @@ class _Run:
                     "source": source.event or source.name,
                     "unknown_contacts": counters.unknown_events.get(index, 0),
                     "without_time": counters.timeless_events.get(index, 0),
+                    **({"in_arrays": True} if index in counters.in_arrays else {}),
                 }
                 for index, source in enumerate(tables)
             ],

@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlglot import exp
 
 from segmentry.engine.aggregates import Joined, Part, Parts
+from segmentry.engine.dense import Dense, DenseColumns
 from segmentry.engine.footers import span_of
 from segmentry.engine.gathered import AT as INSTANT
 from segmentry.engine.gathered import CHOICES, POSITION, Gathered
@@ -138,6 +139,8 @@ class EventScan:
     words: int
     lists: Mapping[int, str] = field(default_factory=dict)
     """Of each function that needs rows beside each other (by its number): the column with its rows as a list."""
+    dense: Dense | None = None
+    """How the same columns are kept as arrays; None where one of them can't be."""
 
     def query(self, among: sql.Expr | None = None) -> exp.Select:
         """The aggregates beside the contacts' positions, NULL for the events of no known contact. `among` restricts the keys."""
@@ -145,12 +148,20 @@ class EventScan:
         if among is not None:
             grouped = grouped.copy()
             grouped.args["where"].set("this", sql.all_of([grouped.args["where"].this, among]))
-        query = exp.Select(expressions=[sql.column(POSITION, "c"), exp.Column(this=exp.Star(), table=sql.identifier("g"))])
-        query.set("from_", exp.From(this=sql.subquery(grouped, "g")))
-        contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
-        on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g"))
-        query.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
-        return query
+        return _beside_positions(sql.column(POSITION, "c"), grouped)
+
+    def rows(self, dense: Dense) -> exp.Select:
+        """The rows that arrays are made of, beside the contacts' positions as in `query`."""
+        return _beside_positions(sql.named(sql.cast(sql.column(POSITION, "c"), "BIGINT"), POSITION), dense.rows)
+
+
+def _beside_positions(position: sql.Expr, rows: exp.Select) -> exp.Select:
+    query = exp.Select(expressions=[position, exp.Column(this=exp.Star(), table=sql.identifier("g"))])
+    query.set("from_", exp.From(this=sql.subquery(rows, "g")))
+    contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+    on = exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g"))
+    query.set("joins", [exp.Join(this=contacts, on=on, side="LEFT")])
+    return query
 
 
 @dataclass
@@ -232,8 +243,9 @@ class EventScans:
         rows = _EventRows(self, source, own, of_contact, first, min(final, self.as_of))
         table = _Grouping(index, rows, asked, alone)
         columns = {source.contact, source.at, *own} | ({source.name} if source.name else set())
-        query, read = table.query(), tuple(sorted(columns))
-        return EventScan(index, query, read, tuple(of_contact), first, rows.final, table.bits, table.parts, table.words, table.lists)
+        query, read, contacts = table.query(), tuple(sorted(columns)), tuple(of_contact)
+        dense = table.dense.over(query)
+        return EventScan(index, query, read, contacts, first, rows.final, table.bits, table.parts, table.words, table.lists, dense)
 
 
 class _EventRows:
@@ -349,8 +361,8 @@ class _Grouping:
         self.lists: dict[int, str] = {}
         self._columns: dict[str, sql.Expr] = {}
         self._chosen: dict[int, Sql] = {}
-        self._names: dict[tuple[int, str, int | None], dict[str, Joined]] = {}
         self._masks: list[list[sql.Expr]] = []
+        self.dense = DenseColumns(rows.scans.ops, KEY, index, rows.at)
         for number, events in asked.did:
             self._add_bit(number, events)
         ops = rows.scans.ops
@@ -384,6 +396,7 @@ class _Grouping:
         record = {INSTANT: self.rows.at.expr, CHOICES: choices.expr.copy()}
         for value in kept.values:
             record[kept.carried(value)] = kept_as(lowering, lowering.value(value), value.type).expr
+        self.dense.refuse()
         name = sql.internal(f"{self.index}.rows{number}")
         any_choice = exp.NEQ(this=choices.expr.copy(), expression=sql.integer(0))
         self._columns[name] = ops("records", ops("record", record), any_choice)
@@ -397,13 +410,17 @@ class _Grouping:
         bit = Bit(len(self._masks) - 1, len(self._masks[-1]))
         self.bits[number] = bit
         self._masks[-1].append(sql.when(self._rows(events), sql.integer(bit.value), sql.integer(0)))
+        self.dense.bit(mask_name(self.index, bit.word), bit.bit, self._rows(events))
 
     def _add_parts(self, number: int, node: Aggregate, alone: bool) -> dict[str, Joined]:
         value = None
         if node.property is not None:
             value = self.rows.lowering.numbers.named(self.rows.lowering.value(node.property))
         made = self._maker.of(node, self._rows(node.events), value, alone)
-        return {role: self._column(number, role, part) for role, part in made.items()}
+        columns = {role: self._column(number, role, part) for role, part in made.items()}
+        for role, part in made.items():
+            self.dense.part(node, role, columns[role].value.expr.name, part, self._rows(node.events), value)
+        return columns
 
     def _column(self, number: int, role: str, part: Part) -> Joined:
         name = sql.internal(f"{self.index}.{role}{number}")

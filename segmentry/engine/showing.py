@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from segmentry.engine import algebra
+from segmentry.engine.dense import FEWEST_ROWS, ROWS_PER_CONTACT, SHARE_OF_MEMORY
 from segmentry.engine.lowering import sql
 from segmentry.engine.plan import Plan
 from segmentry.engine.snapshot import Snapshot
@@ -17,16 +19,18 @@ TITLES = {
 }
 
 
-def plan_text(plan: Plan, report: Mapping[str, object] | None = None) -> str:
+def plan_text(plan: Plan, report: Mapping[str, Any] | None = None) -> str:
     """The plan; with a run's report, also what it came to."""
     return "\n".join(_lines(plan, report)) + "\n"
 
 
-def _lines(plan: Plan, report: Mapping[str, object] | None) -> Iterator[str]:
+def _lines(plan: Plan, report: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"-- as of {plan.clock.as_of:%Y-%m-%dT%H:%M:%SZ}, in {plan.clock.zone}"
     for name, query in plan.queries():
         yield ""
         yield f"-- {_title(name, plan.snapshot)}"
+        if name.startswith("events ") and name[7:].isdigit():
+            yield f"-- {_kept(plan, int(name[7:]), report)}"
         yield sql.render(query, pretty=True) + ";"
     yield ""
     yield "-- segments, as bitmaps:"
@@ -69,6 +73,19 @@ def _title(name: str, snapshot: Snapshot) -> str:
     source = snapshot.events[int(name.rsplit(maxsplit=1)[-1])]
     what = f"events `{source.event}`" if source.event else f"events named by `{source.name}`"
     return f"{what}, one row per contact that has some ({_rows(sum(file.rows or 0 for file in source.relation.files))})"
+
+
+def _kept(plan: Plan, source: int, report: Mapping[str, Any] | None) -> str:
+    """How the events of a table are added up; what was done, if the plan has been run."""
+    dense = next(scan.dense for scan in plan.scans if scan.source == source)
+    if dense is None:
+        return "grouped as here, since something is asked that is no count, sum, first or last"
+    if report is None:
+        share = f"from {FEWEST_ROWS:,} rows on and {ROWS_PER_CONTACT:g} rows a contact, where {SHARE_OF_MEMORY:.0%} of the memory is enough"
+        return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact {share}; else grouped as here"
+    if report["events"][source].get("in_arrays"):
+        return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact, from the same rows, not grouped as here"
+    return "grouped as here: for arrays these are too few events, or there is too little memory"
 
 
 def _rows(count: int) -> str:

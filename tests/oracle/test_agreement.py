@@ -90,6 +90,27 @@ def test_the_chunks_of_contacts_do_not_matter(worlds: list[Batch], monkeypatch: 
             assert not changed(before, ask(one.data, rules), rules)
 
 
+def test_arrays_and_groups_of_events_agree(worlds: list[Batch], monkeypatch: pytest.MonkeyPatch):
+    """One rule at a time, since a table's events are added up in arrays only where all that is asked of it can be."""
+    from segmentry.engine import dense
+    from segmentry.engine.scatter import Scatter
+
+    made: list[int] = []
+    begin = Scatter.__init__
+    monkeypatch.setattr(Scatter, "__init__", lambda self, targets, size: (made.append(size), begin(self, targets, size))[1])
+    for one in worlds:
+        rules = [
+            text for text in plain(one).values() if any(word in text for word in ("did(", "count(", "sum(", "avg(", "first(", "last("))
+        ]
+        for text in [text for text in rules if "member(" not in text][:12]:
+            before = ask(one.data, {"rule": text})
+            with monkeypatch.context() as patch:
+                patch.setattr(dense, "FEWEST_ROWS", 0)
+                patch.setattr(dense, "ROWS_PER_CONTACT", 0.0)
+                assert ask(one.data, {"rule": text}) == before, text
+    assert made
+
+
 def test_no_instant_or_date_ends_a_run(worlds: list[Batch], draws: random.Random):
     """Not the first or last that a file can hold, nor those that stand for infinity; `not` still splits the contacts."""
     for one in worlds:

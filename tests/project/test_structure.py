@@ -48,6 +48,7 @@ AT_HOME = {
     ),
     "httpcore": ("engine/connectors/",),
     "httpx": ("engine/connectors/",),
+    "numpy": ("engine/scatter.py",),
     "polars": ("engine/", "demo/", "cli"),
     "pyarrow": ("engine/", "verifying/", "cli"),
     "pydantic": (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 from sqlglot import exp
 
 from segmentry.engine.backends.failures import told
@@ -26,6 +27,13 @@ SETTINGS: dict[str, str | int | bool] = {
     "disabled_optimizers": "join_order,build_side_probe_side,statistics_propagation",
     "max_expression_depth": 20_000,
 }
+
+FRAME = "FRAME"
+"""What a name stands for that is neither a table nor a view."""
+
+BATCH_ROWS = 1 << 20
+
+UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
 
 
 class DuckDB:
@@ -88,12 +96,17 @@ class DuckDB:
         self._make("VIEW", name, query)
 
     def _make(self, kind: str, name: str, query: exp.Query) -> None:
-        former = self._made.get(name)
-        if former is not None:  # `or replace` does not put a view in a table's place
-            self._connection.execute(sql.render(exp.Drop(tables=[sql.table(name)], kind=former)))
+        self._drop(name)  # `or replace` does not put a view in a table's place
         self._made[name] = kind
         with told(self._paths):
             self._connection.execute(sql.render(sql.temporary(kind, name, query)))
+
+    def _drop(self, name: str) -> None:
+        former = self._made.pop(name, None)
+        if former == FRAME:
+            self._connection.unregister(name)
+        elif former is not None:
+            self._connection.execute(sql.render(exp.Drop(tables=[sql.table(name)], kind=former)))
 
     def fetch(self, query: exp.Query) -> pl.DataFrame:
         """The query's rows as a frame."""
@@ -102,6 +115,23 @@ class DuckDB:
         with told(self._paths):
             frame: pl.DataFrame = self._connection.sql(sql.render(query)).pl()
         return frame
+
+    def batches(self, query: exp.Query) -> Iterator[pa.RecordBatch]:
+        """The query's rows, batch by batch, while it runs."""
+        self.queries += 1
+        with told(self._paths):
+            yield from self._connection.sql(sql.render(query)).to_arrow_reader(BATCH_ROWS)
+
+    def replace(self, name: str, frame: object) -> None:
+        """Makes a frame readable under a name, in place of what had it."""
+        self._drop(name)
+        self._made[name] = FRAME
+        self._connection.register(name, frame)
+
+    def memory(self) -> int:
+        """The bytes that this connection may use."""
+        number, unit = str(self._connection.sql("select current_setting('memory_limit')").fetchall()[0][0]).split()
+        return int(float(number) * UNITS[unit])
 
     def register(self, name: str, frame: object) -> None:
         """Makes an Arrow-speaking frame readable under a name."""

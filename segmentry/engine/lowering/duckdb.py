@@ -118,6 +118,7 @@ TABLE: dict[str, Build] = {
     "timestamp of coarse": lambda x: cast(x, "TIMESTAMP"),
     "nanos of": lambda x: call("epoch_ns", cast(x, "TIMESTAMP_NS")),
     "micros of nanos": _micros_of_nanos,
+    "micros of": lambda x: call("epoch_us", x),
     # ------------------------------------------------------------ text
     "lower": lambda x: call("lower", x),
     "trim": lambda x: _not_empty(call("trim", x, text(TRIMMED))),

@@ -200,6 +200,7 @@ TABLE: dict[str, Build] = {
     # a table has them in microseconds already: see `spark_sources.AS_STORED`
     "nanos of": lambda x: x,
     "micros of nanos": lambda x: x,
+    "micros of": lambda x: call("unix_micros", x),
     # ------------------------------------------------------------ text
     "lower": _lower,
     "trim": lambda x: _not_empty(call("btrim", x, text(TRIMMED))),
