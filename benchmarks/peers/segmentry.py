@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from benchmarks.data import event_files, snapshot
 from benchmarks.peers.contract import MEMORY, PREVIEWED, THREADS, Answer
 from benchmarks.peers.contract import STEPS as ALL_STEPS
 from segmentry import Run, Workspace
+from segmentry.engine.loading import load
+from segmentry.engine.state import State
 
 if TYPE_CHECKING:
     from benchmarks.conditions import Segment
@@ -81,7 +84,10 @@ def answers(folder: Path, segments: list[Segment], step: str) -> Iterator[Answer
 
 def found(root: Path, segments: list[Segment], step: str, numbers: pl.DataFrame | None) -> Iterator[Answer]:
     """What the last run answered; `numbers` has the `number` of each key, None where the key is the number."""
-    workspace = Workspace.open(root)
+    workspace = load(root)
+    with closing(State.open(workspace.state, workspace.config.id, workspace.environment)) as state:
+        run = _last[0].id
+        keys, bits = state.order(run).keys, state.columns([segment.name for segment in segments], run)
     changes = _last[0].changes
 
     def numbered(keys: pl.Series) -> pl.Series:
@@ -90,6 +96,6 @@ def found(root: Path, segments: list[Segment], step: str, numbers: pl.DataFrame 
         return pl.DataFrame({"key": keys}).join(numbers, on="key", how="left", maintain_order="left")["number"]
 
     for segment in segments:
-        members = workspace.members(segment.name).select("contact_id").collect()["contact_id"]
+        members = keys.filter(bits[segment.name])
         changed = None if step == "first" else numbered(changes.filter(segment=segment.name)["contact"])
         yield Answer(segment.name, numbered(members), changed)
