@@ -25,6 +25,10 @@ CYCLE = 146_097
 FIRST_DAY, LAST_DAY = date.min.toordinal(), date.max.toordinal()
 
 
+OfRows = tuple[n.Value, tuple[str, ...] | None]
+"""A value of events' rows; or of a list of theirs the elements, or what these have under some names."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """Notes what a look at the contact would be asked for, and answers that there is nothing."""
@@ -32,7 +36,7 @@ class Asked:
     rule: Callable[[str], n.Condition]
     values: dict[n.Value, None] = field(default_factory=dict)
     lists: dict[tuple[n.Value, tuple[str, ...]], None] = field(default_factory=dict)
-    events: dict[n.Events, dict[n.Value, None]] = field(default_factory=dict)
+    events: dict[n.Events, dict[OfRows, None]] = field(default_factory=dict)
     memories: dict[n.Moved | n.Stayed, None] = field(default_factory=dict)
 
     def value(self, value: n.Value) -> Moments:
@@ -48,7 +52,11 @@ class Asked:
         return ()
 
     def properties(self, events: n.Events, value: n.Value) -> Moments:
-        self.events.setdefault(events, {}).setdefault(value)
+        self.events.setdefault(events, {}).setdefault((value, None))
+        return ()
+
+    def elements_in(self, events: n.Events, of: n.Value, names: tuple[str, ...]) -> Moments:
+        self.events.setdefault(events, {}).setdefault((of, names))
         return ()
 
     def changes(self, memory: n.Moved | n.Stayed) -> Changes:
@@ -64,7 +72,7 @@ class Past:
     values: Mapping[n.Value, Moments]
     lists: Mapping[tuple[n.Value, tuple[str, ...]], Moments]
     at: Mapping[n.Events, Sequence[datetime]]
-    rows: Mapping[tuple[n.Events, n.Value], Moments]
+    rows: Mapping[tuple[n.Events, OfRows], Moments]
     moves: Mapping[n.Moved | n.Stayed, Changes]
 
     def value(self, value: n.Value) -> Moments:
@@ -77,7 +85,10 @@ class Past:
         return self.at[events]
 
     def properties(self, events: n.Events, value: n.Value) -> Moments:
-        return self.rows[events, value]
+        return self.rows[events, (value, None)]
+
+    def elements_in(self, events: n.Events, of: n.Value, names: tuple[str, ...]) -> Moments:
+        return self.rows[events, (of, names)]
 
     def changes(self, memory: n.Moved | n.Stayed) -> Changes:
         return self.moves[memory]
@@ -119,11 +130,15 @@ def _of_lists(
     answer = moment.answer({}, lists, only=key)
     found = {}
     for of, names in asked:
-        elements = answer.value(of).explode().drop_nulls()
-        for name in names:
-            elements = elements.struct.field(name)
-        found[of, names] = moments(_in_micros(elements))
+        found[of, names] = _elements(answer.value(of), names)
     return found
+
+
+def _elements(lists: pl.Series, names: tuple[str, ...]) -> Moments:
+    elements = lists.explode().drop_nulls()
+    for name in names:
+        elements = elements.struct.field(name)
+    return moments(_in_micros(elements))
 
 
 def _in_micros(series: pl.Series) -> pl.Series:
@@ -136,10 +151,10 @@ def _in_micros(series: pl.Series) -> pl.Series:
 
 def _of_events(
     moment: Moment, key: int | str, asked: Asked
-) -> tuple[dict[n.Events, set[datetime]], dict[tuple[n.Events, n.Value], set[date | datetime]]]:
+) -> tuple[dict[n.Events, set[datetime]], dict[tuple[n.Events, OfRows], set[date | datetime]]]:
     """When events were, and what values of their rows are."""
     at: dict[n.Events, set[datetime]] = {events: set() for events in asked.events}
-    rows: dict[tuple[n.Events, n.Value], set[date | datetime]] = {
+    rows: dict[tuple[n.Events, OfRows], set[date | datetime]] = {
         (events, value): set() for events, several in asked.events.items() for value in several
     }
     if asked.events:
@@ -152,13 +167,14 @@ def _of_events(
                 found = session.event_rows(
                     index,
                     {name: _whenever(moment, events) for name, events in chosen.items()},
-                    {name: moment.value(value) for name, (_, value) in wanted.items()},
+                    {name: moment.value(value) for name, (_, (value, _)) in wanted.items()},
                 )
                 names = {events: name for name, events in chosen.items()}
                 for name, events in chosen.items():
                     at[events].update(one for one in moments(found.filter(name)[AT]) if isinstance(one, datetime))
                 for name, (events, value) in wanted.items():
-                    rows[events, value].update(moments(found.filter(names[events])[name]))
+                    column, under = found.filter(names[events])[name], value[1]
+                    rows[events, value].update(moments(column) if under is None else _elements(column, under))
     return at, rows
 
 

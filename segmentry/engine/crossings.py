@@ -48,6 +48,34 @@ def hour_changes(clock: Clock, first: datetime, final: datetime) -> list[datetim
     )
 
 
+def moved_changes(shift: Duration, sign: int, clock: Clock, first: datetime, final: datetime, *, hours: bool) -> list[datetime]:
+    """The same for the clock moved by months or years: where the local date, or with `hours` the hour, of that instant is another.
+
+    By the calendar it goes unevenly: days that a month has not are left out, and local times that are skipped or come twice.
+    """
+
+    def moved(instant: datetime) -> datetime:
+        return shift_instant(instant, sign, shift, clock.zone)
+
+    def shown(instant: datetime) -> datetime:
+        local = utc_to_local(moved(instant), clock.zone).replace(minute=0, second=0, microsecond=0)
+        return local if hours else local.replace(hour=0)
+
+    offsets, cuts = _offsets(clock.zone, first, final)
+    days = _local_days(clock.zone, first, final)
+    turns = {time(hour) for hour in range(24 if hours else 1)}
+    turns |= {jump.time() for jump in _local_jumps(clock.zone, _within(moved(first), -NEAR), _within(moved(final), NEAR))}
+    cuts |= {cut for turn in turns for cut in _at_local_time(days, turn, offsets)}
+    found = set(cuts)
+    step = timedelta(hours=1) if hours else timedelta(days=1)
+    for cut, following in pairwise(sorted({first, *(cut for cut in cuts if first < cut < final), final})):
+        # between two cuts it goes as the clock does, and its local time too: to the next hour or day there is a subtraction
+        even = cut + (shown(cut) + step - utc_to_local(moved(cut), clock.zone))
+        if even < following:
+            found.add(even)
+    return _changes(shown, found, first, final)
+
+
 # ---------------------------------------------------------------- instants
 
 
@@ -141,10 +169,10 @@ def _offsets(zone: str, first: datetime, final: datetime) -> tuple[set[timedelta
 
 
 def _local_jumps(zone: str, first: datetime, final: datetime) -> Iterator[datetime]:
-    """The local times at which reading a local time as UTC jumps: the ends of what is skipped, and of what comes twice."""
+    """The local times at which reading a local time as UTC may jump, or what is read so: the ends of what is skipped or comes twice."""
     for (_, before), (instant, after) in pairwise(transitions(zone, first.year, final.year)):
         if first <= instant <= final:
-            yield instant.replace(tzinfo=None) + timedelta(seconds=max(before, after))
+            yield from (instant.replace(tzinfo=None) + timedelta(seconds=offset) for offset in {before, after})
 
 
 def _local_days(zone: str, first: datetime, final: datetime) -> list[date]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from segmentry.engine.contact_past import Asked, look
-from segmentry.engine.hindsight import Course, Hindsight, Verdict, earliest, hindsight
+from segmentry.engine.hindsight import Course, Hindsight, Verdict, at_least, earliest, hindsight
 from segmentry.engine.moment import Moment
 from segmentry.engine.motion import Motion, motion
 from segmentry.engine.outline import Outline, Shape
@@ -64,7 +64,7 @@ def foretell(moment: Moment, key: int | str, tree: Outline, now: Mapping[Conditi
     leaves = [line.condition for _, line in tree.lines() if is_leaf(line)]
     past = hindsight(moment, key, leaves)
     now = {**now, **_now(moment, key, past)}
-    moving = _motions(moment, key, [*leaves, *past.segments], past)
+    moving = _motions(moment, key, [*leaves, *past.leaves], past)
     search = _Search(moment, key, {leaf: found for leaf, found in moving.items() if not found.still}, past)
     lines = Tree(tree)
     courses = {leaf: Course(bool(holds), [], [], None) for leaf, holds in now.items()}
@@ -77,11 +77,12 @@ def foretell(moment: Moment, key: int | str, tree: Outline, now: Mapping[Conditi
 
 
 def _now(moment: Moment, key: int | str, past: Hindsight) -> dict[Condition, bool]:
-    """Whether the contact is in each segment that is asked about."""
-    if not past.segments:
+    """What the conditions of the segments that are asked about are for the contact."""
+    asked = {f"leaf {number}": leaf for number, leaf in enumerate(past.leaves)}  # no segment's name has a space
+    if not asked:
         return {}
-    holds = moment.answer({member.segment: moment.whole(member.segment) for member in past.segments}, only=key).holds
-    return {member: bool(holds[member.segment][0]) for member in past.segments}
+    holds = moment.answer({name: moment.grounded(leaf) for name, leaf in asked.items()}, only=key).holds
+    return {leaf: bool(holds[name][0]) for name, leaf in asked.items()}
 
 
 def _motions(moment: Moment, key: int | str, leaves: Iterable[Condition], past: Hindsight) -> dict[Condition, Motion]:
@@ -221,7 +222,7 @@ class Tree:
                 done[id(line)] = [None if one is None else not one for one in below[0]]
             else:
                 need, _ = self.needed(line)
-                done[id(line)] = [_at_least(need, [one[index] for one in below]) for index in range(width)]
+                done[id(line)] = [at_least(need, [one[index] for one in below]) for index in range(width)]
         return done
 
     def parts_first(self) -> Iterator[Outline]:
@@ -238,14 +239,6 @@ class Tree:
             else:
                 pending.append((line, True))
                 pending.extend((part, False) for part in self.parts(line))
-
-
-def _at_least(need: int, verdicts: Sequence[Verdict]) -> Verdict:
-    """Whether at least so many hold, where some may not be known."""
-    sure = sum(one is True for one in verdicts)
-    if sure >= need:
-        return True
-    return None if sure + sum(one is None for one in verdicts) >= need else False
 
 
 def _flips(tree: Tree, courses: Mapping[Condition, Course], as_of: datetime) -> dict[int, Flip]:

@@ -14,7 +14,7 @@ the same it is known for longer:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from segmentry.engine.crossings import crossings
@@ -95,26 +95,16 @@ class Hindsight:
     start: datetime
 
     @property
-    def segments(self) -> list[n.Member]:
-        """Being in each of the segments that are asked about."""
-        return [n.Member(name) for name in self.was]
+    def leaves(self) -> list[n.Condition]:
+        """The conditions that the segments that are asked about are made of."""
+        return list(dict.fromkeys(leaf for name in self.was for leaf in leaves_of(self.rules[name], self.rules)))
 
     def bounded(self, courses: Mapping[n.Condition, Course]) -> dict[n.Condition, Course]:
-        """The courses of conditions, among them of `segments`, each as far as it is known whichever runs are made."""
-        ends: dict[Asking, datetime | None] = {}
-        return {condition: self._bounded(condition, course, courses, ends) for condition, course in courses.items()}
+        """The courses of conditions, among them of `leaves`, each as far as it is known whichever runs are made."""
+        bounds = _Bounds(self, courses)
+        return {condition: bounds.course(condition) for condition in courses}
 
-    def _bounded(
-        self, condition: n.Condition, course: Course, courses: Mapping[n.Condition, Course], ends: dict[Asking, datetime | None]
-    ) -> Course:
-        asking = asking_in(condition, self.rules)
-        for one in asking:
-            if one not in ends:
-                member = n.Member(one.segment)  # which does not ask about itself
-                ends[one] = self._end(one, self._bounded(member, courses[member], courses, ends))
-        return Course(course.now, course.instants, course.answers, earliest(course.until, *(ends[one] for one in asking)))
-
-    def _end(self, asking: Asking, member: Course) -> datetime | None:
+    def end(self, asking: Asking, member: Course) -> datetime | None:
         """From when on what a part comes to is not known, `member` being the segment's own course."""
         was = self.was[asking.segment]
         steps = list(member.from_on(self.start))
@@ -152,6 +142,94 @@ class Hindsight:
         return min(crossings(n.AsOf(shift=length, sign=-1), since, self.clock), default=None)
 
 
+@dataclass
+class _Bounds:
+    """How far conditions are known; that hangs on the segments that they ask about, and so on the conditions of those."""
+
+    past: Hindsight
+    courses: Mapping[n.Condition, Course]
+    _ends: dict[Asking, datetime | None] = field(default_factory=dict)
+    _members: dict[str, Course] = field(default_factory=dict)
+
+    def course(self, condition: n.Condition) -> Course:
+        """A condition's course, up to where further runs may say otherwise."""
+        found = self.courses[condition]
+        ends = [self._end(one) for one in asking_in(condition, self.past.rules)]
+        return Course(found.now, found.instants, found.answers, earliest(found.until, *ends))
+
+    def _end(self, asking: Asking) -> datetime | None:
+        if asking not in self._ends:
+            self._ends[asking] = self.past.end(asking, self._member(asking.segment))
+        return self._ends[asking]
+
+    def _member(self, segment: str) -> Course:
+        """The course of being in a segment, put together from its conditions: one that is not known matters only where it decides."""
+        if segment not in self._members:
+            rules = self.past.rules
+            known = {leaf: self.course(leaf) for leaf in leaves_of(rules[segment], rules)}
+            ends = {course.until for course in known.values() if course.until is not None}
+            first = self.past.clock.as_of + TICK
+            times = sorted({at for course in known.values() for at in course.instants} | {max(end, first) for end in ends})
+            at_all = {leaf: course.at_all(times) for leaf, course in known.items()}
+            instants = range(len(times) + 1)
+            verdicts = [_Put({leaf: one[i] for leaf, one in at_all.items()}, rules).together(rules[segment]) for i in instants]
+            until = next((at for at, verdict in zip(times, verdicts[1:], strict=True) if verdict is None), None)
+            before = [(at, one) for at, one in zip(times, verdicts[1:], strict=True) if one is not None and (until is None or at < until)]
+            self._members[segment] = Course(bool(verdicts[0]), [at for at, _ in before], [one for _, one in before], until)
+        return self._members[segment]
+
+
+def leaves_of(condition: n.Condition, rules: Mapping[str, n.Condition]) -> list[n.Condition]:
+    """The conditions that a rule, with the segments that it refers to, is put together from by and, or and not."""
+    found: dict[n.Condition, None] = {}
+    seen: set[str] = set()
+    pending = [condition]
+    while pending:
+        match pending.pop():
+            case n.And(items=items) | n.Or(items=items) | n.AtLeast(items=items):
+                pending += items
+            case n.Not(item=item):
+                pending.append(item)
+            case n.Member(segment=segment):
+                if segment not in seen:
+                    seen.add(segment)
+                    pending.append(rules[segment])
+            case leaf:
+                found.setdefault(leaf)
+    return list(found)
+
+
+@dataclass
+class _Put:
+    """What rules come to at an instant, their leaves having these verdicts; each segment once."""
+
+    verdicts: Mapping[n.Condition, Verdict]
+    rules: Mapping[str, n.Condition]
+    known: dict[str, Verdict] = field(default_factory=dict)
+
+    def together(self, condition: n.Condition) -> Verdict:
+        match condition:
+            case n.Not(item=item):
+                found = self.together(item)
+                return None if found is None else not found
+            case n.And(items=items) | n.Or(items=items) | n.AtLeast(items=items):
+                need = condition.count if isinstance(condition, n.AtLeast) else 1 if isinstance(condition, n.Or) else len(items)
+                return at_least(need, [self.together(item) for item in items])
+            case n.Member(segment=segment):
+                if segment not in self.known:
+                    self.known[segment] = self.together(self.rules[segment])
+                return self.known[segment]
+        return self.verdicts[condition]
+
+
+def at_least(need: int, verdicts: Sequence[Verdict]) -> Verdict:
+    """Whether at least so many hold, where some may not be known."""
+    sure = sum(one is True for one in verdicts)
+    if sure >= need:
+        return True
+    return None if sure + sum(one is None for one in verdicts) >= need else False
+
+
 def _next(instant: datetime) -> datetime:
     return instant if instant == LAST_INSTANT else instant + TICK
 
@@ -161,7 +239,7 @@ def hindsight(moment: Moment, key: int | str, conditions: Iterable[n.Condition])
     rules: dict[str, n.Condition] = {}
     for condition in conditions:
         for node in n.walk(condition):
-            if isinstance(node, (n.Moved, n.Stayed)):
+            if isinstance(node, (n.Moved, n.Stayed, n.Member)):  # a member within what it is asked of is one of a population
                 _add_rules(moment, node.segment, rules)
     asked = [one.segment for one in _asking(conditions, rules)]
     recorded = {name: moment.recorded(name, moment.clock.as_of, key) for name in dict.fromkeys(asked)}

@@ -16,7 +16,7 @@ from functools import reduce
 from itertools import chain
 from typing import Protocol
 
-from segmentry.engine.crossings import crossings, date_changes, hour_changes
+from segmentry.engine.crossings import crossings, date_changes, hour_changes, moved_changes
 from segmentry.rules import nodes as n
 from segmentry.rules.functions import FUNCTIONS, TimeClass
 from segmentry.rules.ground import TICK, Clock
@@ -57,9 +57,12 @@ KNOWN: Mapping[type[n.Node], frozenset[str]] = {
         (n.Not, "item"), (n.AtLeast, "count items"), (n.Step, "events negated within"),
         (n.Sequence, "steps within last since until during"), (n.Member, "segment"),
         (n.Moved, "segment change last since until during"), (n.Stayed, "segment duration"),
+        (n.Foremost, "population count share"), (n.Ranked, "type population standing parts"), (n.Population, "by among per falling"),
     )
 }  # fmt: skip
 """The nodes that this module understands, and the fields of each. One of any other kind, or that says more, is opaque."""
+
+PLACES = (n.Foremost, n.Ranked, n.Population)
 
 Moments = Sequence[date | datetime]
 
@@ -98,6 +101,9 @@ class Looked(Protocol):
 
     def elements(self, of: n.Value, names: tuple[str, ...]) -> Moments:
         """What the elements of a list of the contact's are, which no clock moves; or what they have under these names."""
+
+    def elements_in(self, events: n.Events, of: n.Value, names: tuple[str, ...]) -> Moments:
+        """The same of lists that these events' rows have."""
 
     def changes(self, memory: n.Moved | n.Stayed) -> Changes:
         """When accepted runs may have changed what they say of the contact and that segment."""
@@ -199,6 +205,8 @@ class _Mover:
                 return _together(self.condition(item) for item in node.items)
             case n.Not():
                 return self.condition(node.item)
+            case n.Foremost():
+                return self.place(node.population)
             case n.Did() | n.Sequence() | n.Member() | n.Moved() | n.Stayed():
                 return self.of_rows_and_runs(node)
         return self.of_values(node)
@@ -309,8 +317,7 @@ class _Mover:
     def remembered(self, node: n.Moved | n.Stayed, edges: Motion) -> Motion:
         """What runs have said, and what a run at that instant would say itself."""
         known, now = self.looked.changes(node), self.segment(node.segment)
-        if now.until == self.clock.as_of:
-            return self.opaque
+        # for how long the segment itself is known, part by part, is told by `hindsight`
         seen = {at + TICK for at in known.instants if self.clock.as_of <= at < LAST_INSTANT}
         return edges | Motion(now.instants | seen, known.until)
 
@@ -349,7 +356,25 @@ class _Mover:
                 return self.events(node.events)
             case n.Call():
                 return self.call(node)
+            case n.Ranked():
+                return self.place(node.population)
         return self.opaque
+
+    def place(self, population: n.Population) -> Motion:
+        """A place among all contacts: where no clock moves what any of them is ordered by, nobody's changes; else it isn't looked at."""
+        return STILL if self.keeps_still(population, set()) else self.opaque
+
+    def keeps_still(self, node: n.Node, seen: set[str]) -> bool:
+        """Whether no clock moves it for any contact, also through places and other segments."""
+        for one in n.walk(node):
+            if isinstance(one, n.Member):
+                if one.segment not in seen:
+                    seen.add(one.segment)
+                    if not self.keeps_still(self.looked.rule(one.segment), seen):
+                        return False
+            elif not (_is_known(one) if isinstance(one, PLACES) else _keeps_still(one)):
+                return False
+        return True
 
     def call(self, node: n.Call) -> Motion:
         if node.function == "next_anniversary":
@@ -365,14 +390,14 @@ class _Mover:
 
     def by_parts(self, part: str, reading: n.AsOf) -> Motion:
         """A part of a date or time that goes evenly with the clock, looked at step by step."""
-        apart = timedelta(0)
-        if reading.shift is not None:
-            if reading.shift.unit not in SECONDS:
-                return self.opaque
-            apart = timedelta(seconds=reading.sign * reading.shift.amount * SECONDS[reading.shift.unit])
         changes, days = CHANGING[part]
         as_of, end = self.clock.as_of, _later(self.clock.as_of, timedelta(days=days))
         try:
+            if reading.shift is None:
+                return Motion(frozenset(changes(self.clock, as_of, end)), end)
+            if reading.shift.unit not in SECONDS:
+                return Motion(frozenset(moved_changes(reading.shift, reading.sign, self.clock, as_of, end, hours=part == "hour")), end)
+            apart = timedelta(seconds=reading.sign * reading.shift.amount * SECONDS[reading.shift.unit])
             return Motion(frozenset(one - apart for one in changes(self.clock, as_of + apart, end + apart)), end)
         except OverflowError:
             return self.opaque
@@ -420,10 +445,10 @@ class _Mover:
         return None
 
     def of_elements(self, names: tuple[str, ...]) -> Moments | None:
-        """What any element may be, or have under these names; of lists within lists, and of events, it isn't listed."""
-        if self.of is None or self.rows is not None or any(isinstance(one, n.Element) for one in n.walk(self.of)):
+        """What any element may be, or have under these names; of lists within lists, and of former steps, it isn't listed."""
+        if self.of is None or any(isinstance(one, (n.Element, n.Former)) for one in n.walk(self.of)):
             return None
-        return self.looked.elements(self.of, names)
+        return self.looked.elements(self.of, names) if self.rows is None else self.looked.elements_in(self.rows, self.of, names)
 
     def of_former(self, node: n.Value) -> Moments | None:
         """What a former step's property may be: that of any event that the step could be."""

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from segmentry.engine.crossings import crossings, date_changes
+from segmentry.engine.crossings import crossings, date_changes, moved_changes
 from segmentry.rules.ground import TICK, Clock
 from segmentry.rules.nodes import AsOf, Day, Duration, Unit
 from tests.oracle import language as lang
@@ -89,3 +89,26 @@ def test_another_date_begins_where_it_says(draws: random.Random, zone: str):
         at = first + timedelta(microseconds=draws.randrange(1, 299 * 86_400 * 10**6))
         before = [first, *changes][bisect_right(changes, at)]
         assert zones.to_local(zones.micros(at), zone).date() == zones.to_local(zones.micros(before), zone).date()
+
+
+@pytest.mark.parametrize("hours", [False, True])
+@pytest.mark.parametrize("zone", SETTINGS)
+def test_parts_of_a_clock_that_months_have_moved_change_where_it_says(draws: random.Random, zone: str, hours: bool):
+    for _ in range(4):
+        shift, sign, first = draws.choice(MONTHS), draws.choice([1, -1]), instant(draws, zone, 30)
+        moved, final = lang.Duration(shift.amount, str(shift.unit)), first + timedelta(days=31 if hours else 300)
+        changes = moved_changes(shift, sign, Clock(first, zone), first, final, hours=hours)
+
+        def shown(at: datetime, moved: lang.Duration = moved, sign: int = sign) -> tuple[date, int]:
+            local = zones.to_local(zones.shift_instant(zones.micros(at), moved, sign, zone), zone)
+            return local.date(), local.hour if hours else 0
+
+        assert changes == sorted(set(changes))
+        assert all(first < at <= final and shown(at) != shown(at - TICK) for at in changes)
+        tried = [first + timedelta(microseconds=draws.randrange(1, (final - first) // TICK)) for _ in range(200)]
+        set_at = [datetime.fromisoformat(one).replace(tzinfo=UTC) for one in SETTINGS[zone]]
+        about = [zones.moment(zones.shift_instant(zones.micros(one), moved, -sign, zone)) for one in set_at] + set_at
+        tried += [one + timedelta(minutes=m) + tick for one in about for m in range(-180, 181, 15) for tick in (-TICK, timedelta(0), TICK)]
+        for at in (at for at in tried if first < at <= final):
+            before = [first, *changes][bisect_right(changes, at)]
+            assert shown(at) == shown(before), (zone, shift, sign, at)
