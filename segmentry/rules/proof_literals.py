@@ -18,13 +18,15 @@ from segmentry.rules.proof_sets import EVERY, Cut, Values, both, either, from_to
 from segmentry.rules.proof_texts import TextFact, fact_of
 from segmentry.rules.proof_values import among, beyond, is_understood, literals_hold, passing, possible
 from segmentry.rules.times import MONTHS, SECONDS
-from segmentry.rules.types import Kind
+from segmentry.rules.types import Kind, Type, exact
 
 MOST_CHOICES = 40
 """An `at_least` of more ways to hold is taken as a whole."""
 MOST_FOLLOWED = 20
 """References to segments that are followed, one inside the other."""
 
+SIZE = exact(10)
+"""What `how_many` and `length` give."""
 SAMPLE_DIGITS = 16
 DAY_SECONDS = 86_400
 FARTHEST_SECONDS = 1_000 * 365 * DAY_SECONDS
@@ -93,6 +95,10 @@ class Reader:
     """Of every key whether it may be missing, and the values it may have."""
     aggregates: dict[int, n.Aggregate] = field(default_factory=dict)
     """The keys that stand for aggregates of events."""
+    quantified: dict[int, n.HowMany] = field(default_factory=dict)
+    """The keys that stand for how many elements of a list pass a condition, and what they count."""
+    lists: dict[int, int] = field(default_factory=dict)
+    """Of every such key the one of the list."""
     counts: dict[int, int] = field(default_factory=dict)
     """Of every such key the one of how many of its events there are."""
     sides: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -118,6 +124,10 @@ class Reader:
                 self.aggregates[found] = value
                 number = number_of(value.events)
                 self.counts[found] = found if value == number else self.value(number)
+            counted = elements_of(value)
+            if counted is not None:
+                self.quantified[found] = counted
+                self.lists[found] = self.value(counted.value)
         return found
 
     def read(self, node: n.Condition, *, positive: bool = True) -> Formula:
@@ -161,6 +171,9 @@ class Reader:
             case n.HasElements() if len(node.options) > 1:
                 parts = [self.read(n.HasElements(node.value, (option,)), positive=positive) for option in node.options]
                 return joined(parts, conjunction=node.need_all is positive)
+            case n.HasElements(options=(n.Constant() as option,), value=of) if (element := compared_alike(of)) is not None:
+                has = n.HowMany(SIZE, of, n.Compare("=", n.Element(element), option))
+                return Narrow(self.value(has), from_to(1), positive)
             case n.HasElements():
                 return self._opaque(n.HasElements(node.value, node.options), positive, (node.value, *node.options))
             case n.InWindow():
@@ -295,6 +308,21 @@ class Reader:
             return All((itself, self.read(rule, positive=positive)))
         finally:
             self._followed -= 1
+
+
+def elements_of(value: n.Value) -> n.HowMany | None:
+    """How many elements of a list pass a condition, if that is what a value is: of a length, all."""
+    if isinstance(value, n.HowMany) and is_understood(value):
+        return value
+    if isinstance(value, n.Call) and value.function == "length" and value.args[0].type.kind is Kind.LIST and is_understood(value):
+        return n.HowMany(SIZE, value.args[0], n.Always(value=True))
+    return None
+
+
+def compared_alike(of: n.Value) -> Type | None:
+    """The type of a list's elements where `contains` is that one of them equals the literal."""
+    element = of.type.element
+    return element if element is not None and element.kind in (Kind.TEXT, Kind.NUMBER) else None
 
 
 def length_of(value: n.Value, duration: n.Duration) -> tuple[str, int] | None:

@@ -40,6 +40,8 @@ UNDERSTOOD: dict[type[n.Node], frozenset[str]] = {
     n.Call: frozenset({"type", "function", "args"}),
     n.Aggregate: frozenset({"type", "function", "events", "property"}),
     n.Events: frozenset({"event", "where", "last", "since", "until", "window"}),
+    n.Element: frozenset({"type"}),
+    n.HowMany: frozenset({"type", "value", "where"}),
     n.Always: frozenset({"value"}),
     n.Truth: frozenset({"value"}),
     n.Compare: frozenset({"op", "left", "right"}),
@@ -102,7 +104,9 @@ def is_whole(value: n.Value) -> bool:
         return False
     if isinstance(value, n.Call):
         return value.function in WHOLE_CALLS
-    return isinstance(n.way(value)[0], n.Field) or (isinstance(value, n.Aggregate) and value.function in COUNTS)
+    if isinstance(value, n.HowMany):
+        return True
+    return isinstance(n.way(value)[0], (n.Field, n.Element)) or (isinstance(value, n.Aggregate) and value.function in COUNTS)
 
 
 def cuts_at(value: n.Value, literal: n.Constant) -> tuple[Cut, Cut] | None:
@@ -189,6 +193,8 @@ def possible(value: n.Value) -> tuple[bool, Values]:
         return True, from_to(0, 1)
     if isinstance(value, n.Call):
         return True, _of_call(value)
+    if isinstance(value, n.HowMany):
+        return True, from_to(0)
     if isinstance(value, n.Aggregate):
         if value.function in COUNTS:
             return False, from_to(0)

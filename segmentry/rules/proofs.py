@@ -205,6 +205,8 @@ class Prover:
         sides = [key for key in state.domains if key in self.reader.sides]
         if any(self._paired(state, key) for key in sides):
             return True
+        if self._elements_closed(state):
+            return True
         found = {key for key in state.domains if key in self.reader.aggregates}
         if not found:
             return False
@@ -234,6 +236,40 @@ class Prover:
             return True
         without = function in ("first", "last") and values.is_empty
         return without and self._add(state, count, from_to(0, 0))
+
+    def _elements_closed(self, state: _State) -> bool:
+        """Whether so many elements can't pass so many conditions: a list is missing for all of them or for none."""
+        found = sorted(key for key in state.domains if key in self.reader.quantified)
+        lists = self.reader.lists
+        known = {lists[key] for key in found if not state.domains[key][0]}
+        known |= {key for key in set(lists.values()) & state.domains.keys() if not state.domains[key][0]}
+        for key in found:
+            self._step()
+            if lists[key] in known and (self._add(state, key, EVERY) or self._add(state, lists[key], EVERY)):
+                return True
+            if lists[key] in known and self._passed_by_none(key) and self._add(state, key, from_to(0, 0)):
+                return True
+        counted = [key for key in found if not state.domains[key][0]]
+        if len(counted) > MOST_AGGREGATES:
+            return False
+        return any(self._fewer(state, one, other) for one in counted for other in counted if one != other and lists[one] == lists[other])
+
+    def _fewer(self, state: _State, one: int, other: int) -> bool:
+        """Whether more elements are left to pass the one condition than the other, though whatever passes the one passes the other."""
+        self._step()
+        values, others = state.domains[one][1], state.domains[other][1]
+        if values.starts or others.ends or not values.cuts or not others.cuts or values.cuts[0] < others.cuts[-1]:
+            return False
+        asked = ("element", one, other)
+        if asked not in self._known:
+            self._known[asked] = self._filter_holds(self.reader.quantified[one].where, self.reader.quantified[other].where)
+        return self._known[asked]
+
+    def _passed_by_none(self, key: int) -> bool:
+        asked = ("no element", key, key)
+        if asked not in self._known:
+            self._known[asked] = self._filter_holds(self.reader.quantified[key].where, n.Always(value=False))
+        return self._known[asked]
 
     def _beside(self, state: _State, one: int, other: int) -> bool:
         """Whether two aggregates can't have what is left to them."""
