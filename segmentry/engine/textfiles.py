@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from segmentry.engine.columns import declared_type
+from segmentry.engine.columns import declared_type, element_type, struct_fields, struct_type
 from segmentry.engine.pinned import FileProblem
 from segmentry.engine.scanning import Option, csv_options, ndjson_options
 from segmentry.engine.snapshot import Format
@@ -102,13 +102,20 @@ def _ndjson_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]
 
 
 def _json_type(sniffed: str) -> str:
-    """How a JSON value is read: numbers and truth values as they are, text as text, flat lists; all else as JSON, which no rule can use."""
+    """How a JSON value is read: numbers and truth values as they are, text as text, lists, objects field by field.
+
+    All else is JSON, which no rule can use. Times within objects are text: only those of a column of their own are told from it.
+    """
     if sniffed in _NATIVE:
         return sniffed
     if sniffed in _TEXTUAL:
         return "VARCHAR"
-    if sniffed.endswith("[]") and sniffed[:-2] in (*_NATIVE, *_TEXTUAL):
-        return sniffed if sniffed[:-2] in _NATIVE else "VARCHAR[]"
+    fields, element = struct_fields(sniffed), element_type(sniffed)
+    if fields:
+        return struct_type({name: _json_type(part) for name, part in fields.items()})
+    if element is not None and (element in (*_NATIVE, *_TEXTUAL) or struct_fields(element)):
+        inner = _json_type(element)
+        return f"{inner}[]" if inner != "JSON" else inner
     return "JSON"
 
 

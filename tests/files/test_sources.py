@@ -318,10 +318,31 @@ def test_ndjson_types(config, tmp_path):
     relation = pin(config("c.ndjson", contacts={"fields": {"joined": "text"}}), NOON, tmp_path).contacts.relation
     assert relation.declared == {
         "id": "BIGINT", "postcode": "VARCHAR", "joined": "VARCHAR", "seen": "TIMESTAMP WITH TIME ZONE", "score": "DOUBLE",
-        "tags": "VARCHAR[]", "extra": "JSON", "odd": "JSON", "member": "BOOLEAN", "sizes": "BIGINT[]", "key": "VARCHAR",
+        "tags": "VARCHAR[]", "extra": 'STRUCT("a" BIGINT)', "odd": "JSON", "member": "BOOLEAN", "sizes": "BIGINT[]", "key": "VARCHAR",
     }  # fmt: skip
-    assert {name for name, column in relation.columns.items() if column.type is None} == {"extra", "odd"}
+    assert {name for name, column in relation.columns.items() if column.type is None} == {"odd"}
     assert len(read(relation)) == 2
+
+
+def test_ndjson_objects(config, tmp_path):
+    """Field by field, those that a line lacks missing; what has no one type is in no rule's reach."""
+    lines = [
+        {"id": 1, "home": {"city": "Paris", "since": "2026-01-31", "geo": {"lat": 1.5}, 'odd "name"': 7, "mixed": [[1]], "none": None}},
+        {"id": 2, "home": {"city": "Rome", "geo": {}}, "items": [{"sku": "a"}, {"price": 3}], "any": {"a": 1}},
+        {"id": 3, "home": None, "items": [], "any": "text", "empty": {}},
+    ]
+    (tmp_path / "c.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    relation = pin(config("c.ndjson"), NOON, tmp_path).contacts.relation
+    types = {name: column.type for name, column in relation.columns.items()}
+    number = exact(19)
+    assert types["home"] == struct_of({"city": TEXT, "since": TEXT, "geo": struct_of({"lat": FLOAT64}), 'odd "name"': number})
+    assert types["items"] == list_of(struct_of({"sku": TEXT, "price": number}))
+    assert {name for name, type in types.items() if type is None} == {"any", "empty"}
+    names = list(relation.declared)
+    first, second, third = (dict(zip(names, row, strict=True)) for row in sorted(read(relation)))
+    assert (first["home"]["city"], first["home"]["geo"], first["home"]['odd "name"']) == ("Paris", {"lat": 1.5}, 7)
+    assert second["items"] == [{"sku": "a", "price": None}, {"sku": None, "price": 3}]
+    assert (third["home"], third["items"]) == (None, [])
 
 
 # ---------------------------------------------------------------- events
