@@ -66,9 +66,16 @@ def _tell(found: Mapping[str, object], form: str) -> None:
         return
     width = max(len(name) for name in found)
     for name, value in found.items():
-        lines = [cell(item) for item in value] if isinstance(value, (list, tuple)) else [cell(value, grouped=True)]
+        lines = [_line(item) for item in value] if isinstance(value, (list, tuple)) else [cell(value, grouped=True)]
         for index, line in enumerate(lines or ["none"]):
             click.echo(f"{'' if index else name.replace('_', ' '):<{width}}  {line}")
+
+
+def _line(item: object) -> str:
+    """One of several things in a line; of what has names, each name with what is there of it."""
+    if not isinstance(item, Mapping):
+        return cell(item)
+    return ", ".join(f"{name.replace('_', ' ')} {cell(value, grouped=True)}" for name, value in item.items() if value is not None)
 
 
 COMMANDS = (gc, forget, recover)
