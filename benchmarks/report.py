@@ -24,6 +24,7 @@ WORDS = {
     "limit": "the limit",
 }
 BAR = 40
+NOTHING = "Nothing has been published yet: figures are, from a machine that does nothing else meanwhile.\n"
 
 
 def section(summary: dict[str, Any]) -> str:
@@ -93,5 +94,5 @@ def written(document: str) -> str:
     """The document with its measured parts as the kept figures say."""
     summaries = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
     sizes = [size for size in ("small", "standard", "wide", "real") if size in summaries]
-    parts = {"goals": goals.table(summaries), "sizes": "\n".join(section(summaries[size]) for size in sizes)}
+    parts = {"goals": goals.table(summaries), "sizes": "\n".join(section(summaries[size]) for size in sizes) or NOTHING}
     return PART.sub(lambda part: part["open"] + parts[part["name"]] + part["close"], document)
