@@ -16,6 +16,8 @@ from segmentry.engine.connectors.destination import Destination, DestinationStop
 from segmentry.engine.connectors.registry import Context, open_destination
 from segmentry.engine.connectors.syncing import Outlook, Place, SyncDestination, Target
 from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.state.outbox import Pinned
+from segmentry.engine.whose import UNKNOWN, mismatch, whose
 from segmentry.engine.yaml import Document, Steps
 from segmentry.errors import DestinationError, NotFound, SegmentryError
 from segmentry.rules.suggest import did_you_mean
@@ -154,19 +156,20 @@ def ask(
     environ: Mapping[str, str],
     clock: Callable[[], datetime],
     *,
-    pinned: str | None = None,
+    pinned: Pinned = UNKNOWN,
     everything: bool = True,
     open: Open = open_destination,
 ) -> Inquiry:
-    """Asks a destination. `pinned`: the account that it was first used with. `everything`: all that there is, not only what is in use."""
+    """Asks a destination. `pinned`: what it was first used with. `everything`: all that there is, not only what is in use."""
     config = workspace.config.destinations[name]
     found = Inquiry(name, config.type)
     context = Context(workspace.root, environ, workspace.config.id, workspace.environment, clock)
     try:
         with _opened(name, config.settings, context, open) as destination:
             with _in_words(name, "say whose account it is"):
-                account = destination.account()
-            found = replace(found, account=account, mismatch=_mismatch(name, account, config.account, pinned))
+                is_now = whose(destination)
+            wrong = mismatch(name, is_now, config.account, pinned)
+            found = replace(found, account=is_now.account, mismatch=None if wrong is None else f"{wrong}; nothing would be sent")
             if found.mismatch is None and isinstance(destination, SyncDestination):
                 found = _read(destination, found, uses_of(workspace, name), everything=everything)
     except SegmentryError as error:
@@ -200,17 +203,6 @@ def _seen(destination: SyncDestination, found: Inquiry, target: Target, uses: tu
             return Seen(target, uses, destination.look(target))
     except DestinationError as error:
         return Seen(target, uses, problem=str(error))
-
-
-def _mismatch(name: str, account: str | None, said: str | None, pinned: str | None) -> str | None:
-    """Why an account is not the one that it should be, if so."""
-    shown = "no account that could be told" if account is None else f"account `{account}`"
-    if said is not None and account != said:
-        return f"destination `{name}` has {shown}, and its `account:` says `{said}`: nothing would be sent"
-    if pinned is not None and account != pinned:
-        hint = "another account needs a destination of another name"
-        return f"destination `{name}` has {shown}, and was first used with `{pinned}`: nothing would be sent; {hint}"
-    return None
 
 
 @contextmanager

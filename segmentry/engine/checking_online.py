@@ -11,6 +11,8 @@ from segmentry.engine.config_destinations import without_secrets
 from segmentry.engine.config_problems import as_written
 from segmentry.engine.connectors.registry import open_destination
 from segmentry.engine.loading import LoadedWorkspace
+from segmentry.engine.state.outbox import Pinned
+from segmentry.engine.whose import UNKNOWN
 from segmentry.rules.diagnostics import Diagnostic, Severity
 
 OUTSIDE = (
@@ -23,17 +25,17 @@ def ask_all(
     workspace: LoadedWorkspace,
     environ: Mapping[str, str],
     clock: Callable[[], datetime],
-    pinned: Mapping[str, str],
+    pinned: Mapping[str, Pinned],
     *,
     open: Open = open_destination,
 ) -> list[Inquiry]:
-    """Asks every destination, side by side, for what is in use; in the files' order. `pinned`: the account each was first used with."""
+    """Asks every destination, side by side, for what is in use; in the files' order. `pinned`: what each was first used with."""
     names = list(workspace.config.destinations)
     if not names:
         return []
 
     def one(name: str) -> Inquiry:
-        return ask(workspace, name, environ, clock, pinned=pinned.get(name), everything=False, open=open)
+        return ask(workspace, name, environ, clock, pinned=pinned.get(name, UNKNOWN), everything=False, open=open)
 
     with ThreadPoolExecutor(len(names), thread_name_prefix="segmentry-ask") as pool:
         return list(pool.map(one, names))

@@ -54,6 +54,7 @@ CODES: dict[str, str] = {
     "W327": "a split without groups, or with shares of more than 100 % together",
     "W328": "a group that is named twice",
     "W329": "a split that needs a salt, as the segment had several names",
+    "W330": "two destinations that are one account, or one audience",
     # tests in segments' files
     "W401": "a test of a segment names what is not there: a field, an event, a property, a segment",
     "W402": "a value in a test that its column can't hold",

@@ -27,6 +27,12 @@ OF_EVERY_TYPE = ("account", "renamed_from")
 SECRETS = frozenset({"key", "keys", "api_key", "secret", "secrets", "signing_secret", "token", "access_token", "password"})
 """Keys, of whatever type, whose values are secrets."""
 
+ONE_PLACE: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "klaviyo": (("account", "account"), ("key", "account")),
+    "mailchimp": (("audience", "audience"),),
+}
+"""By type the keys by any of which two destinations with one `url` are one place by two names, and what that is."""
+
 NEW_CONTACTS = "new_contacts"
 
 MISSING: Mapping[tuple[str, str], tuple[str, tuple[str, ...]]] = {
@@ -52,7 +58,7 @@ def destination_problems(document: Document) -> list[Diagnostic]:
     for name, entry in named(document, "destinations").items():
         if isinstance(entry, dict) and isinstance(entry.get("type"), str) and entry["type"].strip():
             problems += [problem for problem in _problems_of(document, name, entry) if problem.location not in told]
-    return problems
+    return problems + _one_by_two_names(document)
 
 
 def consent_texts(document: Document) -> dict[str, str]:
@@ -108,6 +114,23 @@ def _held_against(document: Document, name: str, entry: Mapping[str, Any], model
         message = f"`{name}` needs addresses, and `contacts` names no column with them"
         return [Diagnostic("W311", message, location=at, help="add `email: COLUMN` to `contacts`")]
     return []
+
+
+def _one_by_two_names(document: Document) -> list[Diagnostic]:
+    """Destinations that are one place: what is known of it, who left there above all, is known by one of their names alone."""
+    problems, first = [], dict[tuple[str, ...], str]()
+    for name, entry in named(document, "destinations").items():
+        if not isinstance(entry, dict):
+            continue
+        written, url = str(entry.get("type")), str(entry.get("url", ""))
+        said = [(key, what) for key, what in ONE_PLACE.get(written, ()) if entry.get(key) is not None]
+        others = [(first.setdefault((written, url, key, str(entry[key]).strip()), name), what) for key, what in said]
+        other, what = next(((other, what) for other, what in others if other != name), (None, ""))
+        if other is not None:
+            message = f"`{other}` and `{name}` are one {what} by two names, and who left by one of them would not be known to the other"
+            help = "keep one of them, and name that one in every `sync` and in every sequence"
+            problems.append(Diagnostic("W330", message, location=document.key_location(("destinations", name)), help=help))
+    return problems
 
 
 def _needs_address(settings: BaseModel) -> bool:

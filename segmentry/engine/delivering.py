@@ -41,6 +41,7 @@ from segmentry.engine.sync_plans import syncs_of
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.sync_words import sync_name
 from segmentry.engine.telling import Circle
+from segmentry.engine.whose import UNKNOWN, mismatch, namesake, whose
 from segmentry.errors import DestinationError, LeaseHeld, NotFound, SegmentryError
 from segmentry.rules.suggest import did_you_mean
 
@@ -240,7 +241,7 @@ class _Delivering:
     def _note_stop(self, name: str, reason: str) -> None:
         """Notes that nothing can go to a destination, so that whoever asks hears of it."""
         with self.state.catalog.writing() as connection:
-            outbox.pin_account(connection, name, None, self.clock())
+            outbox.pin(connection, name, UNKNOWN, self.clock())
             outbox.note_stop(connection, name, reason, self.clock())
 
     def _under(self, lease: Lease, name: str, messages: list[str]) -> bool:
@@ -354,22 +355,20 @@ class _Delivering:
                 opened.close()
 
     def _pin(self, destination: Destination, name: str) -> str | None:
-        """Why the destination's account is not the one it should be, if so; else that account is its own from now on."""
-        wanted = self.workspace.config.destinations[name].account
+        """Why the destination is not what it should be, if so; else its account, and what of it it is, is its own from now on."""
+        configs = self.workspace.config.destinations
         try:
             with _no_bug(name, "say whose account it is"):
-                account = destination.account()
+                found = whose(destination)
         except DestinationStopped as stop:
             return f"destination `{name}` can't say whose account it is: {stop}"
-        shown = "no account that could be told" if account is None else f"account `{account}`"
-        if wanted is not None and account != wanted:
-            return f"destination `{name}` has {shown}, and its `account:` says `{wanted}`; nothing was sent"
         with self.state.catalog.writing() as connection:
-            pinned = outbox.pinned_account(connection, name)
-            if pinned is not None and account != pinned:
-                hint = "another account needs a destination of another name"
-                return f"destination `{name}` has {shown}, and was first used with `{pinned}`; nothing was sent: {hint}"
-            outbox.pin_account(connection, name, account, self.clock())
+            pinned = outbox.pins(connection)
+            types = {other: config.type for other, config in configs.items()}
+            wrong = mismatch(name, found, configs[name].account, pinned.get(name, UNKNOWN)) or namesake(name, found, pinned, types)
+            if wrong is not None:
+                return f"{wrong}; nothing was sent"
+            outbox.pin(connection, name, found, self.clock())
         return None
 
 

@@ -13,6 +13,7 @@ from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.state import State, noticed, outbox, sync_outbox
 from segmentry.engine.state.holds import pauses
+from segmentry.engine.whose import UNKNOWN
 
 DESTINATIONS = pl.Schema(
     {
@@ -43,7 +44,7 @@ def destinations(loaded: LoadedWorkspace, state: State | None, now: datetime) ->
             with state.catalog.reading() as connection:
                 enrollments, changes = (table.waiting(connection, name, now) for table in (outbox, sync_outbox))
                 stop = noticed.stops(connection).get(name)
-                account = outbox.pinned_account(connection, name) or account
+                account = outbox.pins(connection).get(name, UNKNOWN).account or account
                 closed = outbox.closed(connection, name)
             known = (enrollments[0] + changes[0], enrollments[1] + changes[1], closed, stop[0] if stop else None)
         rows.append((name, config.type, where(config.settings), account, _sequences(loaded, state, name), _syncs(loaded, name), *known))

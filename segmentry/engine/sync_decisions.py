@@ -5,7 +5,7 @@ than were acknowledged; `refused`: the very attributes that the destination refu
 
     should be   out            add; one that may have been done under another address, or its removal, goes on first: only its answer
                                says who is where
-                member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
+                member         nothing; if different, update, unless refused; out and add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
                 left           nothing, ever; nor for anybody else with that address
@@ -417,7 +417,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     due = joined.filter(pl.col("next").is_in([ADD, UPDATE, REMOVE]))
     at, grace = (when.isoformat(timespec="microseconds") for when in (case.now, case.now + GRACE))
     later = (pl.col("next") == REMOVE) & (pl.col("why_not") == ABSENT)
-    opened = _as_rows(due).with_columns(
+    opened = _perhaps_out(_as_rows(due)).with_columns(
         due["next"].alias("action"),
         due["tells"].alias("wanted"),
         due.select(pl.when((pl.col("next") == REMOVE) & pl.col("maybe")).then(pl.coalesce("new_hash", "wanted_hash")).otherwise("new_hash"))
@@ -443,6 +443,15 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         ),
     )
     return pl.concat([opened, ended, settled])
+
+
+def _perhaps_out(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that are opened anew; of a member who may have been removed, and was to come back, it is out: who is not there is so by us."""
+    out = ((pl.col("state") == MEMBER) & ((pl.col("action") == ADD) | _perhaps(REMOVE))).fill_null(value=False)
+    return rows.with_columns(
+        pl.when(out).then(pl.lit(OUT)).otherwise("state").alias("state"),
+        pl.when(out).then(None).otherwise("fingerprint").alias("fingerprint"),
+    )
 
 
 def _known_so(states: pl.DataFrame) -> pl.Series:

@@ -16,6 +16,7 @@ from segmentry.engine.connectors.syncing import Member, Outlook, SyncDestination
 from segmentry.engine.delivering import Open
 from segmentry.engine.state import outbox
 from segmentry.engine.state.state import wall_clock
+from segmentry.engine.whose import UNKNOWN, mismatch, whose
 from segmentry.errors import DestinationError, SegmentryError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def reached(
 ) -> Iterator[SyncDestination]:
     """A destination that segments are kept in step with, while the block lasts. Raises DestinationError.
 
-    Another account than the one that was told before is refused: by its members everybody would have left.
+    Another account, or audience, than was told before is refused: by its members everybody would have left.
     """
     config = workspace.config
     if name not in config.destinations:
@@ -46,12 +47,12 @@ def reached(
         if not isinstance(opened, SyncDestination):
             raise DestinationError(f"destination `{name}` can't be read: it does not say who is there")
         with _asking(name):
-            account = opened.account()
+            found = whose(opened)
         with state.catalog.reading() as connection:
-            known = {one for one in (config.destinations[name].account, outbox.pinned_account(connection, name)) if one is not None}
-        if known - {account}:
-            shown = "no account that could be told" if account is None else f"account `{account}`"
-            raise DestinationError(f"destination `{name}` has {shown}, and was to be `{min(known - {account})}`; nothing was read")
+            pinned = outbox.pins(connection).get(name, UNKNOWN)
+        wrong = mismatch(name, found, config.destinations[name].account, pinned)
+        if wrong is not None:
+            raise DestinationError(f"{wrong}; nothing was read")
         yield opened
     finally:
         with _asking(name):

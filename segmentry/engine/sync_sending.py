@@ -101,7 +101,7 @@ class SyncSender:
     def _take_over(self) -> None:
         with self.catalog.writing() as connection:
             self.lease.check(connection)
-            left = sync_outbox.abandoned(connection, self.settings.name)
+            left = sync_outbox.abandoned(connection, self.settings.name, self.settings.clock())
         if left:
             self.messages.append(f"{left:,} changes were under way when an earlier sender ended: it goes on with the same requests")
 
@@ -249,7 +249,7 @@ class SyncSender:
                 )
                 sync_outbox.record(connection, self.lease.number, parcel.rows[0].sync, parcel.id, found, now)
                 self._count(answers or ())
-            self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name)
+            self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name, now)
             if self.counts["synced"] and self.halted is None:
                 outbox.note_stop(connection, self.settings.name, None, now)
         return crash

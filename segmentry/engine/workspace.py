@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
     from segmentry.engine.segment_tests import Tested
+    from segmentry.engine.state.outbox import Pinned
 
 # What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
 # `check` of a hundred segments takes less time than that import.
@@ -382,10 +383,11 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         Raises NotFound for one that there is not.
         """
         from segmentry.engine.asking import ask, known_name
+        from segmentry.engine.state.outbox import Pinned
 
         loaded = self.load()
         known_name(loaded, name)
-        return ask(loaded, name, os.environ, clock_now, pinned=self._pinned(loaded).get(name))
+        return ask(loaded, name, os.environ, clock_now, pinned=self._pinned(loaded).get(name, Pinned()))
 
     def notify(self) -> Told:
         """Tells whoever `notify:` names of what needs a person, as `status` has it under `alarms`; at first, and then daily."""
@@ -397,13 +399,13 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         with self._state(loaded) as state:
             return notify(loaded, state, alarms(loaded, state, now), now, os.environ, post)
 
-    def _pinned(self, loaded: LoadedWorkspace) -> dict[str, str]:
-        """The accounts that destinations were first used with; none before there is a state."""
-        from segmentry.engine.state import counting
+    def _pinned(self, loaded: LoadedWorkspace) -> dict[str, Pinned]:
+        """What destinations were first used with; nothing before there is a state."""
+        from segmentry.engine.state import outbox
 
         try:
             with self._state(loaded) as state, state.catalog.reading() as connection:
-                return counting.accounts(connection)
+                return outbox.pins(connection)
         except NoState:
             return {}
 

@@ -305,7 +305,10 @@ def test_an_account_is_pinned_at_first_use(outbox: Outbox) -> None:
     outbox.put("c")
     for other in ("acct_2", None):
         found = outbox.deliver(open=with_account(other))
-        assert "was first used with `acct_1`; nothing was sent" in found.destinations["mem"].messages[0]
+        assert (
+            "was first used with `acct_1`: another account needs a destination of another name; nothing was sent"
+            in found.destinations["mem"].messages[0]
+        )
         assert found.failed
     assert (outbox.row("c").outcome, outbox.row("c").attempts) == ("pending", 0)
 

@@ -60,7 +60,7 @@ def test_what_is_under_way_is_stopped(agreed: Synced) -> None:
     recompute(agreed, "2026-01-04", "UK", 0)
     with agreed.state.catalog.writing() as connection:
         assert connection.execute(select(SYNCED.c.stop)).scalar() == "the consent is withdrawn"
-        sync_outbox.abandoned(connection, "crm")
+        sync_outbox.abandoned(connection, "crm", agreed.now)
     recompute(agreed, "2026-01-05", "UK", 0)
     assert told(agreed)["synced"] is False
     assert agreed.rows() == {"a": ("out", "add")}

@@ -17,6 +17,7 @@ from segmentry.engine.connectors.syncing import Outlook, Place
 from segmentry.engine.destinations import destinations, where
 from segmentry.engine.loading import load
 from segmentry.engine.state.holds import pause
+from segmentry.engine.state.outbox import Pinned
 from segmentry.errors import DestinationError
 from tests.state.conftest import day
 from tests.syncs.conftest import LIST, Synced
@@ -75,7 +76,7 @@ def opens(**says: Any) -> Callable[..., Destination]:
 
 
 def asked(shop: Synced, *, pinned: str | None = None, **says: Any) -> Inquiry:
-    return ask(load(shop.root), "crm", {}, lambda: NOW, pinned=pinned, open=opens(**says))
+    return ask(load(shop.root), "crm", {}, lambda: NOW, pinned=Pinned(pinned), open=opens(**says))
 
 
 # ---------------------------------------------------------------- the list
@@ -166,11 +167,14 @@ def test_what_is_in_the_way_is_said_in_words(started: Synced, says: dict[str, An
 
 def test_another_account_is_asked_nothing_more(started: Synced) -> None:
     [problem] = asked(started, pinned="acc-0", sees=AssertionError(), has=AssertionError()).problems
-    assert problem.startswith("destination `crm` has account `acc-1`, and was first used with `acc-0`: nothing would be sent")
+    assert problem == (
+        "destination `crm` has account `acc-1`, and was first used with `acc-0`: another account needs a destination of another name; "
+        "nothing would be sent"
+    )
     started.destinations = "{crm: {type: memory, batch: 100, account: acc-2}}"
     started.write_config()
     assert asked(started, has=AssertionError()).problems == [
-        "destination `crm` has account `acc-1`, and its `account:` says `acc-2`: nothing would be sent"
+        "destination `crm` has account `acc-1`, and its `account:` says `acc-2`; nothing would be sent"
     ]
 
 

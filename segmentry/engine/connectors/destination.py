@@ -129,6 +129,13 @@ class Destination(ABC):
         It is pinned at first use: a later key of another account is refused.
         """
 
+    def place(self) -> str | None:
+        """What of the account this is, as a noun and an id that may be stored and shown (`audience ab12cd34ef`); None: all of it.
+
+        It is pinned with the account: what is known of who is there is known of this place.
+        """
+        return None
+
     @abstractmethod
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
         """Tells of the rows: an answer each. Raises DestinationStopped, and whatever `before` raises."""

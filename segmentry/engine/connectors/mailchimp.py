@@ -65,6 +65,10 @@ class MailchimpDestination(SyncDestination):
                 self._account = self._looked(lambda: self._calls(LOOKING).account())
             return self._account
 
+    def place(self) -> str:
+        """The audience: another has other members, and nobody who left this one left that."""
+        return f"audience {self._settings.audience}"
+
     def close(self) -> None:
         self._line.close()
 

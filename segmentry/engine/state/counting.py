@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, func, select
 from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.frames import read_frame
 from segmentry.engine.state.outbox import stamp
-from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, SYNCED, SYNCS
+from segmentry.engine.state.schema import DELIVERIES, ENROLLMENTS, HOLDS, SYNCED, SYNCS
 from segmentry.engine.state.synced import ACTIVE
 
 CHANGES = pl.Schema({"sync": pl.Int64(), "destination": pl.String(), "contact": pl.String(), "action": pl.String()})
@@ -77,9 +77,3 @@ def open_changes(connection: Connection) -> pl.DataFrame:
     columns = SYNCED.c.sync, SYNCS.c.destination, SYNCED.c.contact, SYNCED.c.action
     query = select(*columns).join(SYNCS, SYNCS.c.id == SYNCED.c.sync).where(SYNCED.c.action.is_not(None), SYNCS.c.status == ACTIVE)
     return read_frame(connection, query, CHANGES)
-
-
-def accounts(connection: Connection) -> dict[str, str]:
-    """The accounts that destinations were first used with, by name; those that have none are left out."""
-    known = select(DESTINATIONS.c.name, DESTINATIONS.c.account).where(DESTINATIONS.c.account.is_not(None))
-    return {str(name): str(account) for name, account in connection.execute(known)}

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, not_, or_, select, update
 from sqlalchemy.exc import DBAPIError
 
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import EVERYTHING, pauses
 from segmentry.engine.state.lease import Lease
-from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, LEASE, PAUSES, SYNCED
+from segmentry.engine.state.schema import DELIVERIES, DESTINATIONS, ENROLLMENTS, HOLDS, LEASE, PAUSES, SYNCED, SYNCS
 from segmentry.errors import StateError
 
 PENDING, SENDING, UNKNOWN = "pending", "sending", "unknown"
@@ -250,9 +250,13 @@ def record(connection: Connection, lease: int, destination: str, endings: Sequen
 
 
 def clear_payloads(connection: Connection, before: datetime) -> int:
-    """Removes addresses and fields of rows that ended before an instant, those of syncs too; of how many."""
+    """Removes addresses and fields of rows that ended before an instant, those of syncs too; of how many.
+
+    Who may be in a list or tag by a sync that goes on, nobody knows, has not ended: without the address nobody could be taken off it.
+    """
     old = and_(_D.ended < stamp(before), _D.payload.is_not(None))
-    synced = and_(SYNCED.c.action.is_(None), SYNCED.c.payload.is_not(None), SYNCED.c.changed < stamp(before))
+    ended = or_(not_(SYNCED.c.maybe), SYNCED.c.sync.in_(select(SYNCS.c.id).where(SYNCS.c.status == "detached")))
+    synced = and_(SYNCED.c.action.is_(None), SYNCED.c.payload.is_not(None), SYNCED.c.changed < stamp(before), ended)
     connection.execute(update(SYNCED).where(synced).values(payload=None))
     return connection.execute(update(DELIVERIES).where(old).values(payload=None)).rowcount
 
@@ -260,20 +264,31 @@ def clear_payloads(connection: Connection, before: datetime) -> int:
 # ---------------------------------------------------------------- destinations
 
 
-def pinned_account(connection: Connection, name: str) -> str | None:
-    """The account that a destination was first used with; None if it never was, or has none."""
-    found = connection.execute(select(DESTINATIONS.c.account).where(DESTINATIONS.c.name == name)).scalar()
-    return None if found is None else str(found)
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a destination was first used with: its account, and what of the account it is. None where there is nothing to tell them by."""
+
+    account: str | None = None
+    place: str | None = None
 
 
-def pin_account(connection: Connection, name: str, account: str | None, now: datetime) -> None:
-    """Notes that a destination is used, and with which account if it had none."""
-    known = connection.execute(select(DESTINATIONS.c.name).where(DESTINATIONS.c.name == name)).first()
+def pins(connection: Connection) -> dict[str, Pinned]:
+    """What every destination that was ever used was first used with, by name."""
+    columns = DESTINATIONS.c.name, DESTINATIONS.c.account, DESTINATIONS.c.place
+    return {str(name): Pinned(account, place) for name, account, place in connection.execute(select(*columns))}
+
+
+def pin(connection: Connection, name: str, found: Pinned, now: datetime) -> None:
+    """Notes that a destination is used, and with what, as far as that was not known."""
+    known = pins(connection).get(name)
     if known is None:
-        connection.execute(insert(DESTINATIONS).values(name=name, account=account, pinned=stamp(now)))
-    elif account is not None:
-        unknown = and_(DESTINATIONS.c.name == name, DESTINATIONS.c.account.is_(None))
-        connection.execute(update(DESTINATIONS).where(unknown).values(account=account, pinned=stamp(now)))
+        values = {"name": name, "account": found.account, "place": found.place, "pinned": stamp(now)}
+        connection.execute(insert(DESTINATIONS).values(values))
+        return
+    merged = Pinned(known.account or found.account, known.place or found.place)
+    if merged != known:
+        values = {"account": merged.account, "place": merged.place, "pinned": stamp(now)}
+        connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name).values(values))
 
 
 def note_stop(connection: Connection, name: str, reason: str | None, now: datetime) -> None:

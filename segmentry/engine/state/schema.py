@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, St
 
 METADATA = MetaData()
 
-REVISION = "0005"
+REVISION = "0006"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -238,8 +238,9 @@ DESTINATIONS = Table(
     Column("pinned", String),
     Column("stopped", String),
     Column("stopped_at", String),
+    Column("place", String),
 )
-"""Destinations that were ever used: the account pinned at first use, and why deliveries to it last stopped, if they did."""
+"""Destinations that were ever used: what each was first used with (an account, and what of it), and why deliveries to it last stopped."""
 
 PAUSES = Table(
     "pauses",

@@ -118,13 +118,13 @@ def syncs_to(connection: Connection, destination: str) -> dict[int, tuple[str, s
 # ---------------------------------------------------------------- what the sender writes
 
 
-def abandoned(connection: Connection, destination: str) -> int:
+def abandoned(connection: Connection, destination: str, now: datetime) -> int:
     """Lets rows that an earlier sender left under way be due again; how many. Whoever holds the lease calls it before the first claim."""
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     found = connection.execute(
         update(SYNCED).where(_asked(), mine, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1)
     ).rowcount
-    close_stopped(connection, destination)
+    close_stopped(connection, destination, now)
     return found
 
 
@@ -231,7 +231,7 @@ def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement
     return exists().where(other.sync.in_(syncs), other.sync != sync, other.contact == _S.contact, due)
 
 
-def close_stopped(connection: Connection, destination: str) -> int:
+def close_stopped(connection: Connection, destination: str, now: datetime) -> int:
     """Ends open rows that a later run stopped while they were under way; how many.
 
     Who may have been removed is in the segment again, and is added by the next run.
@@ -242,6 +242,7 @@ def close_stopped(connection: Connection, destination: str) -> int:
     # by it, who was perhaps added or given another address is found
     told = case((and_(_S.maybe, or_(_S.state != MEMBER, moved)), _S.payload), else_=null())
     values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "state": state, "attempts": 0, "revision": _S.revision + 1}
+    values["changed"] = stamp(now)
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
 
