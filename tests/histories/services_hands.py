@@ -94,7 +94,7 @@ class Hands(Driver):
         if email is not None and email not in left:
             put(email)
             self.known.by_hand[place].add(email)
-            for gone in (self.known.off, self.known.known_gone):
+            for gone in (self.known.off, self.known.known_gone, self.known.gone_elsewhere):
                 gone.get(place, set()).discard(email)
 
     def _refused(self, service: str, refuse: Callable[[str], object]) -> None:

@@ -103,6 +103,8 @@ class SyncModel:
     """Those of them whom a removal may have taken off whose answer nobody heard."""
     known_gone: dict[Place, set[str]] = field(default_factory=dict)
     """Addresses of those who were taken off or left while that was so: they are known, and stay out under any address."""
+    gone_elsewhere: dict[Place, set[str]] = field(default_factory=dict)
+    """The same of those who left another list or tag: that is known of the person, and not of somebody else with the address."""
     deleted: set[str] = field(default_factory=set)
     """Addresses whose profiles somebody deleted at Klaviyo. Where an enrollment's event made the contact another one under a new address,
     nobody can tell that from two profiles that were merged there."""
@@ -134,7 +136,7 @@ class SyncModel:
                     self.left.setdefault(place, set()).add(address)
                 for other in self.services.targets() if known and gone else ():
                     if other[0] == service:
-                        self.known_gone.setdefault(other, set()).add(address)
+                        self.gone_elsewhere.setdefault(other, set()).add(address)
                 self._goes(place, address)
 
     def is_off(self, place: Place, address: str) -> None:
@@ -147,7 +149,7 @@ class SyncModel:
 
     def comes_back(self, address: str) -> None:
         """Somebody subscribes."""
-        for gone in (*self.left.values(), *self.known_gone.values()):
+        for gone in (*self.left.values(), *self.known_gone.values(), *self.gone_elsewhere.values()):
             gone.discard(address)
 
     def acted_on(self) -> set[str]:
@@ -227,11 +229,12 @@ class SyncModel:
     # ------------------------------------------------------------ who is who
 
     def groups(self, model: Model) -> dict[str, Group]:
-        """Of every address with whom it has to do."""
+        """Of every address with whom it has to do. Whoever two contacts were merged into has the addresses of both."""
         found: dict[str, Group] = {}
         for key, addresses in self.addresses.items():
-            touching = {id(found[one]): found[one] for one in addresses if one in found}.values()
-            people = frozenset({model.person(key)}).union(*(one.people for one in touching))
+            person = model.person(key)
+            touching = {id(one): one for address, one in found.items() if address in addresses or person in one.people}.values()
+            people = frozenset({person}).union(*(one.people for one in touching))
             whole = frozenset(addresses).union(*(one.addresses for one in touching))
             merged = key in model.aliases or key in model.aliases.values() or any(one.merged for one in touching)
             group = Group(people, whole, merged)
@@ -274,7 +277,8 @@ class SyncModel:
         assert address not in self.left.get(place, ()), f"{address} left {place}, and was put back"
         group = groups[address]
         if not group.muddled and not group.addresses & self.let_go:
-            former = group.addresses & self.known_gone.get(place, set())
+            gone = self.known_gone.get(place, set())
+            former = group.addresses & (gone | self.gone_elsewhere.get(place, set()) if len(group.people) == 1 else gone)
             if place[0] == KLAVIYO and address in was.profiles:
                 former -= self.deleted
             assert not former, f"{address} came to {place}, whose person left under {former}"
