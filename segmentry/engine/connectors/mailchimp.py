@@ -237,6 +237,9 @@ class MailchimpDestination(SyncDestination):
         with self._lock:
             if self._about is None:
                 self._about = calls.about_audience()
+                stats = self._about.get("stats")
+                size = stats.get("member_count") if isinstance(stats, Mapping) else None
+                self._known.audience.size = size if isinstance(size, int) else 0
             return self._about
 
     def _looked(self, look: Callable[[], T]) -> T:

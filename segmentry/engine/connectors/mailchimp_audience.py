@@ -2,7 +2,8 @@
 
 A few are asked for one by one. For many, whoever unsubscribed, was cleaned or archived is read once, and then what changed of
 that before each piece of work: an audience has few of those beside what a first sync brings. That anybody is in it at all is
-read of many only where it matters (nobody is put in, or some don't consent).
+read of many only where it matters (nobody is put in, or some don't consent, or who was there may have gone), and where it takes
+fewer requests than asking for each: as soon as so many were asked for as reading everybody would have taken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from segmentry.engine.connectors.mailchimp_calls import STATUSES, Calls
+from segmentry.engine.connectors.mailchimp_calls import PAGE, STATUSES, Calls
 from segmentry.engine.connectors.mailchimp_line import Waiting
 from segmentry.engine.connectors.mailchimp_reasons import AWAY
 
@@ -49,6 +50,9 @@ class Audience:
 
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting
+        self.size = 0
+        """How many are in it, as far as that was heard."""
+        self._asked_of_many = 0
         self._roll: _Roll | None = None
         self._doubted: set[str] = set()
         self._lock = threading.Lock()
@@ -60,18 +64,22 @@ class Audience:
         if len(hashes) <= FEW:
             return {hash: self._asked(calls, hash) for hash in hashes}
         with self._lock:
-            roll = self._fresh(calls, whole=len({*exact, *named}) > FEW)
+            roll = self._fresh(calls, whole=self._is_worth_reading(len({*exact, *named})))
             known = {hash: roll.people.get(bytes.fromhex(hash)) for hash in hashes}
             doubted = self._doubted.intersection(hashes)
         # that somebody is missing is only believed of a list of everybody, and where it matters
         found = {hash: Standing(status, sure=status is not None) for hash, status in known.items()}
         for hash in exact:
             if known[hash] is None:
-                found[hash] = Standing(None) if roll.whole else self._asked(calls, hash)
+                found[hash] = Standing(None) if roll.whole else self._asked_alone(calls, hash)
         for hash in {*named, *doubted}:
             if known[hash] is None or hash in doubted:
-                found[hash] = self._asked(calls, hash)
+                found[hash] = self._asked_alone(calls, hash)
         return found
+
+    def _is_worth_reading(self, more: int) -> bool:
+        """Whether everybody is read, where so many more are to be asked for."""
+        return more > 0 and self._asked_of_many + more > max(FEW, self.size // PAGE)
 
     def doubt(self, hash: str) -> None:
         """Somebody is perhaps not in the audience under this hash any more, by our doing: it is asked for, whatever a list says."""
@@ -83,6 +91,12 @@ class Audience:
         with self._lock:
             if self._roll is not None and self._roll.whole:
                 self._roll.people[bytes.fromhex(hash)] = status
+
+    def _asked_alone(self, calls: Calls, hash: str) -> Standing:
+        """One of many, of whom nothing that was read says enough."""
+        with self._lock:
+            self._asked_of_many += 1
+        return self._asked(calls, hash)
 
     def _asked(self, calls: Calls, hash: str) -> Standing:
         someone = calls.someone(hash)
@@ -97,6 +111,8 @@ class Audience:
             read = self._waiting.monotonic()
             made.good_until = now + max(AGE, COST * (read - now))
             self._roll = made
+            if whole:
+                self._asked_of_many = 0
             return made
         # only those who left since: whoever we put in meanwhile would be listed too, again and again
         self._read(calls, roll, tuple(AWAY), roll.since - _OVERLAP)

@@ -10,7 +10,7 @@ from segmentry.engine.connectors.destination import DestinationStopped, Verdict
 from segmentry.engine.connectors.mailchimp_people import hash_of
 from segmentry.engine.connectors.syncing import Action, Notes, SyncBatch, Target
 from tests.connectors.conftest import nothing
-from tests.connectors.mailchimp.conftest import AT, BATCHES, MEMBERS, PEOPLE, QUIETLY, TAG, Shop, change, only, some, verdicts
+from tests.connectors.mailchimp.conftest import AT, BATCHES, MEMBERS, PEOPLE, QUIETLY, SOMEONE, TAG, Shop, change, only, some, verdicts
 
 
 def test_the_hash_is_that_of_the_service() -> None:
@@ -70,6 +70,22 @@ def test_whoever_was_there_and_is_not_any_more_is_not_made_anew(shop: Shop, numb
 def test_whoever_is_said_to_come_back_is_made_anew(shop: Shop, number: int) -> None:
     named = [replace(change(one, remote_id=hash_of(one)), anew=True) for one in some(number)]
     assert set(verdicts(shop.sync(Action.ADD, *named))) == {Verdict.SENT}
+
+
+def test_few_known_ones_in_each_of_many_batches_are_soon_read_together(shop: Shop) -> None:
+    """Who was there is asked for one by one only until everybody had better been read."""
+    known = [some(30, f"k{batch}") for batch in range(8)]
+    for one in (address for part in known for address in part):
+        shop.has(one)
+    for batch, part in enumerate(known):
+        named = [change(one, remote_id=hash_of(one)) for one in part]
+        answers = shop.sync(Action.ADD, *named, *(change(one) for one in some(60, f"n{batch}")))
+        assert set(verdicts(answers)) == {Verdict.SENT}
+    assert shop.asked(SOMEONE) <= 60
+    assert verdicts(shop.sync(Action.ADD, change("gone@example.com", remote_id=hash_of("gone@example.com")), *map(change, some(60)))) == [
+        Verdict.LEFT,
+        *[Verdict.SENT] * 60,
+    ]
 
 
 def test_whoever_was_put_in_a_moment_ago_is_there_for_another_tag(shop: Shop) -> None:
