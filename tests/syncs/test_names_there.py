@@ -91,3 +91,33 @@ def test_who_was_said_to_come_back_does_under_a_new_address_too(two: Two) -> Non
     two.tell()
     assert two.states["rich", "a"] == "member"
     assert two.inside[A] >= {"rich"}
+
+
+@pytest.mark.parametrize("known_by", ["sync", "sequence"])
+@pytest.mark.parametrize("how", ["address", "gone"])
+def test_who_is_not_there_any_more_is_not_enrolled_under_the_old_address(two: Two, known_by: str, how: str) -> None:
+    """Whoever changed the address there, or was deleted, is made anew by no sequence either."""
+    two.enroll()
+    two.hour(a=(X, ""))
+    two.hour(a=(X, "uk" if known_by == "sync" else "late"))
+    assert X in two.inside
+    if how == "address":
+        two.service.people.change_address(X, MOVED)
+    else:
+        two.service.people.forget(X)
+    two.again(a=(X, "vip"))
+    assert X not in two.inside
+    found = two.shop.ledger("welcome")
+    assert [row[-1] for row in found] == ["rejected"]
+
+
+def test_whose_address_we_change_back_is_enrolled(two: Two) -> None:
+    """Under a name that the contact had before, and nobody has for a moment, by our own doing."""
+    two.enroll()
+    two.hour(a=(X, ""))
+    two.hour(a=(X, "uk late"))
+    two.hour(a=(A, "uk"))
+    assert set(two.inside) == {A}
+    two.hour(a=(X, "uk vip"))
+    assert [row[-1] for row in two.shop.ledger("welcome")] == ["sent"]
+    assert set(two.inside) == {X}

@@ -17,7 +17,7 @@ from segmentry.engine.connectors.mailchimp_audience import Audience
 from segmentry.engine.connectors.mailchimp_calls import Calls
 from segmentry.engine.connectors.mailchimp_fields import MergeFields
 from segmentry.engine.connectors.mailchimp_line import Line, RefusedError, TroubleError, Waiting
-from segmentry.engine.connectors.mailchimp_people import People, Wanted, hash_of, unfit
+from segmentry.engine.connectors.mailchimp_people import LEFT_AUDIENCE, People, Wanted, hash_of, unfit
 from segmentry.engine.connectors.mailchimp_reasons import AWAY, away, shown
 from segmentry.engine.connectors.mailchimp_syncing import LEFT_FORMER, Knowledge, Work
 from segmentry.engine.connectors.mailchimp_tags import Tags
@@ -125,17 +125,20 @@ class MailchimpDestination(SyncDestination):
         found.update((row.id, _named(_not_enrolled(answers[hash_of(str(row.address))]), row)) for row in rows)
 
     def _who_left_before(self, calls: Calls, rows: Sequence[Row]) -> dict[str, Answer]:
-        """The refusals of those who left under an address that they had before, by row.
+        """The refusals of those who left under an address that they had before, by row, or were there under this one and are not.
 
-        Who is gone under it may have another by now, which is known to be theirs where somebody is there.
+        Who is gone under a former one may have another by now, which is known to be theirs where somebody is there.
         """
         formers = {row.id: [hash for hash in _formers(row) if hash != hash_of(str(row.address))] for row in rows}
         asked = list(dict.fromkeys(hash for hashes in formers.values() for hash in hashes))
-        if not asked:
+        were = {row.id: hash for row in rows if (hash := hash_of(str(row.address))) in row.remote_ids}
+        if not asked and not were:
             return {}
         standing = self._known.audience.standing(calls, asked, asked)
         gone = {row.id: hash_of(str(row.address)) for row in rows if any(standing[hash].status is None for hash in formers[row.id])}
-        present = self._known.audience.standing(calls, list(gone.values()), list(gone.values()))
+        # whose address we changed ourselves is there under another
+        gone |= {id: hash for id, hash in were.items() if all(standing[former].status is None for former in formers[id])}
+        present = self._known.audience.standing(calls, list(gone.values()), list(gone.values()), set(were.values()))
         refused: dict[str, Answer] = {}
         for row in rows:
             statuses = [standing[hash].status for hash in formers[row.id]]
@@ -143,7 +146,7 @@ class MailchimpDestination(SyncDestination):
             if left is not None:
                 refused[row.id] = _not_enrolled(Answer(Verdict.LEFT, f"{AWAY[left]}, under the former address", status=left))
             elif row.id in gone and present[gone[row.id]].status is None:
-                refused[row.id] = _not_enrolled(LEFT_FORMER)
+                refused[row.id] = _not_enrolled(LEFT_FORMER if formers[row.id] else LEFT_AUDIENCE)
         return refused
 
     def _start(self, calls: Calls, journey: Mapping[str, Any], row: Row, fields: Mapping[str, Any]) -> Answer:
