@@ -42,7 +42,7 @@ def another_split(draw: random.Random, one: Segment, new_name: Callable[[], str]
 
 
 def divided_otherwise(draw: random.Random, one: Segment, split: Split | None) -> Segment:
-    """The segment with another split: who was enrolled in a group that has another name is so still, of those that are gone others are."""
+    """The segment with another split: who was meant in a group that has another name is so still, of those that are gone others are."""
     called = {} if split is None else {first: name for name, first, _ in split.shares}
     now = {} if one.split is None else {name: called.get(first) for name, first, _ in one.split.shares}
 
@@ -50,4 +50,5 @@ def divided_otherwise(draw: random.Random, one: Segment, split: Split | None) ->
         kept = tuple(known for known in map(now.get, chosen or ()) if known is not None)
         return kept or (None if split is None else groups(draw, split))
 
-    return replace(one, split=split, enroll=tuple(replace(policy, split=meant(policy.split)) for policy in one.enroll))
+    enroll = tuple(replace(policy, split=meant(policy.split)) for policy in one.enroll)
+    return replace(one, split=split, enroll=enroll, sync=tuple(replace(sync, split=meant(sync.split)) for sync in one.sync))

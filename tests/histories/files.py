@@ -153,6 +153,7 @@ class Folder:
         lines += ["sync:"] if one.sync else []
         for sync in one.sync:
             fields = ", fields: {SPEND: spend}" if sync.fields else ""
+            fields += "" if sync.split is None else f", split: [{', '.join(sync.split)}]"
             lines.append(f"  - {{destination: {sync.destination}, {sync.target}, mode: {sync.mode}, existing: {sync.existing}{fields}}}")
         return "\n".join(lines) + "\n"
 

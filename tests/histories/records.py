@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.histories.world import Key, Split, World
+from tests.histories.world import Key, Segment, Split, World
 
 Move = tuple[str, Key, str, str]
 """Segment, contact, `entered` or `exited`, cause."""
@@ -133,10 +133,13 @@ def held_out(files: World, accepted: dict[str, Split], segment: str, sequence: s
     one = files.segments.get(segment)
     chosen = {} if one is None else {policy.sequence: policy.split for policy in one.enroll}
     groups = chosen.get(sequence)
-    if one is None or groups is None:
-        return False
-    said, then = one.divided, accepted.get(segment)
+    return one is not None and groups is not None and group_of(one, accepted.get(segment), key) not in groups
+
+
+def group_of(one: Segment, then: Split | None, key: Key) -> str | None:
+    """The group that a contact counts as in, of a segment as its file has it, and as it is accepted to be divided (`then`)."""
+    said = one.divided
     assert said is not None
     then = None if then is None else then.called_as(said)
-    asked = {name for policy in one.enroll for name in policy.split or ()}
-    return (then if then is not None and asked <= then.names else said).group(key) not in groups
+    asked = {name for meant in (*one.enroll, *one.sync) for name in meant.split or ()}
+    return (then if then is not None and asked <= then.names else said).group(key)

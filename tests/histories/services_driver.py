@@ -22,6 +22,7 @@ from segmentry.engine.sync_reading_back import Reading, reconcile
 from segmentry.engine.sync_returning import readd
 from segmentry.errors import DecisionError, NotFound
 from tests.histories.checking import check_state
+from tests.histories.dividing import groups
 from tests.histories.driver import WORKSPACE, Driver
 from tests.histories.files import Folder, utc
 from tests.histories.files import Seen as SeenState
@@ -51,8 +52,7 @@ class ServicesDriver(Hands):
     sequences: tuple[tuple[str, str, str], ...] = SEQUENCES
     pausable: tuple[str, ...] = SERVICES
     synced: tuple[str, ...] = SERVICES
-    divides: bool = False
-    OFTEN = Driver.OFTEN[:-2]  # all but edits of splits
+    OFTEN = Driver.OFTEN[:-2]  # all but edits of splits, which are drawn where segments are divided
     gone: dict[str, Segment] = field(default_factory=dict)
     _noted: Accepted | None = None
     _at_backup: Seen | None = None
@@ -74,12 +74,14 @@ class ServicesDriver(Hands):
         stack.enter_context(services.open())
         stack.enter_context(sleeping_by(services.time))
         folder = Folder(root, place, limits, services.destinations)
+        divides = seed % 3 == 0
         return cls(
             folder,
             draws,
             keys,
             Model(place, limits),
             Receivers(WORKSPACE),
+            divides=divides,
             telling=services.telling,
             services=services,
             known=SyncModel(services),
@@ -119,6 +121,8 @@ class ServicesDriver(Hands):
         made = self.world.segments[name]
         if back is not None:  # under the name that it had
             made = replace(made, name=back.name, formerly=back.formerly)
+            if made.split is not None and len(made.formerly) > 1:  # by whichever of them it is divided has to be said
+                made = replace(made, split=made.divided)
         if not made.sync:
             made = replace(made, sync=self.a_sync_of(name))
         self.set(segments={**self.world.segments, name: made})
@@ -129,7 +133,7 @@ class ServicesDriver(Hands):
         self.gone |= {name: one for name, one in before.items() if name not in self.world.segments}
 
     def a_sync_of(self, name: str) -> tuple[Sync, ...]:
-        draw = self.draws
+        draw, split = self.draws, self.world.segments[name].split
         return tuple(
             Sync(
                 service,
@@ -137,6 +141,7 @@ class ServicesDriver(Hands):
                 draw.choice(["mirror", "mirror", "add"]),
                 draw.choice(["send", "send", "send", "skip", "ask"]),
                 draw.random() < 0.5,
+                None if split is None else groups(draw, split),
             )
             for service in self.synced
             if draw.random() < 0.8
@@ -398,7 +403,7 @@ class ServicesDriver(Hands):
 
     def step(self) -> None:
         draw = self.draws
-        happenings = draw.choices(self.OFTEN, k=draw.choice([1, 1, 2, 3]))
+        happenings = draw.choices(Driver.OFTEN if self.divides else self.OFTEN, k=draw.choice([1, 1, 2, 3]))
         happenings += [ServicesDriver.somebody_acts_by_hand] * draw.choice([0, 1, 1, 2])
         happenings += [ServicesDriver.people_change_places] if draw.random() < 0.6 else []
         happenings += [draw.choice(self.SELDOM)] if draw.random() < 0.3 else []

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 
 from segmentry.sandbox.klaviyo_state import Consent
 from tests.histories.model import Model
+from tests.histories.records import group_of
 from tests.histories.services import FRIENDS, KLAVIYO, MAILCHIMP, SERVICES, Services, friend
-from tests.histories.world import Key, Row, Sync, World
+from tests.histories.world import Key, Row, Segment, Sync, World
 
 Place = tuple[str, str]
 """A service, and a list or tag of it."""
@@ -37,6 +38,8 @@ class Kept:
     baseline: set[Key] = field(default_factory=set)
     ever: set[str] = field(default_factory=set)
     begun_anew: bool = False
+    elsewhere: frozenset[Key] = frozenset()
+    """Members in groups that the sync has not."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class SyncModel:
         if files.deliver:
             for key, sync in self.said(files):
                 if key[0] in it.members:
-                    self._planned(model, key, sync, switched=switched, recovered=recovered)
+                    self._planned(model, files, key, sync, switched=switched, recovered=recovered)
 
     def know(self, model: Model, files: World) -> None:
         """By which addresses people are told of from now on: a run, or somebody's word, reads the newest files."""
@@ -187,7 +190,7 @@ class SyncModel:
             if consents(row):  # as it was computed; the address is as the newest files have it
                 self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
 
-    def _planned(self, model: Model, key: tuple[str, str, str], sync: Sync, *, switched: bool, recovered: bool) -> None:
+    def _planned(self, model: Model, files: World, key: tuple[str, str, str], sync: Sync, *, switched: bool, recovered: bool) -> None:
         fresh = key not in self.syncs
         kept = self.syncs.setdefault(key, Kept())
         if switched:
@@ -196,6 +199,7 @@ class SyncModel:
             self.answered(model, key, "skip" if fresh and recovered else sync.existing)
         it = model.accepted
         assert it is not None
+        kept.elsewhere = _in_other_groups(model, key[0], files.segments[key[0]], sync)
         stayed = {
             person for person in kept.baseline if person in it.members[key[0]] or person not in it.world.rows or person in it.suppressed
         }
@@ -223,7 +227,7 @@ class SyncModel:
         assert it is not None
         if kept.answer is None or key[0] not in it.members:
             return {}
-        going = it.members[key[0]] - it.suppressed - kept.baseline
+        going = it.members[key[0]] - it.suppressed - kept.baseline - kept.elsewhere
         return {one: it.world.rows[one].address for one in going if one in it.world.rows}
 
     # ------------------------------------------------------------ who is who
@@ -412,6 +416,16 @@ class SyncModel:
                 said = self.services.told(key[1], address)
                 value = rows[one].spend
                 assert said == value or str(said) == str(value), f"{address} in {key} has {said}, and should have {value}"
+
+
+def _in_other_groups(model: Model, name: str, segment: Segment, sync: Sync) -> frozenset[Key]:
+    """A segment's members in groups that a sync has not."""
+    it = model.accepted
+    assert it is not None
+    if sync.split is None:
+        return frozenset()
+    then = model.splits.get(name)
+    return frozenset(one for one in it.members[name] if group_of(segment, then, one) not in sync.split)
 
 
 def seen(services: Services) -> Seen:

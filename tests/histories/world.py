@@ -52,6 +52,8 @@ class Sync:
     mode: str = "mirror"
     existing: str = "send"
     fields: bool = False
+    split: tuple[str, ...] | None = None
+    """The groups of the segment's split that it has; None: the whole segment."""
 
 
 @dataclass(frozen=True)
