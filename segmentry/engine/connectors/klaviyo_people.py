@@ -157,7 +157,7 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
         return Answer(Verdict.REJECTED, NO_ADDRESS, again=True)
     keyed = people.by_contact.get(change.contact)
     own, holder = people.by_id.get(change.remote_id or "") or keyed, people.by_address.get(change.address)
-    if change.remote_id is not None and own is None and (change.moved or holder is None):
+    if change.remote_id is not None and own is None and (change.moved or holder is None) and not change.back:
         return Answer(Verdict.LEFT, DELETED)
     theirs = own if own is not None and change.shared and own.email not in (None, change.address) else None
     if theirs is not None:  # the profile is another contact's too: it keeps its address, and this one goes under its own
