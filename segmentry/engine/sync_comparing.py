@@ -114,7 +114,8 @@ class Comparison:
         ready = found.filter(~pl.col(CONTACT).is_in(busy.implode()))
         gone = self._ours.filter(~pl.col(CONTACT).is_in(pl.concat([seen, found[CONTACT]]).implode()))
         recent = pl.col("changed") > (self.now - SETTLES).isoformat(timespec="microseconds")
-        missing = gone.filter(pl.col("lease").is_null(), ~recent)
+        by_us = pl.col("perhaps_out").fill_null(value=False)
+        missing = gone.filter(pl.col("lease").is_null(), ~recent, ~by_us)
         unsettled = gone.height - missing.height + found.height - ready.height
         by_hand = self._there - self._acknowledged - found.height
         return Differences(self._there, self._acknowledged, by_hand, unsettled, self._away(missing), self._members(ready))
@@ -140,7 +141,7 @@ class Comparison:
 
 def _sure(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, of which it was seen what became of what was asked."""
-    return rows.with_columns(pl.lit(value=False).alias("maybe")).select(ROWS.names())
+    return rows.with_columns(pl.lit(value=False).alias("maybe"), pl.lit(None, pl.Boolean()).alias("perhaps_out")).select(ROWS.names())
 
 
 def _any_of(frame: pl.DataFrame, others: pl.DataFrame) -> pl.Series:

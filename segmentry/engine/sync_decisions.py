@@ -5,7 +5,7 @@ than were acknowledged; `refused`: the very attributes that the destination refu
 
     should be   out            add; one that may have been done under another address, or its removal, goes on first: only its answer
                                says who is where
-                member         nothing; if different, update, unless refused; out and add, if a removal may have been done; a change of
+                member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
                 left           nothing, ever; nor for anybody else with that address
@@ -249,7 +249,7 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         return joined
     former = going.unique("address_hash", keep="first", maintain_order=True)
     known = [pl.col(name).alias(f"{name}_former") for name in ("remote_id", "remote_status")]
-    known.append(_perhaps(REMOVE).alias("perhaps_out"))
+    known.append(_perhaps_out().alias("perhaps_out_former"))
     found = joined.join(
         former.select(pl.col("address_hash").alias("new_hash"), pl.lit(value=True).alias("heir"), *known),
         on="new_hash",
@@ -258,7 +258,7 @@ def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     )
     heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
     become = {
-        "state": pl.when(pl.col("perhaps_out")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
+        "state": pl.when(pl.col("perhaps_out_former")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
         "address_hash": pl.col("new_hash"),
         "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
         "remote_id": pl.col("remote_id_former"),
@@ -296,6 +296,11 @@ def _apart(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
 def _perhaps(action: str) -> pl.Expr:
     """Whether an action is open that may have been done."""
     return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
+
+
+def _perhaps_out() -> pl.Expr:
+    """Whether a removal may have been done of which nobody heard."""
+    return pl.col("perhaps_out").fill_null(value=False)
 
 
 # ---------------------------------------------------------------- what becomes of each
@@ -345,7 +350,7 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     def opens(kind: str) -> pl.Expr:
         return pl.when((action == kind).fill_null(value=False) & open_so).then(NOTHING).otherwise(pl.lit(kind))
 
-    perhaps_out = ((action == ADD) | ((action == REMOVE) & maybe)).fill_null(value=False)
+    perhaps_out = (action == ADD).fill_null(value=False) | _perhaps_out()
     moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
     perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
     agrees = pl.col(CONSENTS) | ~pl.col("wanted").str.ends_with(CONSENTED)
@@ -417,7 +422,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     due = joined.filter(pl.col("next").is_in([ADD, UPDATE, REMOVE]))
     at, grace = (when.isoformat(timespec="microseconds") for when in (case.now, case.now + GRACE))
     later = (pl.col("next") == REMOVE) & (pl.col("why_not") == ABSENT)
-    opened = _perhaps_out(_as_rows(due)).with_columns(
+    opened = _as_rows(due).with_columns(
         due["next"].alias("action"),
         due["tells"].alias("wanted"),
         due.select(pl.when((pl.col("next") == REMOVE) & pl.col("maybe")).then(pl.coalesce("new_hash", "wanted_hash")).otherwise("new_hash"))
@@ -443,15 +448,6 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         ),
     )
     return pl.concat([opened, ended, settled])
-
-
-def _perhaps_out(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows that are opened anew; of a member who may have been removed, and was to come back, it is out: who is not there is so by us."""
-    out = ((pl.col("state") == MEMBER) & ((pl.col("action") == ADD) | _perhaps(REMOVE))).fill_null(value=False)
-    return rows.with_columns(
-        pl.when(out).then(pl.lit(OUT)).otherwise("state").alias("state"),
-        pl.when(out).then(None).otherwise("fingerprint").alias("fingerprint"),
-    )
 
 
 def _known_so(states: pl.DataFrame) -> pl.Series:

@@ -42,7 +42,7 @@ TROUBLES = 5
 PARCELS = 200
 """Batches claimed at once, at most: one by one, a transaction each would take longer than the requests."""
 
-CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "maybe": False}
+CLOSED: Mapping[str, Any] = {**dict.fromkeys(OPEN), "attempts": 0, "maybe": False, "perhaps_out": None}
 """The columns of a row with nothing open."""
 
 
@@ -290,7 +290,10 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
     consents = CONSENTED if json.loads(row.payload).get("consents") else ""
     refused = {**CLOSED, **remote, **status, "reason": answer.reason, "refused": None if wanted is None else wanted + consents}
-    if row.maybe:  # an earlier attempt may have added it: it is found by what was told
+    refused["perhaps_out"] = row.perhaps_out
+    if row.maybe and (
+        row.state != MEMBER or _moved(row)
+    ):  # an earlier attempt may have added it, or moved it: it is found by what was told
         refused |= {"maybe": True, "payload": row.payload}
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
@@ -300,7 +303,15 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
                 return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=row.remote_id)
             return SyncEnding(row.contact, out)
         case Verdict.SENT:
-            told = {"fingerprint": wanted, "address_hash": row.wanted_hash, "state": MEMBER, "reason": None, "refused": None}
+            told: dict[str, Any] = {
+                "fingerprint": wanted,
+                "address_hash": row.wanted_hash,
+                "state": MEMBER,
+                "reason": None,
+                "refused": None,
+            }
+            if row.action == Action.UPDATE:  # which says nothing of membership
+                told["perhaps_out"] = row.perhaps_out
             # who took the membership over has it in this target alone
             same = answer.readdressed or answer.remote_id == row.remote_id
             former = row.remote_id if remote and same and _moved(row) else None
@@ -329,7 +340,9 @@ def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:
 
     `noted`: whether it may have been removed is written down by then.
     """
-    maybe = {} if noted and row.action == Action.REMOVE else {"maybe": row.maybe or asked}
+    maybe: dict[str, Any] = {} if noted and row.action == Action.REMOVE else {"maybe": row.maybe or asked}
+    if maybe and row.action == Action.REMOVE:
+        maybe["perhaps_out"] = bool(row.perhaps_out) or asked
     return SyncEnding(row.contact, {"attempts": row.attempts, **maybe})
 
 
@@ -360,6 +373,7 @@ def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> C
         shared=row.contact in parcel.shared or SHARED_NAME in payload,
         anew=row.contact in parcel.moving or ANEW in payload,
         back=ANEW in payload,
+        perhaps_out=bool(row.perhaps_out),
     )
 
 

@@ -6,7 +6,7 @@ good, and one place has one name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from segmentry.engine.connectors.destination import Destination
 from segmentry.engine.state.outbox import Pinned
@@ -16,7 +16,7 @@ UNKNOWN = Pinned()
 
 def whose(destination: Destination) -> Pinned:
     """What a destination says of itself. Raises whatever its connector raises."""
-    return Pinned(destination.account(), destination.place())
+    return Pinned(destination.account() or None, destination.place() or None)
 
 
 def mismatch(name: str, found: Pinned, said: str | None, pinned: Pinned) -> str | None:
@@ -34,15 +34,15 @@ def mismatch(name: str, found: Pinned, said: str | None, pinned: Pinned) -> str 
 
 
 def namesake(name: str, found: Pinned, pinned: Mapping[str, Pinned], types: Mapping[str, str]) -> str | None:
-    """Why a destination may not be used beside another that is the same place, if there is one; `types` are those of the workspace."""
-    same: Collection[str] = sorted(
-        other for other, one in pinned.items() if other != name and found.account is not None and one == found and other in types
-    )
-    other = next((other for other in same if types[other] == types.get(name)), None)
+    """Why a destination may not be used beside another that is the same place, if there is one; `types` are those of the workspace.
+
+    A connector that says no place may be had by several names: what they keep in step may be told apart by other settings.
+    """
+    same = (other for other, one in sorted(pinned.items()) if other != name and found.place is not None and one == found)
+    other = next((other for other in same if types.get(other) == types.get(name)), None)
     if other is None:
         return None
-    what = found.place or "account"
-    return f"destination `{name}` is the same {what} as `{other}`, which does not know who left by the other name: keep one of them"
+    return f"destination `{name}` is the same {found.place} as `{other}`, and neither knows who left by the other name: keep one of them"
 
 
 def _account(account: str | None) -> str:

@@ -8,9 +8,9 @@ In every third segments are divided, and syncs have some of the groups.
 
 What they find was tried by breaking the program, a history after the other, mostly with the lists or the tags alone. Found within one
 to four histories: the answer whether somebody may be mailed ignored, and everybody else taken off with who goes (lists and tags alike);
-an event without the enrollment's id; whoever left taken for out, and tags that start automations (tags); all groups of a split told. Not within four to eight:
-whoever left a list taken for out, a journey told again whose answer was lost, no look at who is who before somebody first comes to a
-list, forgetting that something was asked. Those have tests of their own in `tests/connectors` and `tests/syncs`.
+an event without the enrollment's id; whoever left taken for out, and tags that start automations (tags); all groups of a split told. Not
+within four to eight: whoever left a list taken for out, a journey told again whose answer was lost, no look at who is who before somebody
+first comes to a list, forgetting that something was asked. Those have tests of their own in `tests/connectors` and `tests/syncs`.
 """
 
 from __future__ import annotations

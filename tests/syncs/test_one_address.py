@@ -83,7 +83,7 @@ def test_who_was_let_be_is_put_in_where_the_one_who_goes_may_be_out_already(shop
     two(shop, UK, UK, at="2026-01-03", second_email="two@x.example")
     two(shop, FR, UK, at="2026-01-04", second_email="two@x.example", tell=False)
     with shop.state.catalog.writing() as connection:  # taken out, and the answer is lost
-        lost = {"maybe": True, "attempts": 1, "due": "2026-01-05T23:00:00.000000+00:00"}
+        lost = {"maybe": True, "perhaps_out": True, "attempts": 1, "due": "2026-01-05T23:00:00.000000+00:00"}
         connection.execute(update(SYNCED).where(SYNCED.c.contact == "a").values(lost))
     for person in shop.memory.people(LIST).values():
         person.inside = False

@@ -76,5 +76,5 @@ def test_one_place_by_two_names_that_the_files_hide(two: Two) -> None:
     path.write_text(path.read_text().replace("destination: crm", "destination: crm2"))
     two.hour(a=(A, "uk rich"), tell=False)
     told = said(two)
-    assert "which does not know who left by the other name: keep one of them; nothing was sent" in told
+    assert "neither knows who left by the other name: keep one of them; nothing was sent" in told
     assert sum(map(len, two.inside.values())) == 1

@@ -101,7 +101,7 @@ class Forgiving(MemoryDestination):
             )
             people[one.remote_id] = one
         if action is Action.REMOVE:
-            return self._removed(one)
+            return self._removed(one, change)
         if action is Action.UPDATE and change.moved and not one.inside:
             return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
         taken = next((other for other in people.values() if other is not one and other.address == change.address), None)
@@ -119,7 +119,9 @@ class Forgiving(MemoryDestination):
         one.address, one.fields = change.address, dict(change.fields)
         return Answer(Verdict.SENT, remote_id=one.remote_id)
 
-    def _removed(self, one: Known) -> Answer:
+    def _removed(self, one: Known, change: Change) -> Answer:
+        if not one.inside and change.perhaps_out:
+            return Answer(Verdict.SENT, remote_id=one.remote_id)
         if not one.inside:
             return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
         if not one.ours:

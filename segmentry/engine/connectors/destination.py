@@ -130,9 +130,9 @@ class Destination(ABC):
         """
 
     def place(self) -> str | None:
-        """What of the account this is, as a noun and an id that may be stored and shown (`audience ab12cd34ef`); None: all of it.
+        """What it is that has people, as a noun and an id that may be stored and shown (`audience ab12cd34ef`, `account Ab12Cd`).
 
-        It is pinned with the account: what is known of who is there is known of this place.
+        It is pinned with the account: what is known of who is there is known of this place, and by one name only. None: that is no matter.
         """
         return None
 

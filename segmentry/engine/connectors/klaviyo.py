@@ -65,6 +65,7 @@ class KlaviyoDestination(SyncDestination):
         self._client = Client(settings.url, settings.key, wire, timeout=settings.seconds, now=now, sleep=sleep)
         self._by_contact, self._by_address = Together(self._client, "external_id"), Together(self._client, "email")
         self._by_id = Together(self._client, "id")
+        self._account: str | None = None
 
     @classmethod
     def open(cls, name: str, settings: KlaviyoSettings, context: Context) -> KlaviyoDestination:  # noqa: ARG003 - the registry's call
@@ -76,6 +77,8 @@ class KlaviyoDestination(SyncDestination):
 
     def account(self) -> str | None:
         """The account's id, as Klaviyo shows it among its settings. Raises DestinationStopped for a key that is refused."""
+        if self._account is not None:
+            return self._account
         try:
             answer = self._client.ask(ACCOUNTS, self._reading())
         except (LaterError, RefusedError) as error:
@@ -85,7 +88,12 @@ class KlaviyoDestination(SyncDestination):
         id = first.get("id") if isinstance(first, Mapping) else None
         if not isinstance(id, str) or not id:
             raise DestinationStopped("Klaviyo does not say whose the key is")
+        self._account = id
         return id
+
+    def place(self) -> str:
+        """All of the account: whoever left a list of it has left that, by whatever name."""
+        return f"account {self.account()}"
 
     def send(self, batch: Batch, before: Callable[[], None]) -> Sequence[Answer]:
         return [self._tell(batch, row, before) for row in batch.rows]

@@ -31,7 +31,7 @@ def remove(work: Work) -> None:
         if profile is not None and (profile.id in on_list or profile.email is None):  # without an address it can't be asked for
             there.append((change, profile.id))
         else:
-            work.say(change, _answer_to_absent(change, profile, removed=change.id in removed_before))
+            work.say(change, _answer_to_absent(change, profile, removed=change.perhaps_out or change.id in removed_before))
     if there:
         work.notes.keep(**{THERE: sorted(removed_before | {change.id for change, _ in there})})
     for change, id in work.relate(LIST_REMOVE, there):
@@ -46,8 +46,8 @@ def _profile_of(change: Change, people: People) -> Profile | None:
 
 def _answer_to_absent(change: Change, profile: Profile | None, *, removed: bool) -> Answer:
     """The answer to somebody who is not on the list now."""
-    if removed or (profile is None and change.remote_id is None):  # who is not known there is not on a list there
-        return Answer(Verdict.SENT, remote_id=profile.id if profile else None)
-    if profile is None:
-        return Answer(Verdict.LEFT, DELETED)
+    if profile is None:  # which no removal does; who is not known there is not on a list there
+        return Answer(Verdict.SENT) if change.remote_id is None else Answer(Verdict.LEFT, DELETED)
+    if removed:
+        return Answer(Verdict.SENT, remote_id=profile.id)
     return Answer(Verdict.LEFT, UNSUBSCRIBED if profile.unreachable else TAKEN_OFF, profile.id, status=profile.status)

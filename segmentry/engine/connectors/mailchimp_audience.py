@@ -69,7 +69,7 @@ class Audience:
             doubted = self._doubted.intersection(hashes)
         # that somebody is missing is only believed of a list of everybody, and where it matters
         found = {hash: Standing(status, sure=status is not None) for hash, status in known.items()}
-        for hash in exact:
+        for hash in {*exact}.difference(named):
             if known[hash] is None:
                 found[hash] = Standing(None) if roll.whole else self._asked_alone(calls, hash)
         for hash in {*named, *doubted}:

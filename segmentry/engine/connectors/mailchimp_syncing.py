@@ -129,14 +129,20 @@ class Work:
         removed_before = set(self.notes.kept.get(THERE, ()))
         for hash, numbers in people.items():
             if hash not in inside:
-                ours = any(self._change(number).id in removed_before for number in numbers)
-                self._answer(numbers, Answer(Verdict.SENT, remote_id=hash) if ours else LEFT_TAG)
+                ours = any(self._change(one).perhaps_out or self._change(one).id in removed_before for one in numbers)
+                self._answer(numbers, self._out_by_us(hash, numbers) if ours else LEFT_TAG)
         if tag is None or not inside:
             return
         self.notes.keep(**{THERE: sorted(removed_before.union(self._change(one).id for hash in inside for one in people[hash]))})
         addresses = {hash: self._change(people[hash][0]).address for hash in inside}
         for hash, answer in self.known.tags.take_off(self.calls, tag, self.batch.target.name, addresses).items():
             self._answer(people[hash], replace(answer, remote_id=hash, status=inside[hash]))
+
+    def _out_by_us(self, hash: str, numbers: Sequence[int]) -> Answer:
+        """The answer to who may be off the tag by us, and is. That nobody is there at all any more is not our doing."""
+        known = any(self._change(one).remote_id == hash and not self._change(one).anew for one in numbers)
+        gone = known and hash not in self.known.moved and self.calls.someone(hash) is None
+        return LEFT_AUDIENCE if gone else Answer(Verdict.SENT, remote_id=hash)
 
     def _inside(self, tag: int, people: dict[str, list[int]]) -> dict[str, str]:
         """Who is in the tag, with their status. Whose address may have been changed is in `people` by the one under which they are."""

@@ -225,6 +225,8 @@ class MemoryDestination(SyncDestination):
         if one.left is not None:
             return Answer(Verdict.LEFT, one.left, one.remote_id)
         if action is Action.REMOVE:
+            if not one.inside and change.perhaps_out:
+                return Answer(Verdict.SENT, remote_id=one.remote_id)
             if not one.inside:
                 return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
             if not one.ours:

@@ -60,7 +60,8 @@ class Change:
     destination's `consent` rule holds for it. `shared`: the destination calls another contact by `remote_id` too; so where the address
     is not that person's, the person is looked at (who left under it comes under no other), and is given no other address. `anew`: who is
     not there by `remote_id` any more has not left by that: somebody said so, or another contact's person may have got another address.
-    `back`: somebody said so, and it is put in under whatever address it has now.
+    `back`: somebody said so, and it is put in under whatever address it has now. `perhaps_out`: a removal of ours may have been done of
+    which nobody heard: who is not in the target any more has not left by that.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Change:
     shared: bool = False
     anew: bool = False
     back: bool = False
+    perhaps_out: bool = False
 
 
 @dataclass
@@ -157,7 +159,8 @@ class SyncDestination(Destination):
     where one is kept already, it is polled and not submitted again. The end of those in `notes.earlier` is awaited before it is
     looked who is there: else somebody would be taken for out, and put in by them.
 
-    Before a member is removed, its membership is read where that can be asked: who is not there any more is answered LEFT. Nobody is
+    Before a member is removed, its membership is read where that can be asked: who is not there any more is answered LEFT, or SENT where
+    that may be so by us (`THERE` in notes, `perhaps_out`) and the person is there still. Nobody is
     ever subscribed, unsubscribed, archived or deleted, and who is unsubscribed or was archived there is answered LEFT and not put in,
     also the first time. Who is in the target all the same may be answered SENT: they stay.
     """

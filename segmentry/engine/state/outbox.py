@@ -255,7 +255,8 @@ def clear_payloads(connection: Connection, before: datetime) -> int:
     Who may be in a list or tag by a sync that goes on, nobody knows, has not ended: without the address nobody could be taken off it.
     """
     old = and_(_D.ended < stamp(before), _D.payload.is_not(None))
-    ended = or_(not_(SYNCED.c.maybe), SYNCED.c.sync.in_(select(SYNCS.c.id).where(SYNCS.c.status == "detached")))
+    detached = SYNCED.c.sync.in_(select(SYNCS.c.id).where(SYNCS.c.status == "detached"))
+    ended = or_(not_(SYNCED.c.maybe), SYNCED.c.state == "left", detached)
     synced = and_(SYNCED.c.action.is_(None), SYNCED.c.payload.is_not(None), SYNCED.c.changed < stamp(before), ended)
     connection.execute(update(SYNCED).where(synced).values(payload=None))
     return connection.execute(update(DELIVERIES).where(old).values(payload=None)).rowcount

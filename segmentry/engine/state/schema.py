@@ -314,6 +314,7 @@ SYNCED = Table(
     Column("stop", String),
     Column("maybe", Boolean, nullable=False),
     Column("grace", String),
+    Column("perhaps_out", Boolean),
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
@@ -329,7 +330,7 @@ be told) and `wanted_hash` the address hash that an answer acknowledges, `payloa
 `revision` rises with every write, so that a run whose reading is out of date changes nothing. `batch`, `lease` and `stop` are as in
 deliveries.
 `maybe`: what was asked last may have been done, and no answer said so. `grace`: until when a removal waits for who may be back, where it
-does."""
+does. `perhaps_out`: a removal may have been done of which no answer was heard, whatever is open since; who is not there has not left."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

@@ -50,6 +50,7 @@ class OpenRow:
     attempts: int
     batch: str | None
     maybe: bool
+    perhaps_out: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def keep_notes(connection: Connection, batch: str, notes: Mapping[str, Any]) -> 
     connection.execute(update(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch).values(notes=dumps(dict(notes))))
     for part in _parts(list(notes.get(THERE, ()))):
         removed = and_(_S.batch == batch, _S.action == "remove", _S.change.in_(part))
-        connection.execute(update(SYNCED).where(removed).values(maybe=True))
+        connection.execute(update(SYNCED).where(removed).values(maybe=True, perhaps_out=True))
 
 
 def record(connection: Connection, lease: int, sync: int, batch: str, endings: Sequence[SyncEnding], now: datetime) -> None:
@@ -234,14 +235,13 @@ def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement
 def close_stopped(connection: Connection, destination: str, now: datetime) -> int:
     """Ends open rows that a later run stopped while they were under way; how many.
 
-    Who may have been removed is in the segment again, and is added by the next run.
+    Who may have been removed and is in the segment again is added by the next run.
     """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
-    state = case((and_(_S.action == "remove", _S.maybe), OUT), else_=_S.state)
     moved = and_(_S.action == "update", _S.wanted_hash != _S.address_hash)
     # by it, who was perhaps added or given another address is found
     told = case((and_(_S.maybe, or_(_S.state != MEMBER, moved)), _S.payload), else_=null())
-    values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "state": state, "attempts": 0, "revision": _S.revision + 1}
+    values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "attempts": 0, "revision": _S.revision + 1}
     values["changed"] = stamp(now)
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 
@@ -326,6 +326,8 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
         connection.execute(insert(SYNC_BATCHES).values(id=parcel.id, sync=sync, notes=dumps(dict(parcel.notes)), made=stamp(now)))
     for part in _parts([row.contact for row in parcel.rows]):
         maybe = {"maybe": True} if perhaps else {}
+        if perhaps and parcel.rows[0].action == "remove":
+            maybe["perhaps_out"] = True
         values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "revision": _S.revision + 1, **maybe}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
     return replace(parcel, shared=_shared(connection, parcel), moving=_perhaps_moved(connection, parcel))
