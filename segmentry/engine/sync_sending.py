@@ -297,11 +297,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         refused |= {"maybe": True, "payload": row.payload}
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
-            out = {**CLOSED, **remote, **status, "state": OUT, "reason": None, "fingerprint": None}
-            # where it is under the address that it was perhaps given, it has that one
-            if row.maybe and row.wanted_hash is not None and answer.remote_id not in (None, row.remote_id):
-                return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=row.remote_id)
-            return SyncEnding(row.contact, out)
+            return _out(row, answer, {**CLOSED, **remote, **status, "fingerprint": None})
         case Verdict.SENT:
             told: dict[str, Any] = {
                 "fingerprint": wanted,
@@ -317,7 +313,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             former = row.remote_id if remote and same and _moved(row) else None
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former)
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, "state": OUT, "reason": None})
+            return _out(row, answer, {**CLOSED, **remote, **status})
         case Verdict.LEFT:
             # the former address of who is another contact there too is not theirs alone to leave under
             former_hash = None if SHARED_NAME in json.loads(row.payload) else row.address_hash
@@ -333,6 +329,14 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
                 return SyncEnding(row.contact, refused | {"address_hash": row.wanted_hash}, former=row.remote_id)
             return SyncEnding(row.contact, refused)
     return _later(row, answer, due)
+
+
+def _out(row: OpenRow, answer: Answer, values: Mapping[str, Any]) -> SyncEnding:
+    """Who is out. Where it is under the address that it was perhaps given, it has that one."""
+    out = {**values, "state": OUT, "reason": None}
+    if row.maybe and row.wanted_hash is not None and answer.remote_id not in (None, row.remote_id):
+        return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=row.remote_id)
+    return SyncEnding(row.contact, out)
 
 
 def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:

@@ -11,6 +11,7 @@ from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.state.state import wall_clock
 from segmentry.sandbox.mailchimp import AUDIENCE, MailchimpSandbox
 from tests.syncs.conftest import Synced
+from tests.syncs.test_perhaps import Ended, raising
 from tests.syncs.test_shared_addresses import A, Two, X
 from tests.syncs.test_two_tags import losing
 from tests.syncs.test_words import readded
@@ -121,3 +122,18 @@ def test_whose_address_we_change_back_is_enrolled(two: Two) -> None:
     two.hour(a=(X, "uk vip"))
     assert [row[-1] for row in two.shop.ledger("welcome")] == ["sent"]
     assert set(two.inside) == {X}
+
+
+def test_whose_address_an_addition_changed_that_did_not_end_has_not_left(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out again before it is told anew, so that nobody heard by which address they are there."""
+    two.hour(a=(X, "uk rich"))
+    two.hour(a=(X, ""))
+    with monkeypatch.context() as patch:
+        patch.setattr(mailchimp_syncing.Work, "_tag", raising(Ended()))
+        with pytest.raises(Ended):
+            two.hour(a=(A, "rich"))
+    assert set(two.inside) == {A}
+    two.again(a=(A, ""))
+    two.again(a=(A, "rich"))
+    assert two.states == {("rich", "a"): "member"}
+    assert two.inside == {A: {"rich"}}

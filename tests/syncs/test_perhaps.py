@@ -130,7 +130,7 @@ def test_who_is_taken_off_by_hand_while_a_change_is_unheard_has_left(two: Two, m
     assert two.inside[A] == {"uk"}
 
 
-def raising(what: Exception) -> Callable[..., Any]:
+def raising(what: BaseException) -> Callable[..., Any]:
     def raises(*_: Any) -> None:
         raise what
 

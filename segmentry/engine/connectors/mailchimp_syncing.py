@@ -130,7 +130,8 @@ class Work:
         for hash, numbers in people.items():
             if hash not in inside:
                 ours = any(self._change(one).perhaps_out or self._change(one).id in removed_before for one in numbers)
-                self._answer(numbers, self._out_by_us(hash, numbers) if ours else LEFT_TAG)
+                answer = self._out_by_us(hash, numbers) if ours else LEFT_TAG
+                self._answer(numbers, replace(answer, remote_id=self._moved_by_us(hash, numbers) or answer.remote_id))
         if tag is None or not inside:
             return
         self.notes.keep(**{THERE: sorted(removed_before.union(self._change(one).id for hash in inside for one in people[hash]))})
@@ -143,6 +144,13 @@ class Work:
         known = any(self._change(one).remote_id == hash and not self._change(one).anew for one in numbers)
         gone = known and hash not in self.known.moved and self.calls.someone(hash) is None
         return LEFT_AUDIENCE if gone else Answer(Verdict.SENT, remote_id=hash)
+
+    def _moved_by_us(self, hash: str, numbers: Sequence[int]) -> str | None:
+        """By what somebody is called now who is off the tag, and was perhaps given another address by an addition that did not end."""
+        told = self._hash(numbers[0])
+        if told in (None, hash) or self.calls.someone(hash) is not None:
+            return None
+        return None if self.calls.someone(str(told)) is None else told
 
     def _inside(self, tag: int, people: dict[str, list[int]]) -> dict[str, str]:
         """Who is in the tag, with their status. Whose address may have been changed is in `people` by the one under which they are."""
