@@ -108,6 +108,7 @@ class Step:
 
     written: pl.DataFrame
     removed: pl.DataFrame
+    replaced: pl.DataFrame
     stops: Mapping[str, str]
     rekeyed: list[tuple[str, str]]
     left: list[str]
@@ -120,7 +121,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
-    joined, handed = _handed_over(joined)
+    joined, handed, replaced = _handed_over(joined)
     joined = _apart(_taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case), case)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
@@ -131,7 +132,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
     stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
-    return Step(changed, removed, stops, [*rekeyed, *handed], _newly_left(joined), _figures(joined, wanted, unaddressed))
+    return Step(changed, removed, replaced, stops, [*rekeyed, *handed], _newly_left(joined), _figures(joined, wanted, unaddressed))
 
 
 # ---------------------------------------------------------------- who is who
@@ -211,14 +212,21 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFr
     return people.join(first, on=CONTACT, how="left", maintain_order="left").with_columns(barred.alias("barred"))
 
 
-def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
-    """A member who should not be there any more hands its row to another contact with the same address, who should and has none."""
+def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
+    """A member who should not be there any more hands its row to another contact with the same address, who should and is known to be out.
+
+    Also gives the rows (`contact`, `revision`) that those had, of who was in before under an address of their own. Were they added
+    instead, whoever was taken off by hand as the member would be put back.
+    """
+    nothing = joined.head(0).select(CONTACT, "revision")
     going = joined.filter(
         pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
-    coming = joined.filter(pl.col("carries").fill_null(value=False), pl.col("state").is_null(), pl.col("new_hash").is_not_null())
+    surely = (pl.col("state") == OUT) & ~pl.col("maybe") & pl.col("lease").is_null()
+    out = pl.col("state").is_null() | surely.fill_null(value=False)
+    coming = joined.filter(pl.col("carries").fill_null(value=False), out, pl.col("new_hash").is_not_null())
     if not going.height or not coming.height:
-        return joined, []
+        return joined, [], nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
         going.select(pl.col("address_hash").alias("new_hash"), pl.col(CONTACT).alias("former")).unique(
             "new_hash", keep="first", maintain_order=True
@@ -228,7 +236,7 @@ def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, st
         maintain_order="left",
     )
     if not pairs.height:
-        return joined, []
+        return joined, [], nothing
     own = [name for name in joined.columns if name in ROWS and name != CONTACT]
     rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
     rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
@@ -236,7 +244,9 @@ def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, st
     others = [name for name in joined.columns if name not in own and name != CONTACT]
     heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
-    return pl.concat([kept, heirs.select(joined.columns)]), [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
+    handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
+    replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")
+    return pl.concat([kept, heirs.select(joined.columns)]), handed, replaced
 
 
 def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:

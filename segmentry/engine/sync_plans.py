@@ -111,7 +111,14 @@ def plan_sync(
     step = replace(step, written=elsewhere.called(step.written))
     written = _told(workspace, standing, sync, step, people, elsewhere, _said_to_come_back(rows))
     return replace(
-        draft, figures=step.figures, written=written, removed=step.removed, stops=step.stops, rekeyed=step.rekeyed, left=step.left
+        draft,
+        figures=step.figures,
+        written=written,
+        removed=step.removed,
+        replaced=step.replaced,
+        stops=step.stops,
+        rekeyed=step.rekeyed,
+        left=step.left,
     )
 
 

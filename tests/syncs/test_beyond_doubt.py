@@ -131,6 +131,18 @@ def test_who_is_gone_from_the_audience_has_left_though_a_field_was_once_in_doubt
     assert A not in two.inside
 
 
+@pytest.mark.parametrize(("gone", "planned"), [(False, False), (True, False), (False, True)])
+def test_who_was_taken_off_is_not_put_back_as_another_contact_that_was_out(two: Two, gone: bool, planned: bool) -> None:
+    """The other one has the address now, and was in before under one of its own: it goes on as the member, as a new one would."""
+    two.hour(a=(X, "rich"), b=(B, "rich"))
+    two.hour(a=(X, "rich"), b=(B, ""))
+    taken_off(two, X)
+    if planned:
+        two.hour(tell=False, a=(X, "rich"), b=(B, "rich"), c=OTHER)
+    two.again(a=None if gone else (X, ""), b=(X, "rich"), c=OTHER)
+    assert "rich" not in two.inside[X]
+
+
 def test_reading_back_takes_nobody_for_left_who_may_be_out_by_us(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.syncs.test_words import reconciled
     from tests.syncs.test_words_services import keyed

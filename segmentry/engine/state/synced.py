@@ -77,7 +77,8 @@ class SyncDraft:
     """What a run's commit makes of one sync.
 
     `id` None begins one. `written` are rows to insert or to change, as `ROWS` (of rows that are there with the revision they were
-    read with, of new ones with -1), `removed` rows to delete (`contact`, `revision`). `stops`: contacts whose row, if it is under
+    read with, of new ones with -1), `removed` rows to delete (`contact`, `revision`), and `replaced` those in whose place another
+    contact's row goes on. `stops`: contacts whose row, if it is under
     way, must not go any more, and why. `rekeyed`: contacts that go on under another key. `left`: address hashes that stay out.
     """
 
@@ -91,6 +92,7 @@ class SyncDraft:
     figures: Mapping[str, Any] = field(default_factory=dict)
     written: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ROWS))
     removed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"contact": _TEXT, "revision": _COUNT}))
+    replaced: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"contact": _TEXT, "revision": _COUNT}))
     stops: Mapping[str, str] = field(default_factory=dict)
     rekeyed: Sequence[tuple[str, str]] = ()
     left: Sequence[str] = ()
@@ -200,13 +202,11 @@ def apply_syncs(connection: Connection, drafts: Sequence[SyncDraft], now: dateti
     stamp = now.isoformat(timespec="microseconds")
     for draft in drafts:
         number = _record(connection, draft, stamp)
-        _rekey(connection, number, draft.rekeyed)
+        _delete(connection, number, draft.replaced)
+        taken = _rekey(connection, number, draft.rekeyed)
         _stop(connection, number, draft.stops)
-        for part in _slices(draft.removed):
-            values = [{"key": contact, "seen": revision} for contact, revision in part.select("contact", "revision").iter_rows()]
-            mine = and_(_S.sync == number, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
-            connection.execute(delete(SYNCED).where(mine), values)
-        _write(connection, number, draft.written, stamp)
+        _delete(connection, number, draft.removed)
+        _write(connection, number, draft.written.filter(~pl.col("contact").is_in(taken)), stamp)
         note_left(connection, number, draft.left, None, stamp)
 
 
@@ -243,12 +243,24 @@ def _record(connection: Connection, draft: SyncDraft, stamp: str) -> int:
     return number
 
 
-def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]]) -> None:
+def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Rows go on under other keys, but under those that have a row by now, which are given: what was decided of them is not so."""
+    taken = []
     for former, contact in pairs:
         there = connection.execute(select(_S.contact).where(_S.sync == sync, _S.contact == contact)).first()
         if there is None:
             free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
             connection.execute(update(SYNCED).where(free).values(contact=contact))
+        else:
+            taken.append(contact)
+    return taken
+
+
+def _delete(connection: Connection, sync: int, rows: pl.DataFrame) -> None:
+    """Deletes rows that are as they were read, and not under way."""
+    mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
+    for part in _slices(rows):
+        connection.execute(delete(SYNCED).where(mine), [{"key": one, "seen": revision} for one, revision in part.iter_rows()])
 
 
 def _stop(connection: Connection, sync: int, stops: Mapping[str, str]) -> None:
