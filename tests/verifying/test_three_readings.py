@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
@@ -15,18 +16,24 @@ RULES = 40
 
 
 def three(seed: str, rules: int = RULES) -> tuple[int, int]:
-    """Holds the three to each other over one world; how many answers all three gave, and how many the second should give."""
+    """Holds the three to each other over one world; how many answers all three gave, and how many the second should give.
+
+    Only what another engine means by its patterns, like `\\p{Lu}`, has no second reading.
+    """
     one = batch(seed, rules)
     texts = {name: text_of(condition) for name, condition in one.rules.items()}
     second, engine = Second.of(one.data, texts).answers(), ask(one.data, texts)
-    told = 0
+    told = asked = 0
     for name, given in second.items():
-        assert not isinstance(given, str), (seed, given)
+        if isinstance(given, str):
+            assert re.search("the pattern .* which has no second reading", given), (seed, given)
+            continue
+        asked += len(one.data.rows)
         for number, answers in enumerate(zip(given, one.expected[name], engine[name], strict=True)):
             if None not in answers:
                 assert len(set(answers)) == 1, (seed, texts[name], one.data.rows[number], answers)
                 told += 1
-    return told, len(one.rules) * len(one.data.rows)
+    return told, asked
 
 
 def test_three_readings_agree(seed: int) -> None:
