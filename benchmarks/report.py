@@ -68,10 +68,17 @@ def _ground(summary: dict[str, Any]) -> str:
     count = max(len(measured) for steps in summary["results"].values() for measured in steps.values())
     commands = "; ".join(f"`{name}` {goals.median(times):.2f} s" for name, times in summary["commands"].items())
     return (
-        f"Answers: {summary['answers']}. {count} round{'s' if count > 1 else ''}, medians. {commands}{'. ' if commands else ''}"
+        f"`{_command(summary, count)}`. Answers: {summary['answers']}. {count} round{'s' if count > 1 else ''}, medians."
+        f" {commands}{'. ' if commands else ''}"
         f"{machine['system']} on {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; each process"
         f" {summary['threads']} threads and {summary['memory']}. Python {machine['python']}, {libraries}. {summary['when']}."
     )
+
+
+def _command(summary: dict[str, Any], rounds: int) -> str:
+    """What measures the same."""
+    peers = " ".join(summary["results"])
+    return f"python -m benchmarks --size {summary['size']} --rounds {rounds} --peers {peers} --publish"
 
 
 def publish(summary: dict[str, Any]) -> None:
