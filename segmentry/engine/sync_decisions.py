@@ -38,7 +38,19 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION
-from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
+from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, TOLD, UPDATE
+from segmentry.engine.sync_heirs import (
+    ABSENT,
+    EXITED,
+    REGROUPED,
+    SHARED,
+    SUPPRESSED,
+    UNADDRESSED,
+    apart,
+    handed_over,
+    perhaps_out,
+    taken_over,
+)
 from segmentry.engine.sync_people import CONSENTS, FINGERPRINT, hashed
 
 GRACE = timedelta(hours=24)
@@ -46,12 +58,6 @@ GRACE = timedelta(hours=24)
 
 SKIPS = timedelta(hours=24)
 """How long after a destination skipped a contact it is asked again, with nothing changed."""
-
-SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
-"""Why a contact should not be there."""
-
-REGROUPED = "in another group"
-"""The same: it is in the segment, and in a group of it that the sync has not."""
 
 LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED)
 """Why a member should not be there of whom a change that may have been made goes on first: it may have got another address."""
@@ -121,8 +127,9 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
-    joined, handed, replaced = _handed_over(joined)
-    joined = _apart(_taken_over(joined.with_columns(_why_not(joined, wanted, unaddressed)), case), case)
+    joined, handed, replaced = handed_over(joined)
+    joined = joined.with_columns(_why_not(joined, wanted, unaddressed))
+    joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
     changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
@@ -212,107 +219,6 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFr
     return people.join(first, on=CONTACT, how="left", maintain_order="left").with_columns(barred.alias("barred"))
 
 
-def _handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
-    """A member who should not be there any more hands its row to another contact with the same address, who should and is known to be out.
-
-    Also gives the rows (`contact`, `revision`) that those had, of who was in before under an address of their own. Were they added
-    instead, whoever was taken off by hand as the member would be put back.
-    """
-    nothing = joined.head(0).select(CONTACT, "revision")
-    going = joined.filter(
-        pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
-    )
-    surely = (pl.col("state") == OUT) & ~pl.col("maybe") & pl.col("lease").is_null()
-    out = pl.col("state").is_null() | surely.fill_null(value=False)
-    coming = joined.filter(pl.col("carries").fill_null(value=False), out, pl.col("new_hash").is_not_null())
-    if not going.height or not coming.height:
-        return joined, [], nothing
-    pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
-        going.select(pl.col("address_hash").alias("new_hash"), pl.col(CONTACT).alias("former")).unique(
-            "new_hash", keep="first", maintain_order=True
-        ),
-        on="new_hash",
-        how="inner",
-        maintain_order="left",
-    )
-    if not pairs.height:
-        return joined, [], nothing
-    own = [name for name in joined.columns if name in ROWS and name != CONTACT]
-    rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
-    rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
-    rest = joined.filter(~pl.col(CONTACT).is_in(pairs["former"].implode()))
-    others = [name for name in joined.columns if name not in own and name != CONTACT]
-    heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
-    kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
-    handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
-    replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")
-    return pl.concat([kept, heirs.select(joined.columns)]), handed, replaced
-
-
-def _taken_over(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """Where a member goes whose address another contact has who was let be, that one is the member from now on: somebody must be."""
-    going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
-    # who has only no address stays, and who may have another address already has this one no more
-    going = going.filter(pl.col("why_not").is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]), ~_perhaps(UPDATE))
-    heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
-    if not case.mirror or not going.height or not heirs.height:
-        return joined
-    former = going.unique("address_hash", keep="first", maintain_order=True)
-    known = [pl.col(name).alias(f"{name}_former") for name in ("remote_id", "remote_status")]
-    known.append(_perhaps_out().alias("perhaps_out_former"))
-    found = joined.join(
-        former.select(pl.col("address_hash").alias("new_hash"), pl.lit(value=True).alias("heir"), *known),
-        on="new_hash",
-        how="left",
-        maintain_order="left",
-    )
-    heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
-    become = {
-        "state": pl.when(pl.col("perhaps_out_former")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
-        "address_hash": pl.col("new_hash"),
-        "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
-        "remote_id": pl.col("remote_id_former"),
-        "remote_status": pl.col("remote_status_former"),
-    }
-    changed = [pl.when(heir).then(value).otherwise(pl.col(name)).alias(name) for name, value in become.items()]
-    return found.with_columns(changed).select(joined.columns)
-
-
-def _apart(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """Whether each is to be taken out under its former address, where another contact is the same person there (`apart`).
-
-    Where that address stays in the target, for somebody else, the contact counts as out.
-    """
-    there = pl.col("wish") & (pl.col("state") == MEMBER) & pl.col("remote_id").is_not_null()
-    moved = joined.filter(there, pl.col("address_hash") != pl.col("new_hash"), ~_perhaps(UPDATE))
-    shared = case.sharing(moved.select(CONTACT, "remote_id")) if moved.height else moved[CONTACT]
-    if not len(shared):
-        return joined.with_columns(pl.lit(value=False).alias("apart"))
-    mine = pl.col(CONTACT).is_in(shared.implode())
-    stays = joined.filter(~mine, pl.col("state") == MEMBER)["address_hash"]
-    stays = pl.concat([stays, joined.filter("wish")["new_hash"]]).drop_nulls()
-    first = joined.filter(mine).select(CONTACT, first=pl.col("address_hash").is_first_distinct())
-    found = joined.join(first, on=CONTACT, how="left", maintain_order="left")
-    out = mine & (pl.col("address_hash").is_in(stays.implode()) | ~pl.col("first")) & pl.col("lease").is_null()
-    out = out.fill_null(value=False)
-    become = {
-        "state": pl.when(out).then(pl.lit(OUT)).otherwise("state"),
-        "fingerprint": pl.when(out).then(None).otherwise("fingerprint"),
-        "apart": (mine & ~out).fill_null(value=False),
-    }
-    return found.with_columns(value.alias(name) for name, value in become.items()).drop("first")
-
-
-def _perhaps(action: str) -> pl.Expr:
-    """Whether an action is open that may have been done."""
-    return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
-
-
-def _perhaps_out() -> pl.Expr:
-    """Whether a removal may have been done of which nobody heard."""
-    return pl.col("perhaps_out").fill_null(value=False)
-
-
 # ---------------------------------------------------------------- what becomes of each
 
 
@@ -360,12 +266,15 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     def opens(kind: str) -> pl.Expr:
         return pl.when((action == kind).fill_null(value=False) & open_so).then(NOTHING).otherwise(pl.lit(kind))
 
-    perhaps_out = (action == ADD).fill_null(value=False) | _perhaps_out()
+    unsure = (action == ADD).fill_null(value=False) | perhaps_out()
     moves = (pl.col("wanted_hash") != pl.col("address_hash")).fill_null(value=False)
     perhaps_moved = ((action == UPDATE) & maybe & moves).fill_null(value=False)
     agrees = pl.col(CONSENTS) | ~pl.col("wanted").str.ends_with(CONSENTED)
     perhaps_in = ((action == ADD) & agrees) | (action == REMOVE)
-    perhaps_added = (perhaps_in & maybe & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
+    elsewhere = (maybe & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
+    perhaps_added = perhaps_in.fill_null(value=False) & elsewhere
+    # whose addition came to an end that may have been done under a former address goes from there first: nothing would find it later
+    lingers = pl.lit(case.mirror) & action.is_null() & elsewhere & state.is_in([OUT, REJECTED, SKIPPED]) & ~_claimed()
     return (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
@@ -373,12 +282,14 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
         .then(NOTHING)
         .when(pl.col("apart"))
         .then(pl.when((action == REMOVE).fill_null(value=False)).then(NOTHING).otherwise(pl.lit(REMOVE)))
-        .when((state == MEMBER) & perhaps_out)
+        .when((state == MEMBER) & unsure)
         .then(opens(ADD))
         .when(state == MEMBER)
         .then(pl.when(different & ~refused).then(opens(UPDATE)).otherwise(CLOSES))
         .when(perhaps_added)
         .then(NOTHING)
+        .when(lingers)
+        .then(pl.lit(REMOVE))
         .when(state == OUT)
         .then(opens(ADD))
         .when((state == REJECTED) & ~refused)
@@ -399,9 +310,6 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
-    wished = pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()
-    under = pl.when((action == ADD).fill_null(value=False) & maybe).then(pl.col("wanted_hash")).otherwise(pl.col("address_hash"))
-    claimed = under.is_in(wished).fill_null(value=False)
     return (
         pl.when(new)
         .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(NOTHING))
@@ -412,7 +320,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
-            .then(pl.when(claimed).then(pl.lit(LET_GO)).otherwise(goes))
+            .then(pl.when(_claimed()).then(pl.lit(LET_GO)).otherwise(goes))
             .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
         .when(state == BASELINE)
@@ -427,6 +335,14 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     )
 
 
+def _claimed() -> pl.Expr:
+    """Whether the address that a row is, or may be, there with is somebody's who should be there."""
+    wished = pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()
+    perhaps_added = pl.col("maybe") & (pl.col("state") != MEMBER) & (pl.col("action") == ADD).fill_null(pl.col("wanted_hash").is_not_null())
+    under = pl.when(perhaps_added.fill_null(value=False)).then(pl.col("wanted_hash")).otherwise(pl.col("address_hash"))
+    return under.is_in(wished).fill_null(value=False)
+
+
 def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     """The rows to write."""
     due = joined.filter(pl.col("next").is_in([ADD, UPDATE, REMOVE]))
@@ -435,9 +351,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     opened = _as_rows(due).with_columns(
         due["next"].alias("action"),
         due["tells"].alias("wanted"),
-        due.select(pl.when((pl.col("next") == REMOVE) & pl.col("maybe")).then(pl.coalesce("new_hash", "wanted_hash")).otherwise("new_hash"))
-        .to_series()
-        .alias("wanted_hash"),
+        due.select(_told_of()).to_series().alias("wanted_hash"),
         pl.lit(case.opened.isoformat(timespec="microseconds")).alias("opened"),
         due.select(pl.when(later).then(pl.lit(grace)).otherwise(pl.lit(at))).to_series().alias("due"),
         due.select(pl.when(later).then(pl.lit(grace))).to_series().alias("grace"),
@@ -458,6 +372,14 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
         ),
     )
     return pl.concat([opened, ended, settled])
+
+
+def _told_of() -> pl.Expr:
+    """The hash that an answer acknowledges: of who goes and was perhaps added the one told then, which is what finds them."""
+    perhaps = (pl.col("next") == REMOVE) & pl.col("maybe").fill_null(value=False)
+    added = perhaps & (pl.col("state") != MEMBER)
+    hashes = pl.when(added).then(pl.coalesce("wanted_hash", "new_hash")).when(perhaps).then(pl.coalesce("new_hash", "wanted_hash"))
+    return hashes.otherwise("new_hash")
 
 
 def _known_so(states: pl.DataFrame) -> pl.Series:
@@ -491,10 +413,10 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 def closed(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with nothing open any more. What was told of who was perhaps added, or given another address, stays: it finds them."""
     moved = ((pl.col("action") == UPDATE) & (pl.col("wanted_hash") != pl.col("address_hash"))).fill_null(value=False)
-    told = pl.when(pl.col("maybe") & ((pl.col("state") != MEMBER) | moved)).then("payload")
+    found = pl.col("maybe") & ((pl.col("state") != MEMBER) | moved)
     return rows.select(ROWS.names()).with_columns(
-        *(pl.lit(None, pl.String()).alias(name) for name in OPEN if name != "payload"),
-        told.alias("payload"),
+        *(pl.lit(None, pl.String()).alias(name) for name in OPEN if name not in TOLD),
+        *(pl.when(found).then(name).alias(name) for name in TOLD),
         pl.lit(0, pl.Int64()).alias("attempts"),
     )
 

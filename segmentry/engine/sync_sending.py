@@ -294,7 +294,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     if row.maybe and (
         row.state != MEMBER or _moved(row)
     ):  # an earlier attempt may have added it, or moved it: it is found by what was told
-        refused |= {"maybe": True, "payload": row.payload}
+        refused |= {"maybe": True, "payload": row.payload, "wanted_hash": row.wanted_hash}
     match answer.verdict:
         case Verdict.SENT if row.action == Action.REMOVE:
             return _out(row, answer, {**CLOSED, **remote, **status, "fingerprint": None})

@@ -38,11 +38,16 @@ class Model:
     def computed(self) -> set[int]:
         return {key for key, spend in self.rows.items() if spend > self.limit}
 
+    def chain(self, key: int) -> list[int]:
+        """The keys that a key became, one after the other, itself first."""
+        found = [key]
+        while found[-1] in self.aliases:
+            found.append(self.aliases[found[-1]])
+        return found
+
     def now(self, key: int) -> int:
         """The key that a contact goes on under, if this snapshot has that one and not the former."""
-        last = key
-        while last in self.aliases:
-            last = self.aliases[last]
+        last = self.chain(key)[-1]
         return last if key not in self.rows and last in self.rows else key
 
     @property
@@ -61,11 +66,14 @@ class Model:
         return self.computed - self.before if came else set(self.rows) & (self.before - self.computed)
 
     def since(self, key: int) -> datetime | None:
-        """Since when a member has been in without a gap; an exit under any of its keys is one."""
-        own = [(at, entered) for at, q, entered, _ in self.log if self.now(q) == key]
-        left = max((at for at, entered in own if not entered), default=None)
-        back = min((at for at, entered in own if entered and (left is None or at >= left)), default=None)
-        return back or left
+        """Since when a member has been in without a gap; an exit under any of its keys is one.
+
+        A key that came twice was gone in between, also where it left under the key that it had been merged into.
+        """
+        own = [(at, q, entered) for at, q, entered, _ in self.log if self.now(q) == key]
+        left = max((at for at, _, entered in own if not entered), default=None)
+        came = {q: at for at, q, entered in own if entered and (left is None or at >= left)}  # the last time of each
+        return min(came.values(), default=None) or left
 
     def expected(self, as_of: datetime) -> dict[str, set[int]]:
         there = set(self.rows)
@@ -114,9 +122,11 @@ def edit(draw: random.Random, model: Model) -> None:
         if draw.random() < 0.2:
             new = max(model.rows) + 3
             model.rows[new] = draw.choice([5, 50])
-        model.aliases[old] = new
-        if draw.random() < 0.8:
-            del model.rows[old]
+        if old not in model.chain(new):  # a key that is used again may have become the other before, and a circle is an error
+            others = old in model.aliases.values()  # whose past a key has that others became, and that stays though merged, nobody says
+            model.aliases[old] = new
+            if draw.random() < 0.8 or others:
+                del model.rows[old]
 
 
 def play(shop: Shop, draw: random.Random, runs: int) -> int:

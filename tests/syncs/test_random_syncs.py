@@ -164,3 +164,37 @@ def test_a_random_history_ends_in_step(tmp_path: Path, seed: int, number: int) -
 def test_many_random_histories_end_in_step(tmp_path: Path, seed: int, number: int) -> None:
     for further in range(50):
         run(tmp_path / str(further), f"{seed}:full:{number}:{further}")
+
+
+def test_an_addition_that_was_done_unheard_and_then_refused_goes_before_another_address_comes(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", random.Random(1), people={"a": Person("a", "a1@x.example"), "b": Person("b", "b@x.example")})
+    try:
+        world.compute()
+        world.script = {"after": [Killed()]}
+        assert world.tell() is None
+        assert world.inside == {"a1@x.example", "b@x.example"}
+        world.script, world.rejects = {}, {"a"}
+        world.tell()
+        world.rejects, world.people["a"].address = set(), "a2@x.example"
+        world.rest()
+        assert world.inside == {"a2@x.example", "b@x.example"} == world.desired()
+        assert all(row["payload"] is None and row["wanted_hash"] is None for row in world.rows().values())
+    finally:
+        world.state.close()
+
+
+def test_an_addition_that_was_done_unheard_and_then_refused_is_left_to_whoever_has_the_address_now(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", random.Random(1), people={"a": Person("a", "a1@x.example"), "b": Person("b", "b@x.example")})
+    try:
+        world.compute()
+        world.script = {"after": [Killed()]}
+        world.tell()
+        world.script, world.rejects = {}, {"a"}
+        world.tell()
+        world.rejects, world.people["a"].address = set(), "a2@x.example"
+        world.people["c"] = Person("c", "a1@x.example")
+        world.rest()
+        assert world.inside == {"a1@x.example", "a2@x.example", "b@x.example"}
+        assert world.memory.wrongs == []
+    finally:
+        world.state.close()

@@ -93,13 +93,16 @@ class Forgiving(MemoryDestination):
             return Answer(Verdict.REJECTED, "refused")
         if change.remote_id is not None and change.remote_id in people:
             one = people[change.remote_id]
+            if change.shared and action is not Action.REMOVE and one.address != change.address:  # as services do it
+                if one.left is not None:
+                    return Answer(Verdict.LEFT, "it left under its former address", one.remote_id)
+                if action is Action.UPDATE:
+                    return Answer(Verdict.REJECTED, "it is another contact too")
+                one = self._by_address(people, change)
         elif change.address is None:
             return Answer(Verdict.SENT)
         else:
-            one = next((other for other in people.values() if other.address == change.address), None) or Known(
-                f"r{len(people)}", change.address, change.contact
-            )
-            people[one.remote_id] = one
+            one = self._by_address(people, change)
         if action is Action.REMOVE:
             return self._removed(one, change)
         if action is Action.UPDATE and change.moved and not one.inside:
@@ -118,6 +121,13 @@ class Forgiving(MemoryDestination):
             one.inside = True
         one.address, one.fields = change.address, dict(change.fields)
         return Answer(Verdict.SENT, remote_id=one.remote_id)
+
+    @staticmethod
+    def _by_address(people: dict[str, Known], change: Change) -> Known:
+        """Whoever has the address, or else somebody new."""
+        there = next((other for other in people.values() if other.address == change.address), None)
+        one = there or Known(f"r{len(people)}", change.address, change.contact)
+        return people.setdefault(one.remote_id, one)
 
     def _removed(self, one: Known, change: Change) -> Answer:
         if not one.inside and change.perhaps_out:

@@ -258,7 +258,7 @@ def clear_payloads(connection: Connection, before: datetime) -> int:
     detached = SYNCED.c.sync.in_(select(SYNCS.c.id).where(SYNCS.c.status == "detached"))
     ended = or_(not_(SYNCED.c.maybe), SYNCED.c.state == "left", detached)
     synced = and_(SYNCED.c.action.is_(None), SYNCED.c.payload.is_not(None), SYNCED.c.changed < stamp(before), ended)
-    connection.execute(update(SYNCED).where(synced).values(payload=None))
+    connection.execute(update(SYNCED).where(synced).values(payload=None, wanted_hash=None))
     return connection.execute(update(DELIVERIES).where(old).values(payload=None)).rowcount
 
 

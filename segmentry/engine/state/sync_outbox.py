@@ -20,7 +20,7 @@ from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, note_left
+from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, TOLD, note_left
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -240,8 +240,9 @@ def close_stopped(connection: Connection, destination: str, now: datetime) -> in
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     moved = and_(_S.action == "update", _S.wanted_hash != _S.address_hash)
     # by it, who was perhaps added or given another address is found
-    told = case((and_(_S.maybe, or_(_S.state != MEMBER, moved)), _S.payload), else_=null())
-    values: dict[str, Any] = {**dict.fromkeys(OPEN), "payload": told, "attempts": 0, "revision": _S.revision + 1}
+    found = and_(_S.maybe, or_(_S.state != MEMBER, moved))
+    told = {name: case((found, SYNCED.c[name]), else_=null()) for name in TOLD}
+    values: dict[str, Any] = {**dict.fromkeys(OPEN), **told, "attempts": 0, "revision": _S.revision + 1}
     values["changed"] = stamp(now)
     return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
 

@@ -44,6 +44,9 @@ NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
 
+TOLD = ("wanted_hash", "payload")
+"""Those of them that stay with who was perhaps added, or given another address: they find them."""
+
 ANEW = "anew"
 """In a payload: somebody said that the contact comes back, also where the destination has nobody by its name any more."""
 

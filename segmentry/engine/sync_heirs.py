@@ -1,0 +1,120 @@
+"""Who stands for a person whom several contacts are: where a membership goes whose contact should not be there any more.
+
+All take rows of a sync joined with who should be there, as `sync_decisions.decide` makes them, and give them with other states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from segmentry.engine.people import CONTACT
+from segmentry.engine.state.synced import BASELINE, MEMBER, OUT, ROWS, UPDATE
+
+SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
+"""Why a contact should not be there."""
+
+REGROUPED = "in another group"
+"""The same: it is in the segment, and in a group of it that the sync has not."""
+
+
+def handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
+    """A member who should not be there any more hands its row to another contact with the same address, who should and is known to be out.
+
+    Also gives the rows (`contact`, `revision`) that those had, of who was in before under an address of their own. Were they added
+    instead, whoever was taken off by hand as the member would be put back.
+    """
+    nothing = joined.head(0).select(CONTACT, "revision")
+    going = joined.filter(
+        pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
+    )
+    surely = (pl.col("state") == OUT) & ~pl.col("maybe") & pl.col("lease").is_null()
+    out = pl.col("state").is_null() | surely.fill_null(value=False)
+    coming = joined.filter(pl.col("carries").fill_null(value=False), out, pl.col("new_hash").is_not_null())
+    if not going.height or not coming.height:
+        return joined, [], nothing
+    pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
+        going.select(pl.col("address_hash").alias("new_hash"), pl.col(CONTACT).alias("former")).unique(
+            "new_hash", keep="first", maintain_order=True
+        ),
+        on="new_hash",
+        how="inner",
+        maintain_order="left",
+    )
+    if not pairs.height:
+        return joined, [], nothing
+    own = [name for name in joined.columns if name in ROWS and name != CONTACT]
+    rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
+    rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
+    rest = joined.filter(~pl.col(CONTACT).is_in(pairs["former"].implode()))
+    others = [name for name in joined.columns if name not in own and name != CONTACT]
+    heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
+    kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
+    handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
+    replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")
+    return pl.concat([kept, heirs.select(joined.columns)]), handed, replaced
+
+
+def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
+    """Where a member goes whose address another contact has who was let be, that one is the member from now on: somebody must be."""
+    going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
+    # who has only no address stays, and who may have another address already has this one no more
+    going = going.filter(pl.col("why_not").is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]), ~perhaps(UPDATE))
+    heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
+    if not mirror or not going.height or not heirs.height:
+        return joined
+    former = going.unique("address_hash", keep="first", maintain_order=True)
+    known = [pl.col(name).alias(f"{name}_former") for name in ("remote_id", "remote_status")]
+    known.append(perhaps_out().alias("perhaps_out_former"))
+    found = joined.join(
+        former.select(pl.col("address_hash").alias("new_hash"), pl.lit(value=True).alias("heir"), *known),
+        on="new_hash",
+        how="left",
+        maintain_order="left",
+    )
+    heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
+    become = {
+        "state": pl.when(pl.col("perhaps_out_former")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
+        "address_hash": pl.col("new_hash"),
+        "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
+        "remote_id": pl.col("remote_id_former"),
+        "remote_status": pl.col("remote_status_former"),
+    }
+    changed = [pl.when(heir).then(value).otherwise(pl.col(name)).alias(name) for name, value in become.items()]
+    return found.with_columns(changed).select(joined.columns)
+
+
+def apart(joined: pl.DataFrame, sharing: Callable[[pl.DataFrame], pl.Series]) -> pl.DataFrame:
+    """Whether each is to be taken out under its former address, where another contact is the same person there (`apart`).
+
+    Where that address stays in the target, for somebody else, the contact counts as out.
+    """
+    there = pl.col("wish") & (pl.col("state") == MEMBER) & pl.col("remote_id").is_not_null()
+    moved = joined.filter(there, pl.col("address_hash") != pl.col("new_hash"), ~perhaps(UPDATE))
+    shared = sharing(moved.select(CONTACT, "remote_id")) if moved.height else moved[CONTACT]
+    if not len(shared):
+        return joined.with_columns(pl.lit(value=False).alias("apart"))
+    mine = pl.col(CONTACT).is_in(shared.implode())
+    stays = joined.filter(~mine, pl.col("state") == MEMBER)["address_hash"]
+    stays = pl.concat([stays, joined.filter("wish")["new_hash"]]).drop_nulls()
+    first = joined.filter(mine).select(CONTACT, first=pl.col("address_hash").is_first_distinct())
+    found = joined.join(first, on=CONTACT, how="left", maintain_order="left")
+    out = mine & (pl.col("address_hash").is_in(stays.implode()) | ~pl.col("first")) & pl.col("lease").is_null()
+    out = out.fill_null(value=False)
+    become = {
+        "state": pl.when(out).then(pl.lit(OUT)).otherwise("state"),
+        "fingerprint": pl.when(out).then(None).otherwise("fingerprint"),
+        "apart": (mine & ~out).fill_null(value=False),
+    }
+    return found.with_columns(value.alias(name) for name, value in become.items()).drop("first")
+
+
+def perhaps(action: str) -> pl.Expr:
+    """Whether an action is open that may have been done."""
+    return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
+
+
+def perhaps_out() -> pl.Expr:
+    """Whether a removal may have been done of which nobody heard."""
+    return pl.col("perhaps_out").fill_null(value=False)
