@@ -11,6 +11,7 @@ import click
 
 from segmentry.cli_options import INSTANT, LIMIT, SEGMENT, Settings, pass_settings, workspace_options
 from segmentry.cli_output import print_frame, print_json, print_text
+from segmentry.errors import DiagnosedError
 
 if TYPE_CHECKING:
     from segmentry.rules.related import Relations
@@ -97,12 +98,19 @@ def check(settings: Settings, audit: bool | None, types: bool, online: bool, rel
     With --relations it is shown what segments are to each other whatever the data, and why, as far as that can be proven
     from their rules.
 
+    With --format json problems are printed as JSON too, and it still ends with 1.
+
     With --online every destination is asked: whether its key is right and of the account it should be, whether the lists and
     tags in use are there, what starts by itself for whoever is put in them, double opt-in, merge fields that are missing. One
     that does not answer is an error.
     """
     with settings.talk.progress("check") if online else nullcontext():
-        found = settings.open().check(audit=audit, online=online, relations=relations)
+        try:
+            found = settings.open().check(audit=audit, online=online, relations=relations)
+        except DiagnosedError as error:
+            if form == "json":
+                print_json({"problems": [problem.to_json() for problem in error.diagnostics]})
+            raise
     if form == "json":
         print_json(found.to_json())
         return

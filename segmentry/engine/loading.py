@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -33,6 +33,9 @@ WORKSPACE_FILE = "segmentry.yml"
 SEGMENTS_FOLDER = "segments"
 SUPPRESS: Steps = ("suppress",)
 """Where `segmentry.yml` says who is never sent anything."""
+
+OF_DATA = ("version", "id", "name", "timezone", "week_start", "engine", "contacts", "events")
+"""What of `segmentry.yml` says where data is and how it is read."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,12 @@ class LoadedWorkspace:
         return self
 
 
-def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
+def load(path: str | Path, env: str = "default", *, anyway: bool = False) -> LoadedWorkspace:
     """The workspace in the folder `path` (or whose `segmentry.yml` it is), for one environment.
 
     Problems of segment files are in the result's `diagnostics`. Without a usable `segmentry.yml` there is no result:
-    raises WorkspaceError with every problem of every file.
+    raises WorkspaceError with every problem of every file. `anyway`: as long as what it says of the data is in order, its
+    other problems are in `diagnostics` too, so that rules can be checked against the data in the same go.
     """
     root = _root(path)
     document, config, problems = _workspace_file(root, env)
@@ -154,11 +158,15 @@ def load(path: str | Path, env: str = "default") -> LoadedWorkspace:
         found += segment_word_problems(document, documents, configs)
         found += split_problems(documents, configs)
         found.sort(key=_file_and_place)
-    if document is None or config is None or _wrong(problems):
+    broken = config is None or _wrong(problems)
+    if document is not None and broken and anyway:
+        data = _of_data(document)
+        config = data and (config or data)
+    if document is None or config is None or (broken and not anyway):
         raise WorkspaceError([*problems, *found])
-    suppress = None if config.suppress is None else parse_text(config.suppress)
-    consents = {name: parse_text(text) for name, text in consent_texts(document).items()}
-    return LoadedWorkspace(root, config, document, env, segments, names, (*problems, *found), suppress, consents)
+    rules = {place: rule for place, text in _texts(document).items() if (rule := _rule_of(text)) is not None}
+    consents = {name: rules[place] for name in consent_texts(document) if (place := consent_place(name)) in rules}
+    return LoadedWorkspace(root, config, document, env, segments, names, (*problems, *found), rules.get(SUPPRESS), consents)
 
 
 def require_workspace(path: str | Path, env: str = "default") -> None:
@@ -190,6 +198,21 @@ def _workspace_file(root: Path, env: str) -> tuple[Document | None, WorkspaceCon
     return document, config, problems
 
 
+def _of_data(document: Document) -> WorkspaceConfig | None:
+    """What `segmentry.yml` says of the data alone; None where that is not in order."""
+    value = {key: said for key, said in document.value.items() if key in OF_DATA}
+    config, problems = read_workspace_config(replace(document, value=value))
+    return None if _wrong(problems) else config
+
+
+def _rule_of(text: str) -> Syntax | None:
+    """A rule; None where it is none, of which its file's problems tell."""
+    try:
+        return parse_text(text)
+    except RuleError:
+        return None
+
+
 def _wrong(problems: Iterable[Diagnostic]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
@@ -202,14 +225,19 @@ def _file_and_place(problem: Diagnostic) -> tuple[str, int, int]:
     return (problem.location.file if problem.location else "", *_place(problem))
 
 
-def _text_problems(document: Document) -> list[Diagnostic]:
-    """What is wrong with the text of `suppress` and of destinations' `consent`, each problem at its place."""
+def _texts(document: Document) -> dict[Steps, str]:
+    """The rules in `segmentry.yml` as text: `suppress` and destinations' `consent`, by their places."""
     texts: dict[Steps, str] = {consent_place(name): text for name, text in consent_texts(document).items()}
     suppress = document.written(SUPPRESS)
     if suppress is not None and document.value["suppress"] is not None:
         texts[SUPPRESS] = suppress
+    return texts
+
+
+def _text_problems(document: Document) -> list[Diagnostic]:
+    """What is wrong with the text of `suppress` and of destinations' `consent`, each problem at its place."""
     problems: list[Diagnostic] = []
-    for rule, text in texts.items():
+    for rule, text in _texts(document).items():
         try:
             parse_text(text)
         except RuleError as error:

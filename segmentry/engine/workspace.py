@@ -84,7 +84,7 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
         `online` also asks every destination, once the rest is in order; without it none is opened. Raises with every problem at once.
         """
-        loaded = self.load()
+        loaded = load(self.root, self.env, anyway=True)
         found = checking.check(loaded, clock_now(), audited=audit, remember=remembered, related=relations)
         if not online:
             return found

@@ -44,6 +44,29 @@ def test_check_shows_every_problem_at_once_with_its_place(shop):
     assert result.stdout == ""
 
 
+def test_check_holds_rules_against_the_data_whatever_else_the_workspace_says_wrong(shop):
+    text = (shop.folder / "segmentry.yml").read_text()
+    wrong = 'retention: soon\nsuppress: "scor > 3"\ndestinations: {crm: {type: carrier_pigeon}}\n'
+    shop.write("segmentry.yml", text + wrong)
+    shop.write("segments/bad.yml", "where: \"contry = 'UK'\"\n")
+    told = shop.run("check", code=1).stderr
+    problems = json.loads(shop.run("check", "--format", "json", code=1).stdout)["problems"]
+    assert [problem["message"] in told for problem in problems] == [True] * 4
+    assert {problem["file"] for problem in problems} == {"segmentry.yml", "segments/bad.yml"}
+    for said in ("retention", "`carrier_pigeon`", "no field `scor`", "no field `contry`"):
+        assert said in told
+    assert told.count("error[") == 4, told
+
+
+def test_check_looks_at_no_data_where_the_workspace_says_wrongly_where_it_is(shop):
+    text = (shop.folder / "segmentry.yml").read_text()
+    shop.write("segmentry.yml", text.replace("key:", "keys:"))
+    shop.write("segments/bad.yml", "where: \"contry = 'UK'\"\n")
+    result = shop.run("check", code=1)
+    assert "keys" in result.stderr
+    assert "R103" not in result.stderr
+
+
 def test_check_finds_a_circle_and_says_where(shop):
     shop.write("segments/a.yml", "where: \"member('b')\"\n")
     shop.write("segments/b.yml", "where: \"member('a')\"\n")
