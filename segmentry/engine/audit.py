@@ -1,16 +1,17 @@
-"""Warnings that need the data: a value that no row has, a window that begins before the data does. One query answers for all rules."""
+"""Warnings that need the data: a value that no row has, a window that begins before the data does. Few queries answer for all rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from segmentry.engine.backends.failures import told
+from segmentry.engine.footers import NO_SPAN, span_of
 from segmentry.engine.reader import connect
 from segmentry.engine.rows import scan
-from segmentry.engine.scans import carries
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
 from segmentry.engine.textfiles import identifier, literal
 from segmentry.rules import nodes
@@ -18,8 +19,14 @@ from segmentry.rules.diagnostics import Diagnostic, Severity
 from segmentry.rules.facts import ComparedValue, compared_values
 from segmentry.rules.nodes import Condition
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 MOST_ROWS = 50_000_000
 """Rows of a source beyond which nothing is looked up in it, and so nothing is warned of."""
+
+FIRST_ROWS = 4096
+"""Rows in which values are looked for at first: most are there, and then the other rows need not be read."""
 
 Literal = str | Decimal
 Column = tuple[int | None, str]
@@ -74,7 +81,7 @@ class Facts:
 
     def early(self, asked: nodes.Events) -> Diagnostic | None:
         """A warning if the window begins before any event that it could find."""
-        carrying = [index for index, source in enumerate(self.snapshot.events) if carries(source, asked)]
+        carrying = [index for index, source in enumerate(self.snapshot.events) if source.carries(asked)]
         first = asked.window.first if asked.window else None
         if first is None or not carrying or any(index not in self.begins for index in carrying):
             return None
@@ -91,54 +98,67 @@ def columns_of(snapshot: Snapshot, asked: ComparedValue) -> list[Column]:
     if asked.events is None:
         return [(None, name)]
     events = asked.events
-    return [(index, name) for index, source in enumerate(snapshot.events) if carries(source, events) and name in source.relation.columns]
+    return [(index, name) for index, source in enumerate(snapshot.events) if source.carries(events) and name in source.relation.columns]
 
 
 def look(snapshot: Snapshot, asked: Iterable[ComparedValue], *, windows: bool) -> Facts:
-    """Ask the data, once, for everything that is compared."""
+    """Ask the data for everything that is compared: its first rows, then all rows for what is not among those."""
     wanted: dict[Column, set[Literal]] = {}
     for one in asked:
-        for place in columns_of(snapshot, one):
-            wanted.setdefault(place, set()).update(_spellings(one.constant.value))
+        if isinstance(one.constant.value, (str, Decimal)):
+            for place in columns_of(snapshot, one):
+                wanted.setdefault(place, set()).add(one.constant.value)
     relations: dict[int | None, Relation] = {None: snapshot.contacts.relation, **{i: s.relation for i, s in enumerate(snapshot.events)}}
     small = {index for index, relation in relations.items() if sum(file.rows or 0 for file in relation.files) <= MOST_ROWS}
-    places = [place for place, values in wanted.items() if place[0] in small and values]
-    queries = [_values_query(number, relations[source], column, wanted[source, column]) for number, (source, column) in enumerate(places)]
-    tables = [index for index in range(len(snapshot.events)) if windows and index in small]
-    queries += [_first_query(-1 - index, snapshot.events[index]) for index in tables]
-    if not queries:
+    wanted = {place: values for place, values in wanted.items() if place[0] in small}
+    tables = {index: source for index, source in enumerate(snapshot.events) if windows and index in small}
+    if not wanted and not tables:
         return Facts(snapshot, {}, {})
     with connect() as connection, told(file.path for relation in relations.values() for file in relation.files):
-        rows = connection.execute(" union all ".join(queries)).fetchall()
-    present: dict[Column, set[Literal]] = {place: set() for place in places}
-    begins: dict[int, datetime] = {}
-    for number, value in rows:
-        if number >= 0:
-            place = places[number]
-            present[place].add(value if isinstance(next(iter(wanted[place])), str) else Decimal(value))
-        elif value is not None:
-            begins[-1 - number] = datetime.fromisoformat(value)
-    return Facts(snapshot, {place: frozenset(values) for place, values in present.items()}, begins)
+        present = _present(connection, relations, wanted, FIRST_ROWS)
+        unseen = {place: values for place, values in wanted.items() if not values <= present[place]}
+        spelled = {place: {spelling for value in values for spelling in _spellings(value)} for place, values in unseen.items()}
+        present |= _present(connection, relations, spelled, None)
+        begins = {index: day for index, source in tables.items() if (day := _first_day(connection, source)) is not None}
+    return Facts(snapshot, present, begins)
 
 
-def _spellings(value: object) -> set[Literal]:
+def _present(
+    connection: DuckDBPyConnection, relations: Mapping[int | None, Relation], wanted: Mapping[Column, set[Literal]], rows: int | None
+) -> dict[Column, frozenset[Literal]]:
+    """Which of the values each column has, in the first rows of its source or in all; one query."""
+    places = list(wanted)
+    found: dict[Column, set[Literal]] = {place: set() for place in places}
+    queries = [_values_query(number, relations[place[0]], place[1], wanted[place], rows) for number, place in enumerate(places)]
+    for number, value in connection.execute(" union all ".join(queries)).fetchall() if queries else []:
+        text = isinstance(next(iter(wanted[places[number]])), str)
+        found[places[number]].add(value if text else Decimal(value))
+    return {place: frozenset(values) for place, values in found.items()}
+
+
+def _first_day(connection: DuckDBPyConnection, source: EventSource) -> datetime | None:
+    """The first day (UTC) of an event table, as an instant: a warning needs no more. None where no event has a time."""
+    told_by_footers = span_of(source.relation, source.at)
+    if told_by_footers is not None and told_by_footers != NO_SPAN:
+        return told_by_footers[0].replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+    day = f"strftime(min({identifier(source.at)})::date, '%Y-%m-%dT00:00:00+00:00')"
+    [(first,)] = connection.execute(f"select {day} from {scan(source.relation)}").fetchall()
+    return None if first is None else datetime.fromisoformat(first)
+
+
+def _spellings(value: Literal) -> set[Literal]:
     """The value, and how it may have been meant."""
     if isinstance(value, str):
         return {value, value.lower(), value.upper(), value.title(), value.capitalize()}
-    return {value} if isinstance(value, Decimal) else set()
+    return {value}
 
 
-def _values_query(number: int, relation: Relation, column: str, values: set[Literal]) -> str:
-    """Which of the values the column has, as text; a list column, in its elements."""
+def _values_query(number: int, relation: Relation, column: str, values: set[Literal], first: int | None) -> str:
+    """Which of the values the column has in its first rows (None: in all), as text; a list column, in its elements."""
     name = identifier(column)
     texts = all(isinstance(value, str) for value in values)
     options = ", ".join(sorted(literal(value) if isinstance(value, str) else f"{value:f}" for value in values))
     element = f"unnest({name})" if relation.columns[column].stored.endswith("]") else name
-    rows = f"(select {element}{'::varchar' if texts else ''} as value from {scan(relation)})"
+    source = scan(relation) if first is None else f"(select {name} from {scan(relation)} limit {first})"
+    rows = f"(select {element}{'::varchar' if texts else ''} as value from {source})"
     return f"select {number} as number, value::varchar as value from (select distinct value from {rows} where value in ({options}))"
-
-
-def _first_query(number: int, source: EventSource) -> str:
-    """The first day of an event table (UTC), as an instant: a warning needs no more."""
-    day = f"strftime(min({identifier(source.at)})::date, '%Y-%m-%dT00:00:00+00:00')"
-    return f"select {number} as number, {day} as value from {scan(source.relation)}"

@@ -15,11 +15,9 @@ from segmentry.engine.definitions import composed, definition_of, going_before, 
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import Asked, Moment, Remember, circle_in_file
-from segmentry.engine.preview import CONDITIONS, audit_conditions
 from segmentry.engine.relating import certain_now, relate
 from segmentry.engine.render import table_html
 from segmentry.engine.rows import rows
-from segmentry.engine.segment_tests import fixtures_of
 from segmentry.engine.snapshot import Format, Relation, Snapshot
 from segmentry.engine.vanished import renamed_unsaid
 from segmentry.engine.yaml import locate, parse_document
@@ -38,6 +36,9 @@ from segmentry.rules.types import Kind
 
 if TYPE_CHECKING:
     from segmentry.engine.asking import Inquiry
+
+# What makes up contacts for tests, and what evaluates, is imported where there are tests or an audit: a check without them takes
+# less time than those imports.
 
 SMALL_BYTES, FEW_SEGMENTS = 8 << 20, 25
 """`check` audits sources and workspaces of at most this size without being asked: it is done, and read, at once."""
@@ -101,6 +102,8 @@ class Check:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        from segmentry.engine.preview import CONDITIONS
+
         audited = "" if self.audit is None else table_html(self.audit, rows=self.audit.height, grouped=CONDITIONS)
         return f"<pre>{str(self).replace('&', '&amp;').replace('<', '&lt;')}</pre>{audited}"
 
@@ -128,7 +131,7 @@ def check(
         raise (WorkspaceError if problems else SourceError)([*problems, *error.diagnostics]) from None
     checked, wrong, found = _rules(loaded, moment)
     kinds += [RuleError] if wrong else []
-    untestable = [] if problems else fixtures_of(moment, sorted(loaded.segments))[1]
+    untestable = [] if problems else _untestable(loaded, moment)
     problems += untestable
     kinds += [WorkspaceError] if untestable else []
     unread = _unread(loaded, moment.snapshot)
@@ -249,7 +252,19 @@ def _key_warning(loaded: LoadedWorkspace, snapshot: Snapshot) -> list[Diagnostic
     ]
 
 
+def _untestable(loaded: LoadedWorkspace, moment: Moment) -> list[Diagnostic]:
+    """What is wrong with the tests in segments' files."""
+    tested = [name for name, segment in sorted(loaded.segments.items()) if segment.config.tests]
+    if not tested:
+        return []
+    from segmentry.engine.segment_tests import fixtures_of
+
+    return fixtures_of(moment, tested)[1]
+
+
 def _audit(loaded: LoadedWorkspace, moment: Moment) -> pl.DataFrame:
+    from segmentry.engine.preview import audit_conditions
+
     asked: dict[str, Asked] = {}
     for name, segment in loaded.segments.items():
         if segment.syntax is not None:

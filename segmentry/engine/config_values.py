@@ -120,7 +120,8 @@ def parse_percent(text: str) -> Fraction:
 class Model(BaseModel):
     """A mapping in a file: only the keys it says, each of exactly its type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    # built when it is first asked: a mapping within another is part of that one's validator, and needs none of its own
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False, defer_build=True)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

@@ -14,7 +14,7 @@ import polars as pl
 from segmentry.engine.gathered import separated
 from segmentry.engine.moment import Moment
 from segmentry.engine.motion import Changes, Moments, is_still
-from segmentry.engine.scans import AT, carries
+from segmentry.engine.scans import AT
 from segmentry.rules import nodes as n
 from segmentry.rules.ground import TICK
 from segmentry.rules.zones import EPOCH, FIRST_INSTANT, LAST_INSTANT
@@ -160,10 +160,10 @@ def _of_events(
     if asked.events:
         with moment.evaluating(key) as session:
             for index, source in enumerate(moment.snapshot.events):
-                chosen = {f"chosen{number}": events for number, events in enumerate(asked.events) if carries(source, events)}
+                chosen = {f"chosen{number}": events for number, events in enumerate(asked.events) if source.carries(events)}
                 if not chosen:
                     continue
-                wanted = {f"value{number}": pair for number, pair in enumerate(rows) if carries(source, pair[0])}
+                wanted = {f"value{number}": pair for number, pair in enumerate(rows) if source.carries(pair[0])}
                 found = session.event_rows(
                     index,
                     {name: _whenever(moment, events) for name, events in chosen.items()},

@@ -49,13 +49,13 @@ Span = tuple[datetime, datetime]
 
 
 def span_of(relation: Relation, column: str) -> Span | None:
-    """Within which every instant or date of a column lies; None where the footers don't tell."""
+    """Within which every instant or date of a column lies, `NO_SPAN` where there is none; None where the footers don't tell."""
     found = [_span(file, column) for file in relation.files]
     if not found or None in found:
         return None
     spans = [span for span in found if span]
     if not spans:
-        return EPOCH, EPOCH
+        return NO_SPAN
     return min(span[0] for span in spans), max(span[1] for span in spans)
 
 
@@ -100,6 +100,10 @@ def _instant(statistics: pq.Statistics, raw: object) -> datetime | None:
 
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- UTC throughout
+
+
+NO_SPAN: Span = (EPOCH, EPOCH)
+"""The span of no instants at all."""
 
 
 def _column(group: pq.RowGroupMetaData, name: str) -> pq.ColumnChunkMetaData | None:

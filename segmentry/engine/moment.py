@@ -11,17 +11,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from segmentry.engine import algebra
 from segmentry.engine.definitions import SegmentDefinition, composed, going_before, priority_of
-from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace, Segment
-from segmentry.engine.membership import Alignment
-from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.rows import rows
 from segmentry.engine.schemas import schema_of
 from segmentry.engine.snapshot import ContactSource, Snapshot
@@ -39,6 +35,13 @@ from segmentry.rules.references import in_order, references
 from segmentry.rules.schema import Schema
 from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.types import Kind
+
+if TYPE_CHECKING:
+    from segmentry.engine.evaluation import Evaluation, Recall
+    from segmentry.engine.membership import Alignment
+    from segmentry.engine.plan import Plan
+
+# What plans and evaluates is imported by the methods that do: most questions about rules, `check` above all, evaluate nothing.
 
 Written = str | Mapping[str, object]
 """A rule as its author has it: text, or builder form."""
@@ -220,6 +223,8 @@ class Moment:
 
     def plan(self, conditions: Mapping[str, Condition], values: Iterable[Value] = ()) -> Plan:
         """The plan for grounded conditions, with all that they refer to, and for further values of contacts."""
+        from segmentry.engine.plan import make_plan
+
         return make_plan(self.with_references(conditions), self.snapshot, self.clock, values=values)
 
     def answer(
@@ -235,6 +240,8 @@ class Moment:
 
         `only` asks about one contact, by its key; NotFound if there is none.
         """
+        from segmentry.engine import algebra
+
         plan = self.plan(conditions, values)
         lists = self.lists(plan.listed.values())
         shown = frozenset(map(plan.value, but)) if missing else frozenset(plan.value_columns)
@@ -267,6 +274,8 @@ class Moment:
 
     def evaluation(self, only: pl.Series | None = None, recall: Recall | None = None) -> Evaluation:
         """An evaluation over the snapshot, as the workspace wants it; see `Evaluation`."""
+        from segmentry.engine.evaluation import Evaluation
+
         engine, temp = self.loaded.config.engine, self.loaded.temp
         return Evaluation(
             self.snapshot, memory=engine.memory, threads=engine.threads, temp=temp, clock=self.clock, only=only, recall=recall

@@ -16,7 +16,6 @@ from segmentry.engine.lists import read_list
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.moment import circle_in_file
 from segmentry.engine.otherwise import Rules
-from segmentry.engine.scans import carries
 from segmentry.engine.schemas import source_name
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.sources import pin, schema_of
@@ -123,7 +122,7 @@ def parts_used(rules: Mapping[str, Condition | None], snapshot: Snapshot) -> dic
         asked = list(_asked(rule))
         found = {("contacts", *way) for scope, way in asked if scope is Scope.CONTACT}
         for events in (node for node in walk(rule) if isinstance(node, Events)):
-            tables = [source for source in snapshot.events if carries(source, events)]
+            tables = [source for source in snapshot.events if source.carries(events)]
             found |= {(source_name(source), *way) for source in tables for scope, way in asked if scope is Scope.EVENT}
         for column in sorted(found):
             used.setdefault(column, []).append(name)

@@ -176,13 +176,6 @@ class _Asked:
         return [e for _, e in self.did] + [a.events for _, a in self.aggregates] + choices
 
 
-def carries(source: EventSource, asked: Events) -> bool:
-    """Whether a table may have such events."""
-    if source.name is not None or source.event is None:
-        return True
-    return source.event.startswith(asked.prefix) if asked.prefix is not None else asked.event in (None, source.event)
-
-
 class EventScans:
     """Plans the scans of all event tables for the did-conditions and aggregates of a plan."""
 
@@ -230,7 +223,7 @@ class EventScans:
         return sql.select(selected, rows.query(), bounds)
 
     def _tables(self, sources: Sequence[EventSource], events: Events) -> list[int]:
-        return [index for index, source in enumerate(sources) if carries(source, events)]
+        return [index for index, source in enumerate(sources) if source.carries(events)]
 
     def _scan(self, index: int, source: EventSource, asked: _Asked, alone: Mapping[int, bool]) -> EventScan:
         windows = [events.window or Window() for events in asked.events]
@@ -389,7 +382,7 @@ class _Grouping:
     def _add_list(self, number: int, kept: Gathered) -> str:
         """The rows that are any of the choices, as a list of records."""
         ops, lowering = self.rows.scans.ops, self.rows.lowering
-        carried = [self._chosen_rows(events) if carries(self.rows.source, events) else None for events in kept.choices]
+        carried = [self._chosen_rows(events) if self.rows.source.carries(events) else None for events in kept.choices]
         chosen = [(1 << bit, rows) for bit, rows in enumerate(carried) if rows is not None]
         bits = [sql.when(rows.expr.copy(), sql.integer(bit), sql.integer(0)) for bit, rows in chosen]
         choices = lowering.named(made_of([rows for _, rows in chosen], sql.total(bits, exp.BitwiseOr), COUNT, "BIGINT"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from segmentry.rules.nodes import Events
 from segmentry.rules.types import Type
 
 
@@ -88,6 +89,12 @@ class EventSource:
     name: str | None = None
     event: str | None = None
     scale: int = 6
+
+    def carries(self, asked: Events) -> bool:
+        """Whether the table may have such events."""
+        if self.name is not None or self.event is None:
+            return True
+        return self.event.startswith(asked.prefix) if asked.prefix is not None else asked.event in (None, self.event)
 
 
 @dataclass(frozen=True, slots=True)

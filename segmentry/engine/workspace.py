@@ -9,41 +9,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import polars as pl
-
-from segmentry.engine import checking
-from segmentry.engine.explain import explain
-from segmentry.engine.explanation import Explanation
-from segmentry.engine.formatting import Report, format_files
 from segmentry.engine.loading import WORKSPACE_FILE, LoadedWorkspace, load, require_workspace
-from segmentry.engine.moment import Written
-from segmentry.engine.plan import Plan
-from segmentry.engine.preview import Preview, preview
-from segmentry.engine.rows import rows_of
-from segmentry.engine.showing import plan_text
 from segmentry.engine.workspace_folder import When, clock_now, instant_of, remembered, run_number, seconds_of
 from segmentry.engine.workspace_past import WorkspacePast
 from segmentry.engine.workspace_telling import WorkspaceTelling
-from segmentry.engine.writing import init_files, new_segment, write_new
 from segmentry.errors import NoState, NotFound, WorkspaceError
 from segmentry.rules.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from segmentry.engine.asking import Inquiry
     from segmentry.engine.boundaries import Boundaries
+    from segmentry.engine.checking import Check
     from segmentry.engine.deciding import Decided
+    from segmentry.engine.explanation import Explanation
     from segmentry.engine.forecast import Forecast
+    from segmentry.engine.formatting import Report
     from segmentry.engine.looking import Members
+    from segmentry.engine.moment import Written
     from segmentry.engine.notices import Told
     from segmentry.engine.overlap import Overlap
+    from segmentry.engine.plan import Plan
+    from segmentry.engine.preview import Preview
     from segmentry.engine.proving import Verification
     from segmentry.engine.report import Progress
     from segmentry.engine.result import Run
     from segmentry.engine.segment_tests import Tested
     from segmentry.engine.state.outbox import Pinned
 
-# What only some questions need, the state with SQLAlchemy above all, is imported by the methods that answer those:
-# `check` of a hundred segments takes less time than that import.
+# What only some questions need is imported by the methods that answer those: `check` of a hundred segments takes less time
+# than to import the state with SQLAlchemy, or everything that runs a plan.
 
 SAMPLE = 10
 """Contacts that a preview shows."""
@@ -68,6 +64,7 @@ class Workspace(WorkspaceTelling, WorkspacePast):
         Raises WorkspaceError, nothing written, if one is there.
         """
         from segmentry.engine.state import State
+        from segmentry.engine.writing import init_files, write_new
 
         root = Path(path)
         written = _lay_out_demo(root) if demo else write_new(root, init_files(root.absolute().name))
@@ -77,15 +74,17 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
     # ------------------------------------------------------------ rules
 
-    def check(self, *, audit: bool | None = None, online: bool = False, relations: bool = False) -> checking.Check:
+    def check(self, *, audit: bool | None = None, online: bool = False, relations: bool = False) -> Check:
         """Checks every file, source and rule, and warns; see `Check`. `audit` counts missing values (None: where data is small).
 
         `relations` also proves what segments are to each other whatever the data: the same, inside, without anybody in common.
 
         `online` also asks every destination, once the rest is in order; without it none is opened. Raises with every problem at once.
         """
+        from segmentry.engine.checking import check
+
         loaded = load(self.root, self.env, anyway=True)
-        found = checking.check(loaded, clock_now(), audited=audit, remember=remembered, related=relations)
+        found = check(loaded, clock_now(), audited=audit, remember=remembered, related=relations)
         if not online:
             return found
         from segmentry.engine.checking_online import ask_all, online_problems
@@ -98,10 +97,14 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
         Raises RuleError and SourceError.
         """
+        from segmentry.engine.preview import preview
+
         return preview(self.moment(as_of), rule, sample, by)
 
     def contacts(self, rule: Written, as_of: When = None) -> pl.LazyFrame:
         """The contacts, all their columns, for whom a rule holds on the snapshot as it is; `member` is evaluated with it."""
+        from segmentry.engine.rows import rows_of
+
         moment = self.moment(as_of)
         asked = moment.ask(rule)
         keys = moment.answer({"rule": moment.grounded(asked.condition)}).members("rule")
@@ -109,6 +112,8 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
     def explain(self, name: str, key: object, as_of: When = None) -> Explanation:
         """Why a contact is in a segment or not, on the snapshot as it is. Raises NotFound for an unknown segment or key."""
+        from segmentry.engine.explain import explain
+
         moment = self.moment(as_of)
         return explain(moment, name, key, lambda known: self._was_accepted(moment.loaded, name, known))
 
@@ -151,6 +156,8 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
     def sql(self, name: str | None = None, as_of: When = None) -> str:
         """The queries of that plan as text, and its algebra as comments."""
+        from segmentry.engine.showing import plan_text
+
         return plan_text(self.query_plan(name, as_of))
 
     def statement(
@@ -187,12 +194,17 @@ class Workspace(WorkspaceTelling, WorkspacePast):
 
         Raises RuleError, nothing written, where the conditions don't fit the contacts.
         """
+        from segmentry.engine.checking import check_new
+        from segmentry.engine.writing import new_segment, write_new
+
         files = new_segment(name, conditions, label)
-        warnings = checking.check_new(self.load(), files, clock_now())
+        warnings = check_new(self.load(), files, clock_now())
         return write_new(self.root, files)[0], warnings
 
     def format(self, names: Sequence[str] = (), *, write: bool = True) -> Report:
         """Rewrites the rules of segment files in canonical text, all other bytes as they are; `write` False only tells."""
+        from segmentry.engine.formatting import format_files
+
         return format_files(self.root, names, write=write)
 
     # ------------------------------------------------------------ runs

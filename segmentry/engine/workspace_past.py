@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from segmentry.engine.moment import Written
 from segmentry.engine.workspace_folder import When, WorkspaceFolder, clock_now, instant_of, run_number
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import polars as pl
+
     from segmentry.engine.backtesting import Backtest
+    from segmentry.engine.moment import Written
 
 
 class WorkspacePast(WorkspaceFolder):

@@ -34,6 +34,21 @@ def test_exit_codes(settled: Shop, tmp_path: Path):
     assert b"Traceback" not in done.stderr
 
 
+def test_check_loads_neither_what_keeps_state_nor_what_evaluates(settled: Shop):
+    listing = "import atexit, sys; atexit.register(lambda: print(*sys.modules)); from segmentry.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", listing, "check", "--no-audit"],
+        cwd=settled.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert {"segmentry.engine.checking", "duckdb"} <= loaded
+    assert not loaded & {"sqlalchemy", "pyarrow.compute", "segmentry.engine.evaluation", "segmentry.engine.explain"}
+
+
 def test_the_environment_says_which_workspace(settled: Shop, tmp_path: Path):
     done = subprocess.run(
         [*COMMAND, "segments"],
