@@ -30,7 +30,7 @@ def _made_up(contacts: int, events: int, segments: int) -> Workload:
 
 
 WORKLOADS = {
-    "tiny": _made_up(20_000, 100_000, 30),  # to see that everything runs
+    "tiny": _made_up(20_000, 100_000, 100),  # to see that everything runs, and that all answer alike: with the segments of `small`
     "small": _made_up(1_000_000, 5_000_000, 100),
     "standard": _made_up(10_000_000, 50_000_000, 100),
     "wide": _made_up(10_000_000, 50_000_000, 1_000),

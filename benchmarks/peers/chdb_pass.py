@@ -69,7 +69,8 @@ class _Pass:
         self.days = max(self.days, 36_500 if one.measure == "last" else one.days)
         if one.measure == "last":
             last = self._column(f"maxIf(happened_at, {' and '.join(rows)})")
-            return f"({last} > toDateTime64(0, 6, 'UTC') and {last} < {bound})"
+            # null where nobody did it, as the column may be null; and a null in one segment would be one in the whole word
+            return f"ifNull({last} > toDateTime64(0, 6, 'UTC') and {last} < {bound}, false)"
         within = " and ".join([*rows, f"happened_at > {bound}"])
         if one.measure == "did":
             did = self._bit(within)
