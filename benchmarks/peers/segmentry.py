@@ -15,6 +15,8 @@ from benchmarks.data import event_files, snapshot
 from benchmarks.peers.contract import MEMORY, PREVIEWED, THREADS, Answer
 from benchmarks.peers.contract import STEPS as ALL_STEPS
 from segmentry import Run, Workspace
+from segmentry.engine import preview, scatter  # noqa: F401 - imports are not measured, of no peer
+from segmentry.engine import run as _run  # noqa: F401 - as above
 from segmentry.engine.loading import load
 from segmentry.engine.state import State
 

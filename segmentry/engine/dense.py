@@ -67,8 +67,12 @@ class Dense:
 
     def pays(self, rows: int, contacts: int, memory: int) -> bool:
         """Whether so many rows of so many contacts are better kept in arrays."""
-        enough = rows >= max(FEWEST_ROWS, contacts * ROWS_PER_CONTACT)
-        return enough and self.bytes_per_contact() * contacts <= memory * SHARE_OF_MEMORY
+        return arrays_pay(rows, contacts, self.bytes_per_contact(), memory)
+
+
+def arrays_pay(rows: int, contacts: int, bytes_per_contact: int, memory: int) -> bool:
+    """Whether so many rows are better added up in arrays of so many bytes a contact."""
+    return rows >= max(FEWEST_ROWS, contacts * ROWS_PER_CONTACT) and bytes_per_contact * contacts <= memory * SHARE_OF_MEMORY
 
 
 class DenseColumns:

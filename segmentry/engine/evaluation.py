@@ -19,18 +19,18 @@ from sqlglot import exp
 from segmentry.engine import algebra
 from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
-from segmentry.engine.dense import arrays_held, dense_table
+from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
 from segmentry.engine.lowering.duckdb import DUCKDB
-from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
 from segmentry.engine.populations import Level, is_foremost, places, standing
-from segmentry.engine.relations import scan, scan_files
+from segmentry.engine.relations import scan
+from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, event_key, hashable, numbered, placed, with_keys
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
@@ -44,7 +44,7 @@ from segmentry.engine.scans import (
     events_table,
     fields_below,
 )
-from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation, Snapshot
+from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
 from segmentry.errors import SourceError
 from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
@@ -52,7 +52,7 @@ from segmentry.rules.nodes import Events, Remembered, Scope, Value
 from segmentry.rules.zones import LAST_INSTANT
 
 if TYPE_CHECKING:
-    from segmentry.engine.scatter import Scatter
+    from segmentry.engine.scatter import Places, Scatter
 
 Recall = Callable[[Remembered, Alignment], pl.Series]
 """What earlier runs say of each position."""
@@ -61,8 +61,6 @@ POSITIONS = sql.internal("positions")
 ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
 CHOSEN_POSITIONS = sql.internal("chosen positions")
-FILE = sql.internal("file")
-DIGEST_BITS = (1 << 48) - 1
 NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
 EXAMPLES = 5
 
@@ -224,10 +222,10 @@ class Evaluation:
         listed = self._bitmaps(plan, lists or {})
         alignment = self.alignment
         frames = []
-        for first, end, leaves in self._chunks(plan.leaves_query):
+        for first, end, leaves in self._chunks(_telling_missing(plan.leaves_query, missing)):
             columns = [alignment.keys[first:end].alias(KEY), *(leaves[column] for column in plan.leaf_columns)]
             columns += [bitmap[first:end].alias(column) for column, bitmap in listed.items()]
-            columns += [leaves[column].is_null() if column in missing else leaves[column] for column in plan.value_columns]
+            columns += [leaves[column] for column in plan.value_columns]
             frames.append(pl.DataFrame(columns).filter(alignment.present[first:end]))
         return pl.concat(frames).rename({KEY: self.snapshot.contacts.key})
 
@@ -369,7 +367,7 @@ class Evaluation:
         self._load(frozenset(columns))
         with self._timed("digests"):
             stored = self.snapshot.contacts.relation.columns
-            values = [_hashable(stored[name], sql.column(sql.user(name))) for name in sorted(columns)]
+            values = [hashable(stored[name], sql.column(sql.user(name))) for name in sorted(columns)]
             digest = sql.call("hash", *values) if columns else sql.integer(0)
             query = sql.select({POSITION: sql.column(POSITION), "digest": sql.cast(digest, "UBIGINT")}, sql.table(CONTACTS))
             found = self._fetch(query)
@@ -387,33 +385,42 @@ class Evaluation:
         """
         self._load(frozenset())
         events = self.snapshot.events[source]
-        relation = events.relation
         with self._timed("digests"):
-            values = [_hashable(column := relation.columns[name], read(DUCKDB, column, sql.column(name)).expr) for name in sorted(columns)]
-            row = sql.call("hash", *values) if values else sql.cast(sql.integer(0), "UBIGINT")
-            # 48 bits are plenty to tell rows apart, and as signed integers they add up in a third less time
-            row = sql.cast(sql.infix(exp.BitwiseAnd, row, sql.integer(DIGEST_BITS)), "BIGINT")
-            key = read_key(DUCKDB, relation.columns[events.contact], sql.column(events.contact))
-            wanted = None if only is None else self._keys_at(key, only)
-            rows = sql.select({KEY: key, FILE: sql.column(FILE), "digest": row}, scan_files(relation, files, FILE), wanted)
-            total = exp.Mod(this=sql.call("sum", sql.column("digest")), expression=sql.cast(sql.text(str(1 << 64)), "HUGEINT"))
-            sums = {"digest": sql.cast(total, "UBIGINT"), "rows": sql.cast(sql.call("count", exp.Star()), "UINTEGER")}
-            grouped = sql.select({KEY: sql.column(KEY), FILE: sql.column(FILE), **sums}, sql.subquery(rows, "e"))
-            grouped.set("group", exp.Group(expressions=[sql.column(KEY), sql.column(FILE)]))
-            position = sql.cast(sql.column(POSITION, "c"), "UINTEGER")
-            columns_out = {
-                FILE: sql.column(FILE, "g"),
-                "position": position,
-                "digest": sql.column("digest", "g"),
-                "rows": sql.column("rows", "g"),
-            }
-            query = sql.select(columns_out, sql.subquery(grouped, "g"))
-            contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
-            query.set("joins", [exp.Join(this=contacts, on=exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g")))])
-            found = self._fetch(query).sort("position").partition_by(FILE, as_dict=True, include_key=False)
+            large = [] if only is not None else [file for file in files if self._in_arrays(file)]
+            places = self._places(events) if large else None
+            found = {file: self._digests_in_arrays(numbered(events, [file], columns), places) for file in large}
+            small = [file for file in files if file not in found]
+            if small:
+                wanted = None if only is None else self._keys_at(event_key(events), only)
+                sums = self._fetch(added_up(numbered(events, small, columns, wanted))).sort("position")
+                parts = sums.partition_by(FILE, as_dict=True, include_key=False)
+                found |= {file: parts.get((number,), NO_DIGESTS) for number, file in enumerate(small)}
         for file in files:
-            self._count(relation, {*columns, events.contact}, file)
-        return [found.get((number,), NO_DIGESTS) for number in range(len(files))]
+            self._count(events.relation, {*columns, events.contact}, file)
+        return [found[file] for file in files]
+
+    def _in_arrays(self, file: PinnedFile) -> bool:
+        return not self._restricted and arrays_pay(file.rows or 0, self.alignment.size, DIGEST_BYTES, self._database.memory())
+
+    def _digests_in_arrays(self, rows: exp.Select, places: Places | None) -> pl.DataFrame:
+        from segmentry.engine.scatter import RowSums  # noqa: PLC0415 -- most runs do without NumPy
+
+        sums = RowSums(self.alignment.size)
+        query = placed(rows) if places is None else with_keys(rows)
+        for batch in map(pl.DataFrame, self._database.batches(query)):
+            positions = batch[POSITION].to_numpy() if places is None else places.find(batch[KEY])
+            sums.add(positions, batch[DIGEST].to_numpy())
+        self.counters.queries = self._database.queries
+        return sums.frame()
+
+    def _places(self, source: EventSource) -> Places | None:
+        """The contacts' positions by their keys, where these and the events' are integers and stand close."""
+        from segmentry.engine.scatter import Places  # noqa: PLC0415 -- as above
+
+        if source.relation.columns[source.contact].stored not in INTEGERS:
+            return None
+        alignment = self.alignment
+        return Places.of(alignment.keys, alignment.present, int(self._database.memory() * SHARE_OF_MEMORY))
 
     def _keys_at(self, key: sql.Expr, positions: pl.Series) -> sql.Expr:
         """Whether a key is that of a contact at one of these positions."""
@@ -469,9 +476,17 @@ def _among(column: sql.Expr, table: str, stored: str | None = None) -> sql.Expr:
     return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: key}, sql.table(table))))
 
 
-def _hashable(column: Column, value: sql.Expr) -> sql.Expr:
-    """A value as digests are made of it: integers in the widest type, so that a column that was widened has the same digests."""
-    return sql.cast(value, "HUGEINT") if column.stored in INTEGERS else value
+def _telling_missing(query: exp.Select, columns: Collection[str]) -> exp.Select:
+    """The query with, in place of these columns, whether they are missing: a bit, where a text would be copied to be looked at once."""
+    if not columns:
+        return query
+    selected = [
+        sql.named(sql.is_null(one.this.copy()), one.alias) if isinstance(one, exp.Alias) and one.alias in columns else one.copy()
+        for one in query.expressions
+    ]
+    query = query.copy()
+    query.set("expressions", selected)
+    return query
 
 
 def _check_keys(keys: pl.Series) -> None:
@@ -484,7 +499,8 @@ def _check_keys(keys: pl.Series) -> None:
         message = f"{_contacts(keys.null_count())} without a key (`{keys.name}` is missing or empty)"
         problems.append(Diagnostic("S307", message, notes=(f"for example in row {rows}",)))
     present = keys.drop_nulls()
-    repeated = len(present) - present.n_unique()
+    # most snapshots are in the keys' order, and then equal ones stand beside each other
+    repeated = len(present) - present.set_sorted().n_unique() if present.is_sorted() else len(present) - present.n_unique()
     if repeated:
         twice = present.filter(present.is_duplicated()).unique().sort().head(EXAMPLES).to_list()
         message = f"{_contacts(repeated)} with a key that another contact has (`{keys.name}`)"

@@ -233,7 +233,7 @@ class EventScans:
         names = fields_below([*asked.events, *(a.property for _, a in asked.aggregates if a.property), *compared])
         own = sorted(name for name in names[Scope.EVENT] if name in source.relation.columns and source.relation.columns[name].type)
         of_contact = sorted(names[Scope.CONTACT])
-        rows = _EventRows(self, source, own, of_contact, first, min(final, self.as_of))
+        rows = _EventRows(self, source, own, of_contact, first, min(final, self.as_of), _names(source, asked.events))
         table = _Grouping(index, rows, asked, alone)
         columns = {source.contact, source.at, *own} | ({source.name} if source.name else set())
         query, read, contacts = table.query(), tuple(sorted(columns)), tuple(of_contact)
@@ -241,14 +241,29 @@ class EventScans:
         return EventScan(index, query, read, contacts, first, rows.final, table.bits, table.parts, table.words, table.lists, dense)
 
 
+def _names(source: EventSource, asked: Sequence[Events]) -> tuple[str, ...]:
+    """The names of all events that are asked for, where the file's own column tells them; none: rows of any name are read."""
+    named = {events.event for events in asked}
+    if source.name is None or None in named or source.relation.columns[source.name].stored != "VARCHAR":
+        return ()
+    return tuple(sorted(name for name in named if name is not None))
+
+
 class _EventRows:
-    """The rows of one event table as a query, and the lowering of conditions over them."""
+    """The rows of one event table as a query, and the lowering of conditions over them. `names` are the only events that matter."""
 
     def __init__(
-        self, scans: EventScans, source: EventSource, own: list[str], of_contact: list[str], first: datetime | None, final: datetime
+        self,
+        scans: EventScans,
+        source: EventSource,
+        own: list[str],
+        of_contact: list[str],
+        first: datetime | None,
+        final: datetime,
+        names: tuple[str, ...] = (),
     ) -> None:
         self.scans, self.source, self.own, self.of_contact = scans, source, own, of_contact
-        self.first, self.final = first, final
+        self.first, self.final, self.names = first, final, names
         fields: Fields = {(Scope.EVENT, name): _as_column(source.relation, name, sql.user(name)) for name in own}
         for name in of_contact:
             fields[Scope.CONTACT, name] = _as_column(scans.contacts.relation, name, contact_field(name))
@@ -288,7 +303,7 @@ class _EventRows:
         return verdict((at,), order(this=at.expr, expression=instant(self.scans.ops, bound)))
 
     def query(self) -> sql.Expr:
-        """Everything a grouping may read, staged; only rows within the bounds of time."""
+        """Everything a grouping may read, staged; only rows within the bounds of time, and of events that matter."""
         ops, source = self.scans.ops, self.source
         columns = source.relation.columns
         at = read(ops, columns[source.at], sql.column(source.at))
@@ -310,11 +325,18 @@ class _EventRows:
         return sql.all_of(bound.expr for bound in bounds)
 
     def _stored_bounds(self, stored: str) -> sql.Expr | None:
-        """Bounds in the type that the file has, so that row groups outside are never read; the exact ones follow."""
+        """Bounds in the types that the file has, so that what is outside is never read; the exact ones of time follow."""
+        bounds = self._stored_times(stored)
+        if self.names:
+            assert self.source.name is not None
+            bounds.append(exp.In(this=sql.column(self.source.name), expressions=[sql.text(name) for name in self.names]))
+        return sql.all_of(bounds) if bounds else None
+
+    def _stored_times(self, stored: str) -> list[sql.Expr]:
         column = sql.column(self.source.at)
         held = {"TIMESTAMP": "TIMESTAMP", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP WITH TIME ZONE", "DATE": "DATE"}.get(stored)
         if held is None:
-            return None
+            return []
         low: object = self.first
         high: object = self.final
         if held == "DATE":
@@ -324,7 +346,7 @@ class _EventRows:
             bounds.append(exp.GTE(this=column.copy(), expression=self._literal(low, held)))
         if high is not None:
             bounds.append(exp.LTE(this=column.copy(), expression=self._literal(high, held)))
-        return sql.all_of(bounds) if bounds else None
+        return bounds
 
     def _literal(self, bound: object, held: str) -> sql.Expr:
         if isinstance(bound, datetime):

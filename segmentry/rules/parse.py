@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
@@ -19,6 +20,7 @@ from segmentry.rules.tokens import tokenise
 _DUCKDB = DuckDB()
 
 
+@lru_cache(maxsize=4096)  # a workspace is read anew by every question, and seldom has a rule changed
 def parse_text(text: str, path: Path = ()) -> Syntax:
     """What a rule's text says. Raises RuleError with every problem of form, each with its place in the text.
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from segmentry.engine import dense, membership
+from segmentry.engine.backends.duckdb import DuckDB
+from segmentry.engine.evaluation import Evaluation
 from segmentry.engine.frames import EventFrame
-from segmentry.engine.scatter import Scatter
+from segmentry.engine.scatter import Places, Scatter
 from tests.engine.conftest import World, at
 
 RULES = {
@@ -121,3 +127,58 @@ def test_few_events_and_little_memory_are_grouped() -> None:
     assert not one.pays(999_999, 1_000, 1 << 30)
     assert not one.pays(5_000_000, 50_000_000, 1 << 40)
     assert not one.pays(5_000_000, 1_000_000, 13_000_000)
+
+
+FEW, WIDE = [5, -3, 7, 2], [5, -(2**63), 2**63 - 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [(FEW, pl.Int64), (FEW, pl.Int8), (WIDE, pl.Int64), ([0, 2**63], pl.UInt64), (["5", "7"], pl.String), ([None, 4, 2], pl.Int32)],
+)
+@pytest.mark.parametrize("memory", [100, 1 << 20])
+def test_digests_of_events_in_arrays_are_those_of_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list, kind: type[pl.DataType], memory: int
+) -> None:
+    known = pl.Series("id", keys, dtype=kind).drop_nulls()
+    asked = [*known, *known[1:], None, *([6, 3, -4, 8, 2**62] if kind == pl.Int64 else [])]
+    moment, names = datetime(2026, 1, 1), [f"e{n % 3}" for n in range(len(asked))]  # noqa: DTZ001 -- as stored, UTC
+    known.to_frame().write_parquet(tmp_path / "contacts.parquet")
+    pl.DataFrame({"who": pl.Series(asked, dtype=kind), "at": moment, "event": names}).write_parquet(tmp_path / "events.parquet")
+    world = World(tmp_path / "contacts.parquet", [EventFrame(tmp_path / "events.parquet", "who", "at", "event")])
+    found = []
+    monkeypatch.setattr(DuckDB, "memory", lambda _: memory)
+    for arrays in (False, True):
+        monkeypatch.setattr(Evaluation, "_in_arrays", lambda *_, arrays=arrays: arrays)
+        with world.evaluation() as evaluation:
+            [frame] = evaluation.event_digests(0, world.sources.snapshot.events[0].relation.files, ["event"])
+            found.append((frame.to_dicts(), frame.schema))
+    assert found[0] == found[1]
+    assert sum(row["rows"] for row in found[0][0]) == 2 * len(known) - 1
+
+
+def test_keys_are_found_by_places_where_they_stand_close() -> None:
+    keys = pl.Series([5, -3, 7, 2])
+    present = pl.Series([True, True, False, True])
+    assert Places.of(keys, present, memory=35) is None
+    places = Places.of(keys, present, memory=36)
+    assert places is not None
+    asked = pl.Series([7, 5, None, 2, -3, -4, 6, 2**63 - 1, -(2**63), 0])
+    assert places.find(asked).tolist() == [-1, 0, -1, 3, 1, -1, -1, -1, -1, -1]
+    assert Places.of(keys.cast(pl.String), present, memory=1 << 20) is None
+    assert Places.of(keys, pl.Series([False] * 4), memory=1 << 20) is None
+
+
+def test_pandas_is_not_loaded_for_it() -> None:
+    ask = """
+import sys, duckdb
+from segmentry.engine.dense import Target
+from segmentry.engine.scatter import Scatter
+targets = [Target("a", "bits", "t", None, "BIGINT"), Target("b", "sum", "t", "v", "HUGEINT"), Target("c", "max", "t", "v", "TIMESTAMP")]
+arrays = Scatter(targets, 3)
+for batch in duckdb.sql('select 2::bigint as "$position", true as t, 5::bigint as v').to_arrow_reader():
+    arrays.add(batch)
+print(arrays.table(0, 3).to_pylist()[2]["b"], "pandas" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["5", "False"]

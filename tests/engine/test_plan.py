@@ -90,6 +90,19 @@ def test_events_of_nobody_and_without_a_time_are_counted(shop: World) -> None:
     assert counters.timeless_events == {0: 1}
 
 
+@pytest.mark.parametrize(
+    ("rules", "nobodys"),
+    [(["did(order)"], 1), (["did(order)", "count(login) = 0"], 3), (["did('lo*')"], 3), (["did(order)", "count(any_event) > 1"], 3)],
+)
+def test_rows_of_events_that_no_rule_names_are_not_read(rules: list[str], nobodys: int) -> None:
+    contact, name = [9, 9, 9, 1, 1], ["order", "login", "login", "order", ""]
+    events = pa.table({"who": contact, "at": at(*["2026-01-01"] * 5), "event": name})
+    world = World(pa.table({"id": [1, 2]}), [EventFrame(events, "who", "at", "event")])
+    found, counters, _ = run(world, {f"s{number}": rule for number, rule in enumerate(rules)})
+    assert counters.unknown_events == {0: nobodys}
+    assert found.column("s0").to_list() == ["order" in rules[0], False]
+
+
 def test_chunks_do_not_matter(files: World, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = {f"s{n}": rule for n, rule in enumerate(POOL)} | {"m": "member('s0') or at_least(2, value > 5, value > 100, did(order))"}
     whole, _, _ = run(files, rules)

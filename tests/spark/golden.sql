@@ -483,7 +483,12 @@ WITH `$contacts` AS (
             `tags`
           FROM `segmentry_events_1`
           WHERE
-            `at` <= CAST('2026-06-15 12:00:00.000000+00' AS TIMESTAMP)
+            (
+              `at` <= CAST('2026-06-15 12:00:00.000000+00' AS TIMESTAMP)
+            )
+            AND (
+              `event` IN ('order', 'visit')
+            )
         ) AS `s0`
       ) AS `s1`
     ) AS `s2`
@@ -703,7 +708,12 @@ WITH `$contacts` AS (
             NULLIF(`coupon`, '') AS `coupon`
           FROM `segmentry_events_1`
           WHERE
-            `at` <= CAST('2026-06-15 12:00:00.000000+00' AS TIMESTAMP)
+            (
+              `at` <= CAST('2026-06-15 12:00:00.000000+00' AS TIMESTAMP)
+            )
+            AND (
+              `event` IN ('order', 'visit')
+            )
         ) AS `s0`
       ) AS `s1`
     ) AS `s2`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from segmentry.engine import dense
 from tests.state import conftest
 from tests.state.conftest import Shop, at
 
@@ -19,6 +20,14 @@ def brief(run) -> list[tuple[object, ...]]:
 
 def orders(*contacts: int, **columns: list[object]) -> dict[str, list[object]]:
     return {"contact_id": list(contacts), "at": [DAY] * len(contacts), "event": ["order"] * len(contacts), **columns}
+
+
+@pytest.fixture(autouse=True, params=["groups", "arrays"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests of event files as a table of groups, as they are of small files, and in arrays, as they are of large ones."""
+    if request.param == "arrays":
+        monkeypatch.setattr(dense, "FEWEST_ROWS", 0)
+        monkeypatch.setattr(dense, "ROWS_PER_CONTACT", 0)
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""The queries of digests: a number for each row of an event table, and those numbers added up per contact and file.
+
+A row's number is a 48-bit hash of its columns; a contact's digest in a file is the sum of its rows' numbers, modulo 2^64. Sums over
+large files are kept in arrays (`scatter.RowSums`), those over small ones, or for some contacts only, are a table of groups: the same sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlglot import exp
+
+from segmentry.engine.columns import INTEGERS
+from segmentry.engine.gathered import POSITION
+from segmentry.engine.lowering import sql
+from segmentry.engine.lowering.duckdb import DUCKDB
+from segmentry.engine.lowering.stored import read, read_key
+from segmentry.engine.relations import scan_files
+from segmentry.engine.scans import CONTACTS, KEY
+from segmentry.engine.snapshot import Column, EventSource, PinnedFile
+
+FILE = sql.internal("file")
+DIGEST = "digest"
+DIGEST_BITS = (1 << 48) - 1
+"""48 bits are plenty to tell rows apart, and as signed integers they add up in a third less time."""
+
+DIGEST_BYTES = 12
+"""What a contact takes in arrays: 8 for the sum, 4 for the number of rows."""
+
+
+def hashable(column: Column, value: sql.Expr) -> sql.Expr:
+    """A value as digests are made of it: integers in the widest type, so that a column that was widened has the same digests."""
+    return sql.cast(value, "HUGEINT") if column.stored in INTEGERS else value
+
+
+def event_key(source: EventSource) -> sql.Expr:
+    """Whose event a row of the file is."""
+    return read_key(DUCKDB, source.relation.columns[source.contact], sql.column(source.contact))
+
+
+def numbered(source: EventSource, files: Sequence[PinnedFile], columns: Sequence[str], wanted: sql.Expr | None = None) -> exp.Select:
+    """The wanted rows of some files: whose they are, which file it is, and each row's number over these columns."""
+    stored = source.relation.columns
+    values = [hashable(stored[name], read(DUCKDB, stored[name], sql.column(name)).expr) for name in sorted(columns)]
+    row = sql.call("hash", *values) if values else sql.cast(sql.integer(0), "UBIGINT")
+    row = sql.cast(sql.infix(exp.BitwiseAnd, row, sql.integer(DIGEST_BITS)), "BIGINT")
+    return sql.select({KEY: event_key(source), FILE: sql.column(FILE), DIGEST: row}, scan_files(source.relation, files, FILE), wanted)
+
+
+def with_keys(rows: exp.Select) -> exp.Select:
+    """The numbers beside the keys, which are integers; one that 64 bits don't hold is nobody's."""
+    return sql.select({KEY: sql.try_cast(sql.column(KEY), "BIGINT"), DIGEST: sql.column(DIGEST)}, sql.subquery(rows, "g"))
+
+
+def placed(rows: exp.Select) -> exp.Select:
+    """The numbers of known contacts' rows, beside the contacts' positions."""
+    return _beside_contacts({POSITION: sql.cast(sql.column(POSITION, "c"), "INTEGER"), DIGEST: sql.column(DIGEST, "g")}, rows)
+
+
+def added_up(rows: exp.Select) -> exp.Select:
+    """The numbers added up per file and known contact: `position`, `digest`, `rows`, beside the file's number."""
+    total = exp.Mod(this=sql.call("sum", sql.column(DIGEST)), expression=sql.cast(sql.text(str(1 << 64)), "HUGEINT"))
+    sums = {DIGEST: sql.cast(total, "UBIGINT"), "rows": sql.cast(sql.call("count", exp.Star()), "UINTEGER")}
+    grouped = sql.select({KEY: sql.column(KEY), FILE: sql.column(FILE), **sums}, sql.subquery(rows, "e"))
+    grouped.set("group", exp.Group(expressions=[sql.column(KEY), sql.column(FILE)]))
+    position = sql.cast(sql.column(POSITION, "c"), "UINTEGER")
+    columns = {FILE: sql.column(FILE, "g"), "position": position, DIGEST: sql.column(DIGEST, "g"), "rows": sql.column("rows", "g")}
+    return _beside_contacts(columns, grouped)
+
+
+def _beside_contacts(columns: Mapping[str, sql.Expr], rows: exp.Select) -> exp.Select:
+    query = sql.select(columns, sql.subquery(rows, "g"))
+    contacts = exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)
+    query.set("joins", [exp.Join(this=contacts, on=exp.EQ(this=sql.column(KEY, "c"), expression=sql.column(KEY, "g")))])
+    return query
