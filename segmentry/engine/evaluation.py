@@ -22,6 +22,7 @@ from segmentry.engine.columns import INTEGERS
 from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
+from segmentry.engine.keys import check_keys
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
@@ -45,13 +46,14 @@ from segmentry.engine.scans import (
     fields_below,
 )
 from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
-from segmentry.errors import SourceError
-from segmentry.rules.diagnostics import Diagnostic
 from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Events, Remembered, Scope, Value
 from segmentry.rules.zones import LAST_INSTANT
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from segmentry.engine.scatter import Places, Scatter
 
 Recall = Callable[[Remembered, Alignment], pl.Series]
@@ -62,7 +64,6 @@ ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
 CHOSEN_POSITIONS = sql.internal("chosen positions")
 NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
-EXAMPLES = 5
 
 
 @dataclass
@@ -132,7 +133,7 @@ class Evaluation:
                 keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY]
                 self._keys = keys.alias(self.snapshot.contacts.key)
             if not self._restricted:
-                _check_keys(self._keys)
+                check_keys(self._keys)
         return self._keys
 
     def align(self, alignment: Alignment) -> None:
@@ -253,14 +254,14 @@ class Evaluation:
     def _scatter(self, events: EventScan, source: EventSource) -> bool:
         """The aggregates as arrays, where that pays and all sums fit; whether it was done."""
         dense, size = events.dense, self.alignment.size
-        rows = sum(file.rows or 0 for file in source.relation.files)
-        if dense is None or self._restricted or not dense.pays(rows, size, self._database.memory()):
+        number = sum(file.rows or 0 for file in source.relation.files)
+        if dense is None or self._restricted or not dense.pays(number, size, self._database.memory()):
             return False
         from segmentry.engine.scatter import Scatter  # noqa: PLC0415 -- most runs do without NumPy
 
-        arrays = Scatter(dense.targets, size)
-        for batch in self._database.batches(events.rows(dense)):
-            arrays.add(batch)
+        arrays, places = Scatter(dense.targets, size), self._places(source)
+        for rows in self._rows_by_position(events.rows(dense) if places is None else events.keyed_rows(dense), places):
+            arrays.add(*rows)
         self.counters.queries = self._database.queries
         if not arrays.fits:
             return False
@@ -406,12 +407,15 @@ class Evaluation:
         from segmentry.engine.scatter import RowSums  # noqa: PLC0415 -- most runs do without NumPy
 
         sums = RowSums(self.alignment.size)
-        query = placed(rows) if places is None else with_keys(rows)
-        for batch in map(pl.DataFrame, self._database.batches(query)):
-            positions = batch[POSITION].to_numpy() if places is None else places.find(batch[KEY])
+        for batch, positions in self._rows_by_position(placed(rows) if places is None else with_keys(rows), places):
             sums.add(positions, batch[DIGEST].to_numpy())
         self.counters.queries = self._database.queries
         return sums.frame()
+
+    def _rows_by_position(self, query: exp.Select, places: Places | None) -> Iterator[tuple[pl.DataFrame, NDArray[np.int32]]]:
+        """A query's rows and the contact's position of each, -1 where it is nobody's: told by places of the key, or by the query."""
+        for rows in map(pl.DataFrame, self._database.batches(query)):
+            yield rows, rows[POSITION].fill_null(-1).to_numpy() if places is None else places.find(rows[KEY])
 
     def _places(self, source: EventSource) -> Places | None:
         """The contacts' positions by their keys, where these and the events' are integers and stand close."""
@@ -487,27 +491,3 @@ def _telling_missing(query: exp.Select, columns: Collection[str]) -> exp.Select:
     query = query.copy()
     query.set("expressions", selected)
     return query
-
-
-def _check_keys(keys: pl.Series) -> None:
-    """Raises SourceError for every way in which these can't be contacts' keys."""
-    if not len(keys):
-        raise SourceError([Diagnostic("S306", "the contact snapshot has no rows", help="an empty snapshot would empty every segment")])
-    problems = []
-    if keys.null_count():
-        rows = ", ".join(str(row) for row in keys.is_null().arg_true().head(EXAMPLES) + 1)
-        message = f"{_contacts(keys.null_count())} without a key (`{keys.name}` is missing or empty)"
-        problems.append(Diagnostic("S307", message, notes=(f"for example in row {rows}",)))
-    present = keys.drop_nulls()
-    # most snapshots are in the keys' order, and then equal ones stand beside each other
-    repeated = len(present) - present.set_sorted().n_unique() if present.is_sorted() else len(present) - present.n_unique()
-    if repeated:
-        twice = present.filter(present.is_duplicated()).unique().sort().head(EXAMPLES).to_list()
-        message = f"{_contacts(repeated)} with a key that another contact has (`{keys.name}`)"
-        problems.append(Diagnostic("S308", message, notes=(f"for example {', '.join(repr(key) for key in twice)}",)))
-    if problems:
-        raise SourceError(problems)
-
-
-def _contacts(number: int) -> str:
-    return f"{number:,} contact{'s' if number != 1 else ''}"

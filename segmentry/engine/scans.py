@@ -152,7 +152,13 @@ class EventScan:
 
     def rows(self, dense: Dense) -> exp.Select:
         """The rows that arrays are made of, beside the contacts' positions as in `query`."""
-        return _beside_positions(sql.named(sql.cast(sql.column(POSITION, "c"), "BIGINT"), POSITION), dense.rows)
+        return _beside_positions(sql.named(sql.cast(sql.column(POSITION, "c"), "INTEGER"), POSITION), dense.rows)
+
+    def keyed_rows(self, dense: Dense) -> exp.Select:
+        """The same rows beside keys that are integers; one that 64 bits don't hold is nobody's."""
+        rows = dense.rows.copy()
+        rows.set("expressions", [sql.named(sql.try_cast(sql.column(KEY), "BIGINT"), KEY), *rows.expressions[1:]])
+        return rows
 
 
 def _beside_positions(position: sql.Expr, rows: exp.Select) -> exp.Select:

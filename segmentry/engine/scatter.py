@@ -50,26 +50,26 @@ class Scatter:
         """Whether no sum can have left 64 bits."""
         return all(size < FITS for size in self._sizes.values())
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Rows: `$position`, and the columns that the targets name."""
-        given = pl.DataFrame(batch)
-        known = given.drop_nulls(POSITION)
-        self.unknown += given.height - known.height
-        positions = known[POSITION].to_numpy()
-        chosen: dict[str, tuple[NDArray[np.uint32], NDArray[np.int64]]] = {}
+    def add(self, rows: pl.DataFrame, positions: NDArray[np.int32]) -> None:
+        """Rows with the columns that the targets name, and the position of each; -1 is nobody's."""
+        known = positions >= 0
+        if not known.all():
+            self.unknown += len(known) - int(known.sum())
+            rows, positions = rows.filter(pl.Series(known)), positions[known]
+        chosen: dict[str, tuple[NDArray[np.uint32], NDArray[np.int32]]] = {}
         for name in dict.fromkeys(target.rows for target in self.targets):
-            rows = known[name].fill_null(value=False).arg_true().to_numpy()
-            chosen[name] = rows, positions[rows]
+            chosen_rows = rows[name].fill_null(value=False).arg_true().to_numpy()
+            chosen[name] = chosen_rows, positions[chosen_rows]
         done: set[Key] = set()
         for target in self.targets:
-            rows, at = chosen[target.rows]
+            which, at = chosen[target.rows]
             if target.operation == "bits":
                 self._masks[target.column, target.bit // 8][at] |= np.uint8(1 << target.bit % 8)
             elif _key(target) not in done:
                 done.add(_key(target))
-                self._add(target, at, None if target.value is None else known[target.value].fill_null(0).to_numpy()[rows])
+                self._add(target, at, None if target.value is None else rows[target.value].fill_null(0).to_numpy()[which])
 
-    def _add(self, target: Target, at: NDArray[np.int64], values: NDArray[np.int64] | None) -> None:
+    def _add(self, target: Target, at: NDArray[np.int32], values: NDArray[np.int64] | None) -> None:
         array = self._arrays[_key(target)]
         if values is None:
             np.add.at(array, at, np.int32(1))

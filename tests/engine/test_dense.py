@@ -36,9 +36,12 @@ RULES = {
 }
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> World:
-    """Three hundred contacts, of whom some have no events; a thousand events, some of nobody, some without a value or a time."""
+@pytest.fixture(params=["int64", "string"])
+def files(tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    """Three hundred contacts, of whom some have no events; a thousand events, some of nobody, some without a value or a time.
+
+    Keys are integers, whose positions are told by places, or texts, whose positions are told by a join.
+    """
     number = range(1000)
     cents = pa.array([None if n % 13 == 0 else n % 10 * 25 for n in number], pa.int64())
     events = pa.table(
@@ -55,7 +58,8 @@ def files(tmp_path: Path) -> World:
             "balance": pa.array([n % 7 - 4 for n in number], pa.int32()),
         }
     )
-    pq.write_table(pa.table({"id": list(range(300))}), tmp_path / "contacts.parquet")
+    events = events.set_column(0, "contact_id", events["contact_id"].cast(request.param))
+    pq.write_table(pa.table({"id": pa.array(range(300)).cast(request.param)}), tmp_path / "contacts.parquet")
     pq.write_table(events, tmp_path / "events.parquet")
     return World(tmp_path / "contacts.parquet", [EventFrame(tmp_path / "events.parquet", "contact_id", "at", "event")])
 
@@ -68,9 +72,9 @@ def always(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     added: list[int] = []
     add = Scatter.add
 
-    def noted(self: Scatter, batch: pa.RecordBatch) -> None:
-        added.append(batch.num_rows)
-        add(self, batch)
+    def noted(self: Scatter, rows: pl.DataFrame, positions: object) -> None:
+        added.append(rows.height)
+        add(self, rows, positions)
 
     monkeypatch.setattr(Scatter, "add", noted)
     return added
@@ -171,13 +175,14 @@ def test_keys_are_found_by_places_where_they_stand_close() -> None:
 
 def test_pandas_is_not_loaded_for_it() -> None:
     ask = """
-import sys, duckdb
+import sys
+import duckdb, numpy, polars
 from segmentry.engine.dense import Target
 from segmentry.engine.scatter import Scatter
 targets = [Target("a", "bits", "t", None, "BIGINT"), Target("b", "sum", "t", "v", "HUGEINT"), Target("c", "max", "t", "v", "TIMESTAMP")]
 arrays = Scatter(targets, 3)
-for batch in duckdb.sql('select 2::bigint as "$position", true as t, 5::bigint as v').to_arrow_reader():
-    arrays.add(batch)
+for batch in duckdb.sql("select true as t, 5::bigint as v").to_arrow_reader():
+    arrays.add(polars.DataFrame(batch), numpy.array([2]))
 print(arrays.table(0, 3).to_pylist()[2]["b"], "pandas" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
