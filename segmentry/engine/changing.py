@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from segmentry.engine.former import FormerRun, Group, groups_of
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.otherwise import Scenario
-from segmentry.engine.plan import make_plan
+from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, aligned, placement_of, survivors
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.snapshot import Snapshot
@@ -30,6 +31,12 @@ from segmentry.rules.nodes import Condition
 
 Opened = Callable[[Snapshot, Clock], Evaluation]
 """An evaluation over other sources, or by another clock, than the run's."""
+
+
+class Session(digesting.Digester, Protocol):
+    """The part of a run's evaluation that answers further questions about who has moved."""
+
+    def memberships(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None) -> Memberships: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Comparison:
         return self._question(self.groups[0])
 
     def changes(
-        self, evaluation: Evaluation, answers: Answers, moves: pl.DataFrame, kept: digesting.Kept, placement: Placement
+        self, evaluation: Session, answers: Answers, moves: pl.DataFrame, kept: digesting.Kept, placement: Placement
     ) -> pl.DataFrame:
         """The frame of changes, without the entries of segments computed for the first time. `moves` are those of the segments' columns."""
         keys = placement.alignment.keys
@@ -83,7 +90,7 @@ class Comparison:
         only = None if len(self.groups) == 1 else group.names
         return question(self.workspace, prepared.rules, prepared.lists, group.former, prepared.schema, prepared.clock, only)
 
-    def _asked(self, evaluation: Evaluation, group: Group, placement: Placement) -> Answers:
+    def _asked(self, evaluation: Session, group: Group, placement: Placement) -> Answers:
         """The answers about segments that are compared with an older run, from a plan of their own."""
         asked = self._question(group).about(group.names)
         plan = make_plan(asked.conditions, self.prepared.snapshot, self.prepared.clock)
@@ -91,7 +98,7 @@ class Comparison:
 
     def _explained(
         self,
-        evaluation: Evaluation,
+        evaluation: Session,
         group: Group,
         answers: Answers,
         moves: pl.DataFrame,
@@ -111,7 +118,7 @@ class Comparison:
         return explained(moves, answers, group.former, placement, returned, differs, ask)
 
     def _differs(
-        self, evaluation: Evaluation, former: FormerRun, kept: digesting.Kept, placement: Placement, positions: pl.Series
+        self, evaluation: Session, former: FormerRun, kept: digesting.Kept, placement: Placement, positions: pl.Series
     ) -> pl.Series:
         """Whether these contacts' rows, or their events, differ from a former run's."""
         state, snapshot = former.state, self.prepared.snapshot

@@ -63,9 +63,9 @@ class Question:
     def about(self, names: Collection[str]) -> Question:
         """What of it has to be evaluated to compare these segments."""
         scenarios = (self.by_lists, self.by_definitions, self.by_both)
-        asked = {*names, *(column for scenario in scenarios for column in scenario.columns.values())}
+        asked = {*names, *(column for scenario in scenarios for name, column in scenario.columns.items() if name in names)}
         for name, other, column_in, column_out in self.via:
-            asked |= {name, other, column_in, column_out}
+            asked |= {name, other, column_in, column_out} if name in names else set()
         needed = needed_by(asked, self.conditions)
         return replace(self, conditions={name: condition for name, condition in self.conditions.items() if name in needed})
 

@@ -6,7 +6,7 @@ The seam for another engine is `backends/`: this module only asks a backend to m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import polars as pl
 from sqlglot import exp
 
 from segmentry.engine import algebra
+from segmentry.engine.affected import KeysQuery
 from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
 from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
@@ -147,6 +148,17 @@ class Evaluation:
             keys = self.keys()
             self._alignment = Alignment(keys, pl.repeat(True, len(keys), dtype=pl.Boolean(), eager=True))
         return self._alignment
+
+    def keys_of(self, queries: Iterable[KeysQuery]) -> pl.Series:
+        """The contacts' keys that any of these queries gives, each once, in no order."""
+        contacts = self.snapshot.contacts
+        nobody = sql.select({KEY: sql.column(KEY)}, sql.subquery(contact_rows(DUCKDB, contacts, ()), "c"), sql.boolean(False))
+        with self._timed("affected"):
+            found = [self._fetch(nobody)]
+            for one in queries:
+                found.append(self._fetch(one.query))
+                self._count(one.relation, one.columns)
+        return pl.concat(found)[KEY].unique().alias(contacts.key)
 
     def _read_contacts(self, columns: frozenset[str]) -> None:
         """The snapshot's rows with at least these columns as a table, in their order."""
@@ -445,7 +457,7 @@ class Evaluation:
         self.counters.queries = self._database.queries
         return found
 
-    def _count(self, relation: Relation, columns: Sequence[str] | set[str] | tuple[str, ...], file: PinnedFile | None = None) -> None:
+    def _count(self, relation: Relation, columns: Collection[str], file: PinnedFile | None = None) -> None:
         files = [file] if file is not None else relation.files
         self.counters.rows += sum(f.rows or 0 for f in files)
         self.counters.bytes += sum(bytes_of(f, frozenset(columns)) for f in files)

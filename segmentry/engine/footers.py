@@ -59,6 +59,20 @@ def span_of(relation: Relation, column: str) -> Span | None:
     return min(span[0] for span in spans), max(span[1] for span in spans)
 
 
+def may_have(file: PinnedFile, column: str, first: datetime | None, final: datetime | None, margin: timedelta) -> bool:
+    """Whether a file may have a value of that column from `first` to `final` (naive UTC, None is open), give or take the margin."""
+    span = _span(file, column)
+    if span is None:
+        return True
+    if not span:
+        return False
+    low, high = span
+    try:
+        return (final is None or low - margin <= final) and (first is None or high + margin >= first)
+    except OverflowError:
+        return True
+
+
 @lru_cache(maxsize=4096)
 def _span(file: PinnedFile, column: str) -> Span | tuple[()] | None:
     """As `span_of`, of one file; () where it has no such values."""

@@ -65,9 +65,28 @@ def place(
         return Placement(Alignment(former_keys, _all(len(keys))), kind, len(former_keys))
     alignment = aligned(former_keys, keys)
     placement = Placement(alignment, kind, len(former_keys))
-    if compact and placement.gone > COMPACT_SHARE * alignment.size:
+    if compact and is_compacted(placement):
         return _compacted(placement, former_present)
     return placement
+
+
+def same_place(former_keys: pl.Series, former_present: pl.Series, kind: str, like: pl.Series) -> Placement:
+    """The order of a snapshot that has the former one's very files. `like` is any of its keys, for their name and type.
+
+    How its rows stand in that order is not known by it: `in_order` tells that to whoever reads them all.
+    """
+    former_keys, _ = _one_type(former_keys.rename(like.name), like)
+    return Placement(Alignment(former_keys, former_present), kind, len(former_keys))
+
+
+def in_order(order: Alignment, keys: pl.Series) -> Alignment:
+    """An order beside a snapshot's rows; it has all of their keys."""
+    return order if _same(order.keys, keys) else replace(aligned(order.keys, keys), present=order.present)
+
+
+def is_compacted(placement: Placement) -> bool:
+    """Whether so many are gone that the order is made anew."""
+    return placement.gone > COMPACT_SHARE * placement.alignment.size
 
 
 def aligned(former: pl.Series, keys: pl.Series) -> Alignment:

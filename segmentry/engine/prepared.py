@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
@@ -34,6 +34,7 @@ class Prepared:
     `suppress` (grounded) says who is never sent anything, None where the workspace doesn't; it may refer to segments, and
     none can refer to it. `aliases` has contacts that were merged or re-keyed, None where the workspace names no file of them.
     `consents` (grounded) says by destination who has agreed to be told there; others may be told where it says nothing.
+    `written` is all of that before it was grounded.
     """
 
     snapshot: Snapshot
@@ -45,6 +46,27 @@ class Prepared:
     suppress: Condition | None = None
     aliases: Aliases | None = None
     consents: Mapping[str, Condition] = field(default_factory=dict)
+    written: Written = field(default_factory=lambda: Written({}))
+
+    def at(self, as_of: datetime) -> Prepared:
+        """The same with what the rules mean at another instant."""
+        clock = replace(self.clock, as_of=as_of)
+        rules, suppress, consents = self.written.at(clock)
+        return replace(self, clock=clock, rules=replace(self.rules, conditions=rules), suppress=suppress, consents=consents)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What rules mean, their clocks not resolved: the segments' (None for a list), and who is never told anything or agreed to be."""
+
+    segments: Mapping[str, Condition | None]
+    sendable: Sendable = field(default_factory=Sendable)
+
+    def at(self, clock: Clock) -> tuple[dict[str, Condition | None], Condition | None, dict[str, Condition]]:
+        """The segments' rules, `suppress` and `consent`, grounded."""
+        segments = {name: None if condition is None else ground(condition, clock) for name, condition in self.segments.items()}
+        suppress = None if self.sendable.suppress is None else ground(self.sendable.suppress, clock)
+        return segments, suppress, {name: ground(consent, clock) for name, consent in self.sendable.consents.items()}
 
 
 def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -> Prepared:
@@ -55,15 +77,14 @@ def prepare(workspace: LoadedWorkspace, as_of: datetime, *, look: bool = True) -
     schema = schema_of(snapshot, workspace.names, look=look)
     conditions, sendable, warnings = _check_rules(workspace, schema)
     lists, aliases = _read_beside(workspace, snapshot)
-    grounded = {name: None if condition is None else ground(condition, clock) for name, condition in conditions.items()}
+    written = Written(conditions, sendable)
+    grounded, suppress, consents = written.at(clock)
     rules = Rules(grounded, definitions_of(workspace, lists))
     try:
         in_order(rules.whole())
     except RuleError as error:
         raise RuleError([circle_in_file(workspace, problem) for problem in error.diagnostics]) from None
-    unsent = None if sendable.suppress is None else ground(sendable.suppress, clock)
-    consents = {name: ground(consent, clock) for name, consent in sendable.consents.items()}
-    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema, unsent, aliases, consents)
+    return Prepared(snapshot, clock, rules, lists, tuple(warnings), schema, suppress, aliases, consents, written)
 
 
 def _check_rules(workspace: LoadedWorkspace, schema: Schema) -> tuple[dict[str, Condition | None], Sendable, list[Diagnostic]]:

@@ -96,7 +96,9 @@ class Run:
         what = f"run {self.id}" if self.committed else "dry run, nothing stored"
         kind = f", {self.status}" if self.status != "accepted" else ""
         stages = ", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in self.seconds.items())
-        return f"{what}{kind}: {self.report['contacts']['rows']:,} contacts at {second(self.as_of)}\n{stages}"
+        computed = self.report["computed"]
+        some = "" if computed["full"] else f", computed for {computed['affected']:,} of them"
+        return f"{what}{kind}: {self.report['contacts']['rows']:,} contacts{some} at {second(self.as_of)}\n{stages}"
 
     def plan_text(self) -> str:
         """The plan that was run, with what it came to."""

@@ -19,12 +19,14 @@ import polars as pl
 from segmentry.engine import digests as digesting
 from segmentry.engine.changing import Comparison, answered
 from segmentry.engine.columns import key_kind
-from segmentry.engine.comparing import Answers, first_question
+from segmentry.engine.comparing import Answers, Question, first_question
+from segmentry.engine.computing import Computed, in_full, in_part
 from segmentry.engine.consequences import FAILURE, Answered, Consequences, beside
 from segmentry.engine.diff import changes_frame, first_entries
 from segmentry.engine.digests import Kept
-from segmentry.engine.evaluation import Counters, Evaluation, Recall
+from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.former import FormerRun, former_run
+from segmentry.engine.incremental import why_full
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.own_names import require_own_names
@@ -72,6 +74,7 @@ class Settings:
     as_of: datetime
     now: datetime
     watch: Stopwatch
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,24 @@ class _Result:
     """What a run has found before anything is held or written."""
 
     prepared: Prepared
-    evaluation: Evaluation
+    computed: Computed
     memberships: Memberships
-    plan: Plan
     compared: Compared
     kept: Kept | None
     changes: pl.DataFrame
     firsts: tuple[str, ...]
-    placement: Placement
+
+    @property
+    def placement(self) -> Placement:
+        return self.computed.placement
 
 
 @dataclass(frozen=True)
-class _Computed:
+class _Drafted:
     """A run ready to be committed, and what its report tells of."""
 
     draft: RunDraft
-    plan: Plan
-    counters: Counters
-    placement: Placement
+    computed: Computed
     stored_changes: pl.DataFrame
     firsts: tuple[str, ...]
     changes: Callable[[], pl.DataFrame]
@@ -123,7 +126,7 @@ def recompute(
     *,
     as_of: datetime | None = None,
     now: datetime | None = None,
-    full: bool = True,
+    full: bool = False,
     first_run: bool = False,
     wait: float = 0.0,
     dry_run: bool = False,
@@ -132,11 +135,10 @@ def recompute(
 ) -> Recomputed:
     """Computes every segment at `as_of` (aware; None is `now`) and commits the result, whole or not at all.
 
-    `now` is what the clock reads (None: asked of `clock`, which also tells leases their time). `full` asks for every
-    contact; this version always computes all. `wait` is how many seconds to wait for another run. A dry run stores
-    nothing and takes no lease. Raises every kind of SegmentryError; then nothing was committed.
+    `now` is what the clock reads (None: asked of `clock`, which also tells leases their time). `full` computes all contacts
+    where otherwise those would do that something may have changed; the answer is the same. `wait` is how many seconds to wait
+    for another run. A dry run stores nothing and takes no lease. Raises every kind of SegmentryError; then nothing was committed.
     """
-    del full
     workspace.require()
     _refuse_future(as_of, now or clock())
     with ExitStack() as stack:
@@ -151,7 +153,7 @@ def recompute(
                 f"the clock reads {_shown(now)}, and the accepted run {accepted.id} began later, at {_shown(accepted.started)}:"
                 " set the clock right"
             )
-        settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress))
+        settings = Settings((as_of or now).astimezone(UTC), now, Stopwatch(progress), full=full)
         place = Place(state, lease, throwaway)
         renames = renames_of(workspace, state.segments())
         former = None if accepted is None else former_run(state, accepted, renames)
@@ -234,22 +236,21 @@ class _Run:
             pinned.append(prepared.snapshot)
             warnings = prepared.warnings + self._schema_changes(prepared)
         self.recall = Past(self.former, prepared.aliases).bitmap
-        with self._evaluation(prepared.snapshot, prepared.clock) as evaluation:
-            computed = self._computed(prepared, evaluation)
+        with ExitStack() as stack:
+            drafted = self._drafted(prepared, stack)
         verify_unchanged(prepared.snapshot)
-        draft = replace(computed.draft, report=self._report(prepared, computed))
+        draft, plan = replace(drafted.draft, report=self._report(prepared, drafted)), drafted.computed.plan
         if self.place.lease is None:
-            found = computed.consequences
-            return Recomputed(_record(draft), computed.changes, warnings, computed.plan, committed=False, consequences=found)
+            return Recomputed(_record(draft), drafted.changes, warnings, plan, committed=False, consequences=drafted.consequences)
         with watch.stage("commit"):
             record = self.place.state.commit(self.place.lease, self.staging, draft)
         changes = partial(self.place.state.changes, self.number)
-        return Recomputed(record, changes, warnings, computed.plan, committed=True, consequences=computed.consequences)
+        return Recomputed(record, changes, warnings, plan, committed=True, consequences=drafted.consequences)
 
-    def _evaluation(self, snapshot: Snapshot, clock: Clock) -> Evaluation:
+    def _evaluation(self, snapshot: Snapshot, clock: Clock, only: pl.Series | None = None) -> Evaluation:
         engine = self.workspace.config.engine
         temp = self.workspace.temp or self.staging.folder / "spill"
-        return Evaluation(snapshot, clock=clock, memory=engine.memory, threads=engine.threads, temp=temp, recall=self.recall)
+        return Evaluation(snapshot, clock=clock, memory=engine.memory, threads=engine.threads, temp=temp, only=only, recall=self.recall)
 
     def _schema_changes(self, prepared: Prepared) -> tuple[Diagnostic, ...]:
         """What changed in the sources' columns since the accepted run; raises SourceError where a rule written for them reads one."""
@@ -264,28 +265,42 @@ class _Run:
             raise SourceError(found)
         return found
 
-    def _computed(self, prepared: Prepared, evaluation: Evaluation) -> _Computed:
+    def _drafted(self, prepared: Prepared, stack: ExitStack) -> _Drafted:
+        """The run up to its commit; evaluations are open as long as the `stack` is."""
         watch, comparison = self.settings.watch, self._comparison(prepared)
         with watch.stage("evaluate"):
             asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
             unsent = beside(prepared, self.former)
-            plan = make_plan({**asked.conditions, **unsent}, prepared.snapshot, prepared.clock)
-            evaluation.prepare(plan)
-            placement = self._placed(prepared, evaluation.keys())
-            evaluation.align(placement.alignment)
-            answers = answered(asked, evaluation.memberships(plan, asked.lists), placement, self._evaluation)
+            computed = self._computed(replace(asked, conditions={**asked.conditions, **unsent}), prepared, stack)
+            placement = computed.placement
+            answers = answered(asked, computed.memberships, placement, self._evaluation)
         with watch.stage("digest"):
-            kept = None if self.historical else self._digested(prepared, evaluation, plan, placement)
+            kept = None if self.historical else self._digested(prepared, computed)
         with watch.stage("compare"):
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
             compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
-            changes, firsts = self._changes(prepared, evaluation, comparison, answers, compared, kept, placement)
-        result = _Result(prepared, evaluation, answers.memberships, plan, compared, kept, changes, firsts, placement)
+            changes, firsts = self._changes(prepared, computed, comparison, answers, compared, kept)
+        result = _Result(prepared, computed, answers.memberships, compared, kept, changes, firsts)
         if self.historical:
             return self._written(result, None)
         with watch.stage("activate"):
             consequences = self._consequences(result)
         return self._written(result, consequences)
+
+    def _computed(self, asked: Question, prepared: Prepared, stack: ExitStack) -> Computed:
+        """The answers: of all contacts, or where the accepted run's may stand, of those that something may have changed."""
+        evaluation = stack.enter_context(self._evaluation(prepared.snapshot, prepared.clock))
+        why = why_full(prepared, self.former, asked=self.settings.full, historical=self.historical)
+        if why is None and self.former is not None:
+
+            def restricted(keys: pl.Series) -> Evaluation:
+                return stack.enter_context(self._evaluation(prepared.snapshot, prepared.clock, keys))
+
+            found = in_part(asked, prepared, self.former, evaluation, restricted)
+            if isinstance(found, Computed):
+                return found
+            why = found
+        return in_full(asked, prepared, evaluation, partial(self._placed, prepared), str(why))
 
     def _consequences(self, result: _Result) -> Consequences:
         """What follows from the answers, decided before anything is written."""
@@ -319,10 +334,10 @@ class _Run:
         placement = place(order.keys, order.present, order.record.kind, keys, kind, compact=self.former.settled)
         return with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
 
-    def _digested(self, prepared: Prepared, evaluation: Evaluation, plan: Plan, placement: Placement) -> Kept:
+    def _digested(self, prepared: Prepared, computed: Computed) -> Kept:
         """The digests that the next run is compared by; those of files that did not change are the former run's."""
-        snapshot, former = prepared.snapshot, self.former
-        own = make_plan(prepared.rules.whole(), snapshot, prepared.clock) if former is not None else plan
+        snapshot, former, evaluation, placement = prepared.snapshot, self.former, computed.session, computed.placement
+        own = make_plan(prepared.rules.whole(), snapshot, prepared.clock) if former is not None else computed.plan
         reads = digesting.reads_of(snapshot, own.columns_read())
         files, before = (former.event_files, relocated(former.order.present, placement)) if former is not None else ((), None)
         new = pl.Series(dtype=pl.UInt32()) if before is None else (placement.alignment.present & ~before).arg_true()
@@ -346,20 +361,19 @@ class _Run:
     def _changes(
         self,
         prepared: Prepared,
-        evaluation: Evaluation,
+        computed: Computed,
         comparison: Comparison | None,
         answers: Answers,
         compared: Compared,
         kept: Kept | None,
-        placement: Placement,
     ) -> tuple[pl.DataFrame, tuple[str, ...]]:
         """Who changed and why since the former run, and the segments that are computed for the first time."""
         if comparison is not None and kept is not None:
-            return comparison.changes(evaluation, answers, compared.moves, kept, placement), comparison.firsts
-        nothing = changes_frame([], placement.alignment.keys.dtype)
+            return comparison.changes(computed.session, answers, compared.moves, kept, computed.placement), comparison.firsts
+        nothing = changes_frame([], computed.placement.alignment.keys.dtype)
         return nothing, () if self.historical else tuple(sorted(prepared.rules.conditions))
 
-    def _written(self, result: _Result, found: Consequences | None) -> _Computed:
+    def _written(self, result: _Result, found: Consequences | None) -> _Drafted:
         """Writes what is left to write, and says what the commit will make so."""
         state, staging, prepared, placement = self.place.state, self.staging, result.prepared, result.placement
         sizes = {name: size for name, size in result.memberships.counts().items() if name in prepared.rules.conditions}
@@ -399,7 +413,7 @@ class _Run:
                 activation=activation,
             )
         everybody = _all_changes(changes, result.memberships, placement, firsts)
-        return _Computed(draft, result.plan, result.evaluation.counters, placement, changes, firsts, everybody, found)
+        return _Drafted(draft, result.computed, changes, firsts, everybody, found)
 
     def _write_digests(self, kept: Kept | None, order: int, placement: Placement) -> tuple[FileRef | None, list[EventFileDraft]]:
         if kept is None:
@@ -413,9 +427,9 @@ class _Run:
         events = digesting.keep_event_digests(self.place.state, self.staging, self.number, kept.events, kept.reads, placement)
         return rows, events
 
-    def _report(self, prepared: Prepared, computed: _Computed) -> dict[str, Any]:
+    def _report(self, prepared: Prepared, drafted: _Drafted) -> dict[str, Any]:
         """The run's report, as plain JSON values."""
-        draft, counters, placement = computed.draft, computed.counters, computed.placement
+        draft, counters, placement = drafted.draft, drafted.computed.session.counters, drafted.computed.placement
         sizes = {name: figures.size for name, figures in draft.segments.items()}
         tables = prepared.snapshot.events
         return {
@@ -425,12 +439,13 @@ class _Run:
                 "gone": placement.gone,
                 "new": max(0, placement.alignment.size - placement.former_size) if placement.former_positions is None else None,
             },
+            "computed": dict(drafted.computed.told),
             "files": len(files_of(prepared.snapshot)),
             "rows_read": counters.rows,
             "bytes_read": counters.bytes,
             "queries": counters.queries,
             "seconds": {**self.settings.watch.seconds, "engine": {name: round(value, 4) for name, value in counters.seconds.items()}},
-            "segments": segment_report(sizes, computed.stored_changes, {name: sizes[name] for name in computed.firsts}),
+            "segments": segment_report(sizes, drafted.stored_changes, {name: sizes[name] for name in drafted.firsts}),
             "events": [
                 {
                     "source": source.event or source.name,
@@ -440,7 +455,7 @@ class _Run:
                 }
                 for index, source in enumerate(tables)
             ],
-            **({} if computed.consequences is None else {"activation": computed.consequences.report()}),
+            **({} if drafted.consequences is None else {"activation": drafted.consequences.report()}),
             "lists": {name: {"unknown_keys": unknown} for name, unknown in sorted(counters.unknown_keys.items()) if name in prepared.lists},
         }
 

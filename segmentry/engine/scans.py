@@ -228,6 +228,19 @@ class EventScans:
         bounds = sql.all_of([rows.bounds(), among])
         return sql.select(selected, rows.query(), bounds)
 
+    def having(self, source: EventSource, chosen: Sequence[Events]) -> exp.Select:
+        """The contacts' keys of one table's rows that are any of these events; rows out of all their windows are not read."""
+        own = sorted(
+            name for name in fields_below(chosen)[Scope.EVENT] if name in source.relation.columns and source.relation.columns[name].type
+        )
+        windows = [events.window or Window() for events in chosen]
+        first = None if any(w.first is None for w in windows) else min(w.first for w in windows if w.first)
+        final = min(self.as_of, max(w.final or self.as_of for w in windows))
+        rows = _EventRows(self, source, own, [], first, final, _names(source, chosen))
+        wanted = sql.any_of([rows.chosen(events).expr for events in chosen])
+        bounds = rows.bounds()
+        return sql.select({KEY: sql.column(KEY)}, rows.query(), sql.all_of([bounds, wanted]))
+
     def _tables(self, sources: Sequence[EventSource], events: Events) -> list[int]:
         return [index for index, source in enumerate(sources) if source.carries(events)]
 

@@ -26,6 +26,8 @@ def plan_text(plan: Plan, report: Mapping[str, Any] | None = None) -> str:
 
 def _lines(plan: Plan, report: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"-- as of {plan.clock.as_of:%Y-%m-%dT%H:%M:%SZ}, in {plan.clock.zone}"
+    if report is not None:
+        yield from _computed(report["computed"])
     for name, query in plan.queries():
         yield ""
         yield f"-- {_title(name, plan.snapshot)}"
@@ -43,6 +45,21 @@ def _lines(plan: Plan, report: Mapping[str, Any] | None) -> Iterator[str]:
     if report is not None:
         yield ""
         yield f"-- it ran {report['queries']} queries and read {report['rows_read']:,} rows, {report['bytes_read']:,} bytes"
+
+
+def _computed(computed: Mapping[str, Any]) -> Iterator[str]:
+    """For whom the plan was run, and where that was not for some contacts alone, why."""
+    if computed["full"]:
+        yield f"-- computed for all contacts: {computed['why']}"
+        return
+    yield f"-- computed for {computed['affected']:,} contacts, whose answers something may have changed since the accepted run;"
+    yield "-- the others have the answers of that run, but in these segments:"
+    for name, how in computed["segments"].items():
+        if "why" in how:
+            yield f"--   {name} is computed for all contacts: {how['why']}"
+    carried = [name for name, how in computed["segments"].items() if how["computed"] == "nobody"]
+    if carried:
+        yield f"-- nobody can have changed in {', '.join(carried)}"
 
 
 REMEMBERED = {
@@ -83,6 +100,8 @@ def _kept(plan: Plan, source: int, report: Mapping[str, Any] | None) -> str:
     if report is None:
         share = f"from {FEWEST_ROWS:,} rows on and {ROWS_PER_CONTACT:g} rows a contact, where {SHARE_OF_MEMORY:.0%} of the memory is enough"
         return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact {share}; else grouped as here"
+    if not report["computed"]["full"]:
+        return "grouped as here, of the contacts alone that the run was about"
     if report["events"][source].get("in_arrays"):
         return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact, from the same rows, not grouped as here"
     return "grouped as here: for arrays these are too few events, or there is too little memory"

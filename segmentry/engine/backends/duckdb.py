@@ -39,8 +39,8 @@ UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "Pi
 class DuckDB:
     """A connection for one run. It reads `paths` and the registered frames, writes to its temp folder, and nothing else.
 
-    `memory` is DuckDB's notation (`4GiB`), `threads` a number, `temp` a folder to spill into; None is DuckDB's default,
-    and for `temp` a folder of its own that goes away with the connection.
+    `memory` is DuckDB's notation (`4GiB`), `threads` a number; None is DuckDB's default. It spills into a folder of its own
+    that goes away with the connection, within `temp` where that is given.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class DuckDB:
         self.queries = 0
         self._made: dict[str, str] = {}
         self._paths = tuple(paths)
-        self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-") if temp is None else None
-        folder = Path(self._own_temp.name) if self._own_temp is not None else temp
-        assert folder is not None
-        folder.mkdir(parents=True, exist_ok=True)
+        if temp is not None:
+            temp.mkdir(parents=True, exist_ok=True)
+        # of its own also within `temp`: two connections that spill into one folder would write into each other's files
+        self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-", dir=temp)
         self._connection = duckdb.connect(":memory:")
         try:
-            self._lock_down(self._paths, memory, threads, str(folder))
+            self._lock_down(self._paths, memory, threads, self._own_temp.name)
             for name, frame in (frames or {}).items():
                 self._connection.register(name, frame)
         except BaseException:
@@ -142,8 +142,7 @@ class DuckDB:
 
     def close(self) -> None:
         self._connection.close()
-        if self._own_temp is not None:
-            self._own_temp.cleanup()
+        self._own_temp.cleanup()
 
     def __enter__(self) -> Self:
         return self

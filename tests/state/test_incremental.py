@@ -1,0 +1,305 @@
+"""What a run computes again where nothing but the clock has moved on, and when it computes everything, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from segmentry.engine import incremental
+from segmentry.engine.deciding import approve
+from segmentry.engine.former import FormerRun
+from segmentry.engine.loading import load
+from segmentry.engine.moment import Moment
+from segmentry.engine.prepared import prepare
+from segmentry.engine.result import Run
+from tests.state.conftest import Shop, at, day
+from tests.state.holding import holding
+
+RULES = {
+    "british": "country = 'UK'",
+    "recent": "did(order, last => '3 days')",
+    "joined": "joined in the last '2 days'",
+    "british_recent": "member('british') and member('recent')",
+}
+
+
+def people(*keys: int, **columns: list[Any]) -> dict[str, list[Any]]:
+    """All but 3 are British, and 4 joined."""
+    joined = [at("2026-01-02T12:00") if key == 4 else None for key in keys]
+    return {"id": list(keys), "country": ["US" if key == 3 else "UK" for key in keys], "joined": joined, **columns}
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    """Four contacts. 1 ordered on the 1st at noon, 2 on the 2nd at noon, 3 will on the 5th; 4 joined on the 2nd at noon."""
+    shop.contacts(people(1, 2, 3, 4))
+    orders = [at("2026-01-01T12:00"), at("2026-01-02T12:00")]
+    shop.event_file("a", {"contact_id": [1, 2], "at": orders, "event": ["order"] * 2, "amount": [5, 6]})
+    shop.event_file("b", {"contact_id": [3], "at": [at("2026-01-05T12:00")], "event": ["order"], "amount": [7]})
+    for name, rule in RULES.items():
+        shop.segment(name, rule)
+    shop.run("2026-01-03")
+    return shop
+
+
+def computed(shop: Shop, as_of: str, **settings: Any) -> dict[str, Any]:
+    """How a run was computed."""
+    found: dict[str, Any] = shop.run(as_of, **settings).record.report["computed"]
+    return found
+
+
+def why(shop: Shop, as_of: str = "2026-01-03T01:00", **settings: Any) -> str:
+    """Why a run computed everything for everybody."""
+    found = computed(shop, as_of, **settings)
+    assert found["full"]
+    return str(found["why"])
+
+
+def members(shop: Shop) -> dict[str, list[int]]:
+    return {name: shop.state.members(name).to_list() for name in RULES}
+
+
+# ---------------------------------------------------------------- the clock alone
+
+
+@pytest.mark.parametrize(
+    ("as_of", "affected", "who"),
+    [
+        ("2026-01-03T01:00", 0, {"british": [1, 2, 4], "recent": [1, 2], "joined": [4], "british_recent": [1, 2]}),
+        ("2026-01-04T11:59:59.999999", 0, {"british": [1, 2, 4], "recent": [1, 2], "joined": [4], "british_recent": [1, 2]}),
+        ("2026-01-04T12:00", 2, {"british": [1, 2, 4], "recent": [2], "joined": [], "british_recent": [2]}),
+        ("2026-01-05T12:00", 4, {"british": [1, 2, 4], "recent": [3], "joined": [], "british_recent": []}),
+    ],
+)
+def test_only_whom_the_clock_has_passed_is_computed(shop: Shop, as_of: str, affected: int, who: dict[str, list[int]]) -> None:
+    told = computed(shop, as_of)
+    assert (told["full"], told["affected"]) == (False, affected)
+    assert told["segments"]["british"] == {"computed": "nobody"}
+    assert all(told["segments"][name] == {"computed": "affected"} for name in ("recent", "joined", "british_recent"))
+    assert members(shop) == who
+
+
+def test_an_event_becomes_visible_at_its_very_instant(shop: Shop) -> None:
+    for as_of, recent in (("2026-01-05T11:59:59.999999", [2]), ("2026-01-05T12:00", [3]), ("2026-01-05T12:00:00.000001", [3])):
+        told = computed(shop, as_of)
+        assert (told["full"], members(shop)["recent"]) == (False, recent)
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "then", "after"),
+    [
+        ("last(order) before ago('2 days')", [1], [1], [1, 2]),
+        ("last(order) at most ago('2 days')", [1], [1, 2], [1, 2]),
+        ("last(order) after ago('2 days')", [2], [], []),
+        ("first(order) at least ago('2 days')", [2], [2], []),
+        ("did(order, last => '2 days')", [2], [], []),
+        ("did(order, since => ago('2 days'))", [2], [2], []),
+        ("did(order, until => ago('2 days'))", [1], [1, 2], [1, 2]),
+        ("count(order, until => ago('1 day'), since => ago('2 days')) = 1", [2], [2], []),
+        ("joined before ago('2 days')", [], [], [4]),
+        ("in_last(joined, '2 days')", [4], [], []),
+    ],
+)
+def test_a_condition_turns_over_at_its_very_instant(shop: Shop, rule: str, before: list[int], then: list[int], after: list[int]) -> None:
+    """The only one that there is, so that no other finds its contacts; 2 ordered, and 4 joined, two days before the middle one."""
+    for name in RULES:
+        shop.remove(name)
+    shop.segment("only", rule)
+    shop.run("2026-01-04T11:00")
+    for as_of, who in (("2026-01-04T11:59:59.999999", before), ("2026-01-04T12:00", then), ("2026-01-04T12:00:00.000001", after)):
+        assert not computed(shop, as_of)["full"]
+        assert shop.state.members("only").to_list() == who
+
+
+def test_it_reads_no_more_than_it_must(shop: Shop) -> None:
+    whole = shop.run("2026-01-03T00:30", full=True).record.report
+    idle, moved = (shop.run(when).record.report for when in ("2026-01-03T01:00", "2026-01-04T12:00"))
+    assert (idle["rows_read"], idle["queries"]) == (4, 2)  # whose `joined` an edge passed; no file has events at an edge
+    assert whole["rows_read"] == 7
+    assert moved["rows_read"] == 2 + 4 + 7  # whose orders, whose `joined`, and then what a full run reads, of two contacts
+
+
+def test_what_did_not_change_is_kept_in_the_files_of_the_former_run(shop: Shop) -> None:
+    first = shop.state.run(None)
+    run = shop.run("2026-01-03T01:00").record
+    assert (run.members, run.digests_file) == (first.members, first.digests_file)
+
+
+def test_what_it_says_of_itself(shop: Shop) -> None:
+    shop.segment("first", "top(1, by => count(order, last => '3 days'))")
+    shop.run("2026-01-03T01:00")
+    done = shop.run("2026-01-04T12:00")
+    assert done.record.report["computed"]["segments"]["first"] == {"computed": "all", "why": "it asks for a place among all contacts"}
+    run = Run(done, {})
+    assert "4 contacts, computed for 2 of them at 2026-01-04 12:00:00" in run.headline()
+    text = run.plan_text()
+    assert "-- computed for 2 contacts, whose answers something may have changed since the accepted run;" in text
+    assert "--   first is computed for all contacts: it asks for a place among all contacts" in text
+    assert "-- nobody can have changed in british\n" in text
+    assert "-- computed for all contacts: it was asked for" in Run(shop.run("2026-01-04T13:00", full=True), {}).plan_text()
+
+
+def test_a_run_that_is_killed_before_its_commit_leaves_the_next_one_the_same(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segmentry.engine.run.store_members", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shop.run("2026-01-04T12:00")
+    assert computed(shop, "2026-01-04T12:00")["affected"] == 2
+    assert members(shop)["recent"] == [2]
+
+
+# ---------------------------------------------------------------- of one segment
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("entered('recent', last => '1 day')", "it asks what earlier runs found"),
+        ("member('recent', for => '1 day')", "it asks what earlier runs found"),
+        ("top(2, by => count(order, last => '3 days'))", "it asks for a place among all contacts"),
+        ("top(2, by => amount, among => member('recent'))", "it asks for a place among all contacts"),
+        ("member('fallen')", "it refers to `fallen`, which is computed for all contacts"),
+        ("did(order, paid in the last '1 day')", "the clock is in it in a way that no query of a few events can tell"),
+        ("date(last(order)) = today()", "the clock is in it in a way that no query of a few events can tell"),
+    ],
+)
+def test_segments_that_are_computed_for_all_contacts(shop: Shop, rule: str, reason: str) -> None:
+    shop.contacts(people(1, 2, 3, 4, amount=[1, 2, 3, 4]))
+    instants = [at("2026-01-01T12:00"), at("2026-01-02T12:00")]
+    shop.event_file("c", {"contact_id": [1, 2], "at": instants, "event": ["order"] * 2, "amount": [5, 6], "paid": instants})
+    shop.segment("fallen", "date(last(order)) = today()")
+    shop.segment("asked", rule)
+    shop.run("2026-01-03T00:30")
+    told = computed(shop, "2026-01-04T12:30")
+    assert (told["full"], told["segments"]["asked"]) == (False, {"computed": "all", "why": reason})
+
+
+@pytest.mark.parametrize("rule", ["top(2, by => amount)", "ntile(2, by => amount) = 1 and country = 'UK'", "sample('50%', salt => 'x')"])
+def test_segments_in_which_nobody_can_change(shop: Shop, rule: str) -> None:
+    shop.contacts(people(1, 2, 3, 4, amount=[1, 2, 3, 4]))
+    shop.segment("asked", rule)
+    shop.run("2026-01-03T00:30")
+    assert computed(shop, "2026-01-05T12:30")["segments"]["asked"] == {"computed": "nobody"}
+
+
+def test_where_every_segment_is_computed_for_all_the_run_is_in_full(shop: Shop) -> None:
+    for name in RULES:
+        shop.remove(name)
+    shop.segment("fallen", "date(last(order)) = today()")
+    shop.run("2026-01-03T01:00")
+    assert why(shop, "2026-01-04T01:00") == "every segment has to be computed for all contacts"
+
+
+# ---------------------------------------------------------------- of all segments
+
+
+def other_rows(shop: Shop) -> None:
+    shop.contacts(people(4, 3, 2, 1))
+
+
+def more_events(shop: Shop) -> None:
+    shop.event_file("c", {"contact_id": [1], "at": [at("2026-01-02")], "event": ["order"], "amount": [5]})
+
+
+def another_rule(shop: Shop) -> None:
+    shop.segment("recent", "did(order, last => '4 days')")
+
+
+def another_segment(shop: Shop) -> None:
+    shop.segment("another", "country = 'US'")
+
+
+def another_zone(shop: Shop) -> None:
+    shop.zone = "Asia/Tokyo"
+
+
+def another_suppression(shop: Shop) -> None:
+    shop.more = "suppress: country = 'US'\n"
+
+
+def forgotten(shop: Shop) -> None:
+    shop.state.forget([2], day("2026-01-03"))
+
+
+SOURCES, DEFINED = "the sources are not as they were", "segments, sources, the timezone or the week are defined otherwise"
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        (other_rows, SOURCES),
+        (more_events, SOURCES),
+        (another_rule, DEFINED),
+        (another_segment, DEFINED),
+        (another_zone, DEFINED),
+        (another_suppression, "`suppress` or `consent` is another rule"),
+        (forgotten, "contacts were forgotten since the accepted run"),
+    ],
+)
+def test_what_has_everything_computed(shop: Shop, happens: Callable[[Shop], None], reason: str) -> None:
+    happens(shop)
+    assert why(shop) == reason
+
+
+def test_a_first_run_a_historical_one_and_one_that_is_asked_for_are_in_full(shop: Shop) -> None:
+    assert shop.state.run(1).report["computed"] == {"full": True, "why": "no run is accepted yet"}
+    assert why(shop, "2026-01-02", now=day("2026-01-03T01:00")) == "it is historical"
+    assert why(shop, full=True) == "it was asked for"
+
+
+def test_another_list_has_everything_computed(shop: Shop) -> None:
+    shop.list("vip.csv", 1, 2)
+    shop.segment("vip", list="vip.csv")
+    shop.run("2026-01-03T00:30")
+    shop.list("vip.csv", 1, 3)
+    assert why(shop) == "a static list is another"
+
+
+def test_another_version_has_everything_computed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "versions", lambda: {"segmentry": "another"})
+    assert why(shop) == "the version of Segmentry, of its engine or of the timezones is another"
+
+
+def test_a_hold_and_a_decision_have_everything_computed(shop: Shop) -> None:
+    reason = "a guard has held a segment, or somebody has decided about one, in the accepted run"
+    with holding("recent"):
+        shop.run("2026-01-04T12:00")
+    assert why(shop, "2026-01-04T12:30") == reason
+    with holding("recent"):
+        run = shop.run("2026-01-05T12:00")
+    now, workspace = day("2026-01-05T12:10"), load(shop.root).require()
+    approve(workspace, shop.state, run.record.id, (), now, lambda: Moment.at(workspace, now).snapshot.contacts)
+    assert why(shop, "2026-01-05T12:30") == reason
+    assert not computed(shop, "2026-01-05T12:40")["full"]
+
+
+def test_without_what_is_kept_of_the_accepted_run_everything_is_computed(shop: Shop) -> None:
+    prepared, record = prepare(load(shop.root).require(), day("2026-01-03T01:00")), shop.state.run(None)
+
+    def told(**parts: Any) -> str | None:
+        return incremental.why_full(prepared, FormerRun(shop.state, replace(record, **parts)), asked=False, historical=False)
+
+    assert told() is None
+    assert told(complete=False) == "the accepted run's memberships are not kept any more"
+    chunks = tuple(tuple((file, tuple(set(names) - {"recent"})) for file, names in chunk) for chunk in record.members)
+    assert told(members=chunks) == "the accepted run has not all of the segments"
+
+
+def test_where_most_contacts_are_gone_their_order_is_made_anew_in_full(shop: Shop) -> None:
+    shop.contacts(people(1, 4))
+    shop.run("2026-01-03T00:30")
+    assert why(shop) == "so many contacts are gone that their order is made anew"
+    assert shop.state.order(None).keys.to_list() == [1, 4]
+    assert not computed(shop, "2026-01-03T02:00")["full"]
+
+
+def test_where_many_contacts_are_affected_all_are_computed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental, "FEW_CONTACTS", 4)
+    assert why(shop, "2026-01-04T12:00") == "2 contacts are affected"
+    assert not computed(shop, "2026-01-04T13:00")["full"]
