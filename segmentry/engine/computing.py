@@ -16,7 +16,7 @@ from segmentry.engine.former import FormerRun
 from segmentry.engine.incremental import Division, Way, divide, too_many
 from segmentry.engine.membership import Memberships, chunk_bounds
 from segmentry.engine.plan import Plan, make_plan
-from segmentry.engine.positions import Placement, in_order, is_compacted, same_place
+from segmentry.engine.positions import Placement, in_order, is_compacted, same_place, with_merges
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.snapshot import PinnedFile
 from segmentry.engine.state.records import LIST_COLUMN
@@ -54,6 +54,7 @@ def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluatio
         return "every segment has to be computed for all contacts"
     keys = evaluation.keys_of(affected_queries(division.passed, prepared.snapshot, prepared.clock))
     placement = same_place(former.order.keys, former.order.present, former.order.record.kind, keys)
+    placement = with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
     if is_compacted(placement):
         return "so many contacts are gone that their order is made anew"
     if too_many(keys, placement.alignment.size):

@@ -148,6 +148,7 @@ class Drawn:
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     next: list[datetime] = field(default_factory=list)
     numbers: int = 0
+    aliases: dict[int, int] = field(default_factory=dict)
     fulls: list[str] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -161,6 +162,8 @@ class Drawn:
             self.more_events()
         self.more_calls()
         self.shop.list("vip.csv", 1, 2, 99)
+        self.shop.key = "id, aliases: aliases.csv"
+        self.write_aliases()
         self.write_contacts()
         names: list[str] = []
         for number in range(segments):
@@ -286,6 +289,20 @@ class Drawn:
 
     def a_list_changes(self) -> None:
         self.shop.list("vip.csv", *self.draw.sample(range(1, 14), 3))
+
+    def somebody_is_merged(self) -> None:
+        """Somebody, who may be gone or there, is another contact from now on; the data may be the same."""
+        old, new = self.draw.sample(range(1, 19), 2)
+        if old not in self.aliases and new not in self.aliases and old not in self.aliases.values():
+            self.aliases[old] = new
+            self.write_aliases()
+            if old in self.people and self.draw.random() < 0.5:
+                del self.people[old]
+                self.write_contacts()
+
+    def write_aliases(self) -> None:
+        lines = [f"{old},{new}\n" for old, new in self.aliases.items()]
+        (self.shop.root / "aliases.csv").write_text("old_key,new_key\n" + "".join(lines))
 
     def somebody_is_forgotten(self) -> None:
         self.shop.state.forget([self.draw.choice(list(self.people))], self.now)

@@ -28,6 +28,7 @@ HAPPENINGS = (
     "a_file_goes",
     "a_rule_is_edited",
     "a_list_changes",
+    "somebody_is_merged",
     "somebody_is_forgotten",
     "a_historical_run",
 )
@@ -110,6 +111,22 @@ def test_the_clock_alone_at_length(shop: Shop, seed: int) -> None:
 
 def test_all_that_may_happen(shop: Shop) -> None:
     play(shop, 7, runs=6, segments=6, busy=0.5)
+
+
+def test_somebody_who_is_gone_is_merged_while_the_data_is_the_same(shop: Shop) -> None:
+    drawn = Drawn(shop, random.Random(5))
+    drawn.begin(6)
+    drawn.run_both()
+    del drawn.people[7]
+    drawn.write_contacts()
+    drawn.now += timedelta(hours=1)
+    drawn.run_both()
+    drawn.aliases = {7: 2, 3: 4}
+    drawn.write_aliases()
+    for _ in range(2):
+        drawn.now += timedelta(days=1)
+        drawn.run_both()
+    assert len(drawn.parts) == 2
 
 
 @pytest.mark.full
