@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlglot import exp
 
-from segmentry.engine.footers import may_have
+from segmentry.engine.footers import are_alike, may_have
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
@@ -81,7 +81,9 @@ def _bounds(events: Events) -> tuple[datetime, datetime]:
 
 
 def _narrowed(source: EventSource, chosen: Sequence[Events]) -> EventSource:
-    """The table with only those files that may have such events, by their footers."""
+    """The table with only those files that may have such events, by their footers; with all where a file's columns are not those of all."""
+    if not are_alike(source.relation):
+        return source
     column = source.relation.columns[source.at]
     margin = MARGIN_OF_DAYS if column.type is not None and column.type.kind is Kind.DATE else MARGIN
     first, final = (

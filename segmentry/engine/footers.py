@@ -73,6 +73,19 @@ def may_have(file: PinnedFile, column: str, first: datetime | None, final: datet
         return True
 
 
+def are_alike(relation: Relation) -> bool:
+    """Whether some of the relation's files, read alone, have the very columns and types that all have together."""
+    if relation.hive or not relation.files or any(file.rows is None for file in relation.files):
+        return False
+    first, *others = relation.files
+    return all(_schema(first).equals(_schema(other)) for other in others)
+
+
+@lru_cache(maxsize=4096)
+def _schema(file: PinnedFile) -> pq.ParquetSchema:
+    return pq.read_metadata(file.path).schema
+
+
 @lru_cache(maxsize=4096)
 def _span(file: PinnedFile, column: str) -> Span | tuple[()] | None:
     """As `span_of`, of one file; () where it has no such values."""
@@ -82,9 +95,7 @@ def _span(file: PinnedFile, column: str) -> Span | tuple[()] | None:
     low: list[datetime] = []
     for group in range(metadata.num_row_groups):
         found = _column(metadata.row_group(group), column)
-        if found is None:
-            continue
-        if not found.is_stats_set:
+        if found is None or not found.is_stats_set:  # a folder's name may tell it, or the file spells it otherwise
             return None
         if found.statistics.has_min_max:
             bounds = [_instant(found.statistics, raw) for raw in (found.statistics.min_raw, found.statistics.max_raw)]
