@@ -18,6 +18,7 @@ def damaged(path) -> None:
     "words", [("recompute", "--first-run"), ("contacts", "did(order_placed)"), ("check",), ("preview", "did(order_placed)")]
 )
 def test_a_damaged_file_is_named(shop, words):
+    shop.write("segments/ever.yml", "where: did(order_placed, amount > 10)\n")  # whatever the time, the events have to be read
     damaged(shop.folder / "data/events.parquet")
     result = shop.run(*words, code=1)
     assert "S202" in result.stderr
