@@ -110,7 +110,9 @@ def test_the_clock_alone_at_length(shop: Shop, seed: int) -> None:
 
 
 def test_all_that_may_happen(shop: Shop) -> None:
-    play(shop, 7, runs=6, segments=6, busy=0.5)
+    drawn = play(shop, 7, runs=6, segments=6, busy=0.5)
+    assert drawn.parts
+    assert drawn.fulls
 
 
 def test_somebody_who_is_gone_is_merged_while_the_data_is_the_same(shop: Shop) -> None:
