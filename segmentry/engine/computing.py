@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,14 @@ import polars as pl
 
 from segmentry.engine.affected import affected_queries
 from segmentry.engine.comparing import Question
+from segmentry.engine.digests import Kept, reads_of
 from segmentry.engine.evaluation import Counters, Evaluation
 from segmentry.engine.former import FormerRun
 from segmentry.engine.incremental import Division, Way, divide, too_many
+from segmentry.engine.keeping import changed_since, keep, plan_of_rules
 from segmentry.engine.membership import Memberships, chunk_bounds
 from segmentry.engine.plan import Plan, make_plan
-from segmentry.engine.positions import Placement, in_order, is_compacted, same_place, with_merges
+from segmentry.engine.positions import Placement, in_order, is_compacted, place, relocated, same_place, with_merges
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.snapshot import PinnedFile
 from segmentry.engine.state.records import LIST_COLUMN
@@ -35,6 +37,8 @@ class Computed:
     session: Evaluation | Partial
     told: Mapping[str, Any]
     """How it was computed, as plain values for the report."""
+    kept: Kept | None = None
+    """What it keeps of its sources, where that had to be known to compute it."""
 
 
 def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, placed: Callable[[pl.Series], Placement], why: str) -> Computed:
@@ -48,50 +52,77 @@ def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, plac
 
 
 def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluation: Evaluation, restricted: Restricted) -> Computed | str:
-    """What may have changed since the accepted run, which differs in nothing but its instant; or why all has to be computed."""
+    """What may have changed since the accepted run, which has the same definitions; or why all has to be computed."""
+    own = plan_of_rules(prepared)
+    reads = reads_of(prepared.snapshot, own.columns_read())
     division = divide(prepared, former)
     if not [name for name in division.parts if division.parts[name].way is not Way.ALL]:
         return "every segment has to be computed for all contacts"
     keys = evaluation.keys_of(affected_queries(division.passed, prepared.snapshot, prepared.clock))
-    placement = same_place(former.order.keys, former.order.present, former.order.record.kind, keys)
-    placement = with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
+    if division.changed.contacts:
+        evaluation.prepare(own)
+    partial = Partial(question, prepared, former, division, evaluation, keys)
+    placement = partial.placement
     if is_compacted(placement):
         return "so many contacts are gone that their order is made anew"
+    kept = keep(prepared, former, partial, placement, reads) if division.changed else None
+    if kept is not None:
+        changed = changed_since(prepared, former, kept, partial, placement)
+        if changed is None:
+            return "the accepted run's digests can't be compared with those of now"
+        keys = pl.concat([keys, placement.alignment.keys.gather(changed).cast(keys.dtype)]).unique()
     if too_many(keys, placement.alignment.size):
         return f"{len(keys):,} contacts are affected"
-    partial = Partial(prepared, former, division, placement, evaluation, restricted(keys) if len(keys) else None)
+    partial.some = restricted(keys) if len(keys) else None
     plan = make_plan(question.conditions, prepared.snapshot, prepared.clock)
     told = {"full": False, "affected": len(keys), "segments": division.told(prepared.rules.conditions)}
-    return Computed(plan, placement, partial.answers(question), partial, told)
+    return Computed(plan, placement, partial.answers(), partial, told, kept)
 
 
 @dataclass
 class Partial:
-    """A run's answers where the accepted run has most of them. `some` evaluates the affected contacts, None where there are none."""
+    """A run's answers where the accepted run has most of them.
 
+    `whole` evaluates all contacts, as far as they are asked for. `passed` has the keys of those that the clock has passed. `some`
+    evaluates those that something may have changed, None where there are none.
+    """
+
+    question: Question
     prepared: Prepared
     former: FormerRun
     division: Division
-    placement: Placement
     whole: Evaluation
-    some: Evaluation | None
+    passed: pl.Series
+    some: Evaluation | None = None
     _aligned: bool = False
+    _answered: Mapping[str, pl.Series] = field(default_factory=dict)
 
-    def answers(self, question: Question) -> Memberships:
+    @cached_property
+    def placement(self) -> Placement:
+        """The contacts' place in the lasting order, which a snapshot of the very same file has kept."""
+        order, aliases = self.former.order, self.prepared.aliases
+        if self.division.changed.contacts:
+            if self._for_all is not None:
+                self.whole.prepare(self._for_all[1])
+            placement = place(order.keys, order.present, order.record.kind, self.whole.keys(), order.record.kind, compact=False)
+        else:
+            placement = same_place(order.keys, order.present, order.record.kind, self.passed)
+        return with_merges(placement, None if aliases is None else aliases.mapping)
+
+    def answers(self) -> Memberships:
         """The columns of all that is asked. What is asked about a segment that is carried over has no answer: nobody has moved there."""
-        columns = dict(zip(self._kept, self.former.read(self._kept).get_columns(), strict=True))
-        if self.division.names(Way.ALL):
-            asked = question.about(self.division.names(Way.ALL))
-            plan = make_plan(asked.conditions, self.prepared.snapshot, self.prepared.clock)
+        columns = dict(self._kept)
+        if self._for_all is not None:
+            asked, plan = self._for_all
             found = self._evaluating_all(plan).memberships(plan, asked.lists)
             # what others refer to is computed along with them, and is no better than what is kept
             columns |= {name: found.column(name) for name in found.names if name not in columns}
         if self.some is not None and self.division.names(Way.AFFECTED):
-            asked = question.about(self.division.names(Way.AFFECTED))
-            plan = make_plan(asked.conditions, self.prepared.snapshot, self.prepared.clock)
+            asked, plan = self._about(Way.AFFECTED)
             self.some.prepare(plan)
             columns |= self._put_in(self.some.memberships(plan, asked.lists), columns)
-        return self._in_chunks({name: columns.get(name, self._nobody) for name in question.conditions})
+        self._answered = columns
+        return self._in_chunks({name: columns.get(name, self._nobody) for name in self.question.conditions})
 
     def memberships(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None) -> Memberships:
         """The answers of a further plan about contacts that have moved."""
@@ -131,9 +162,22 @@ class Partial:
     # ------------------------------------------------------------ within
 
     @cached_property
-    def _kept(self) -> list[str]:
-        """The columns of the accepted run that stand, but for affected contacts."""
-        return sorted(name for name, part in self.division.parts.items() if part.way is not Way.ALL)
+    def _kept(self) -> dict[str, pl.Series]:
+        """The columns of the accepted run that stand, but for affected contacts. Who is gone is in none, and who came, in none yet."""
+        names = sorted(name for name, part in self.division.parts.items() if part.way is not Way.ALL)
+        kept = {name: relocated(column, self.placement) for name, column in zip(names, self.former.read(names).get_columns(), strict=True)}
+        if not self.division.changed.contacts:
+            return kept
+        return {name: column & self.placement.alignment.present for name, column in kept.items()}
+
+    @cached_property
+    def _for_all(self) -> tuple[Question, Plan] | None:
+        """What is computed for all contacts, and its plan."""
+        return self._about(Way.ALL) if self.division.names(Way.ALL) else None
+
+    def _about(self, way: Way) -> tuple[Question, Plan]:
+        asked = self.question.about(self.division.names(way))
+        return asked, make_plan(asked.conditions, self.prepared.snapshot, self.prepared.clock)
 
     @cached_property
     def _nobody(self) -> pl.Series:
@@ -168,11 +212,12 @@ class Partial:
         if plan is not None:
             self.whole.prepare(plan)
         if not self._aligned:
-            self.whole.align(in_order(self.placement.alignment, self.whole.keys()))
+            order = self.placement.alignment
+            self.whole.align(order if self.division.changed.contacts else in_order(order, self.whole.keys()))
             self._aligned = True
         return self.whole
 
     def _unknown_keys(self, path: str) -> int:
         """How many keys of a static list are no contacts."""
-        known = int(self.former.read([LIST_COLUMN + path])[LIST_COLUMN + path].sum())
+        known = int(self._answered[LIST_COLUMN + path].sum())
         return self.prepared.lists[path].drop_nulls().n_unique() - known

@@ -45,6 +45,11 @@ class Reads:
     events: Mapping[str, tuple[str, ...]]
     engine: str = ENGINE
 
+    def __le__(self, other: Reads) -> bool:
+        """Whether the other has all of these columns, read by the same engine."""
+        events = all(set(columns) <= set(other.events.get(key, ())) for key, columns in self.events.items())
+        return self.engine == other.engine and set(self.contacts) <= set(other.contacts) and events
+
     def to_json(self) -> dict[str, Any]:
         return {
             "contacts": list(self.contacts),

@@ -1,28 +1,34 @@
 """What of a run has to be computed at all: a segment is carried over, or computed for the contacts that something may have changed, or
 for all.
 
-The clock moves the edges of windows. Which contacts that concerns is found by a few queries (`affected`); for these alone the
-very plan of a full run is evaluated, and what it answers is put into the bitmaps of the accepted run. Where there is any
-doubt, all contacts are computed: of one segment, or of all. The answer is that of a full run, bit for bit.
+The clock moves the edges of windows; which contacts that concerns is found by a few queries (`affected`). Where sources have
+other files, digests say whose row or events are not as they were (`keeping`). For these contacts alone the very plan of a
+full run is evaluated, and what it answers is put into the bitmaps of the accepted run. Where there is any doubt, all
+contacts are computed: of one segment, or of all. The answer is that of a full run, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import polars as pl
 
 from segmentry.engine.consequences import beside
+from segmentry.engine.definitions import going_before, reaching
+from segmentry.engine.digests import Reads, reads_of, same_files
 from segmentry.engine.former import HELD_COLUMN, FormerRun
+from segmentry.engine.otherwise import needed_by
 from segmentry.engine.passing import PLACES, STILL, Passed, passed
+from segmentry.engine.plan import make_plan
 from segmentry.engine.populations import has_population
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.report import versions
-from segmentry.engine.state.records import LIST_COLUMN
-from segmentry.rules.nodes import Condition, Listed
+from segmentry.engine.snapshot import EventSource, Snapshot
+from segmentry.engine.state.records import CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN
+from segmentry.rules.nodes import Condition, Events, Listed, walk
 from segmentry.rules.references import in_order, references
 
 MOST_AFFECTED = 0.3
@@ -30,6 +36,9 @@ MOST_AFFECTED = 0.3
 
 FEW_CONTACTS = 100_000
 """So few contacts are not counted: either way is quick."""
+
+
+UNDIGESTED = "it reads a column that no segment's rule has read"
 
 
 class Way(StrEnum):
@@ -50,10 +59,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Division:
-    """How each column of a run comes about, and whom the affected ones concern."""
+    """How each column of a run comes about. Whom the affected ones concern is who was `passed` by the clock, and who was `changed`."""
 
     parts: Mapping[str, Part]
     passed: Passed
+    changed: Changed
 
     def names(self, way: Way) -> list[str]:
         """The columns that come about so."""
@@ -63,6 +73,28 @@ class Division:
         """How these come about, as plain values."""
         chosen = {name: self.parts[name] for name in sorted(segments)}
         return {name: {"computed": str(part.way), **({} if part.why is None else {"why": part.why})} for name, part in chosen.items()}
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What has other files than in the accepted run: the contacts, these event tables."""
+
+    contacts: bool = False
+    events: tuple[EventSource, ...] = ()
+
+    @classmethod
+    def since(cls, then: Snapshot, now: Snapshot) -> Changed:
+        """Between two snapshots that have the same tables and columns."""
+        events = tuple(source for before, source in zip(then.events, now.events, strict=True) if before != source)
+        return cls(not same_files(then.contacts, now.contacts), events)
+
+    def __bool__(self) -> bool:
+        return self.contacts or bool(self.events)
+
+    def may_concern(self, condition: Condition) -> bool:
+        """Whether a condition asks anything of what has changed."""
+        asked = [events for events in walk(condition) if isinstance(events, Events)]
+        return self.contacts or any(source.carries(events) for source in self.events for events in asked)
 
 
 def why_full(prepared: Prepared, former: FormerRun | None, *, asked: bool, historical: bool) -> str | None:
@@ -82,18 +114,20 @@ def why_full(prepared: Prepared, former: FormerRun | None, *, asked: bool, histo
         return "a guard has held a segment, or somebody has decided about one, in the accepted run"
     if record.definitions.get("versions") != versions():
         return "the version of Segmentry, of its engine or of the timezones is another"
-    if former.snapshot != prepared.snapshot:
-        return "the sources are not as they were"
-    then, now = former.definitions, prepared.rules.definitions
-    if (then.elsewhere, then.segments) != (now.elsewhere, now.segments):
-        return "segments, sources, the timezone or the week are defined otherwise"
-    if then.lists != now.lists:
-        return "a static list is another"
-    if (then.suppress, then.consents) != (now.suppress, now.consents):
-        return "`suppress` or `consent` is another rule"
-    if not columns_of(prepared, former).keys() <= former.columns:
-        return "the accepted run has not all of the segments"
+    if former.definitions.elsewhere != prepared.rules.definitions.elsewhere:
+        return "sources, the timezone or the week are defined otherwise"
+    if _shape(former.snapshot) != _shape(prepared.snapshot):
+        return "the sources have other columns"
     return None
+
+
+def _shape(snapshot: Snapshot) -> Snapshot:
+    """A snapshot without its files."""
+    contacts, events = snapshot.contacts, snapshot.events
+    return Snapshot(
+        replace(contacts, relation=replace(contacts.relation, files=())),
+        tuple(replace(source, relation=replace(source.relation, files=())) for source in events),
+    )
 
 
 def _all_its_own(former: FormerRun) -> bool:
@@ -109,32 +143,82 @@ def columns_of(prepared: Prepared, former: FormerRun) -> dict[str, Condition]:
 
 
 def divide(prepared: Prepared, former: FormerRun) -> Division:
-    """How each column of a run comes about that differs from the accepted one in nothing but its instant."""
+    """How each column of a run comes about that has its own instant, rules and lists, and the sources' files as they are now."""
     then, now = (columns_of(at, former) for at in (prepared.at(former.record.as_of), prepared))
+    changed = Changed.since(former.snapshot, prepared.snapshot)
+    anew = _anew(now, prepared, former)
+    if changed:
+        anew |= dict.fromkeys(_undigested(now, anew, prepared, former.reads, changed), UNDIGESTED)
     parts: dict[str, Part] = {}
     placed: set[str] = set()
     concerned = STILL
     for name in in_order(now):
         condition, named = now[name], references(now[name]) & now.keys()
-        found = passed(then[name], condition)
         if has_population(condition) or named & placed:
             placed.add(name)
-        part = parts[name] = _part(found, {other: parts[other] for other in sorted(named)}, in_places=name in placed)
+        if name in anew:
+            parts[name] = Part(Way.ALL, anew[name])
+            continue
+        found = passed(then[name], condition)
+        others, still = {other: parts[other] for other in sorted(named)}, found.still and not changed.may_concern(condition)
+        part = parts[name] = _part(found, others, still=still, in_places=name in placed)
         if part.way is Way.AFFECTED:
             concerned |= found
-    return Division(parts, concerned)
+    return Division(parts, concerned, changed)
 
 
-def _part(found: Passed, named: Mapping[str, Part], *, in_places: bool) -> Part:
+def _anew(conditions: Mapping[str, Condition], prepared: Prepared, former: FormerRun) -> dict[str, str]:
+    """The columns that mean something else than in the accepted run, or that it has not got, with the reason."""
+    then, now = former.definitions, prepared.rules.definitions
+    lists = {path for path in prepared.lists if then.lists.get(path) != now.lists.get(path)}
+    first_then, first_now = (going_before({name: one.priority for name, one in at.segments.items()}) for at in (then, now))
+    defined: dict[str, tuple[object, object]] = {
+        **{
+            name: ((then.segments.get(name), first_then.get(name)), (now.segments[name], first_now.get(name)))
+            for name in prepared.rules.conditions
+        },
+        **{CONSENT_COLUMN + name: (then.consents.get(name), now.consents.get(name)) for name in prepared.consents},
+        SUPPRESS_COLUMN: (then.suppress, now.suppress),
+    }
+    found = {}
+    for name, condition in conditions.items():
+        before, after = defined.get(name, (None, None))
+        if name not in former.columns:
+            found[name] = "the accepted run has not had it"
+        elif before != after:
+            found[name] = "its rule is another"
+        elif any(node.list in lists for node in walk(condition) if isinstance(node, Listed)):
+            found[name] = "a static list that it names is another"
+    return found
+
+
+def _part(found: Passed, named: Mapping[str, Part], *, still: bool, in_places: bool) -> Part:
     """How a segment comes about that itself moves as `found`, and refers to `named`; `in_places`: others decide about it too."""
     if found.opaque is not None:
         return Part(Way.ALL, found.opaque)
     for other, part in named.items():
         if part.way is Way.ALL:
             return Part(Way.ALL, f"it refers to `{other}`, which is computed for all contacts")
-    if found.still and all(part.way is Way.CARRIED for part in named.values()):
+    if still and all(part.way is Way.CARRIED for part in named.values()):
         return Part(Way.CARRIED)
     return Part(Way.ALL, PLACES) if in_places else Part(Way.AFFECTED)
+
+
+def _undigested(
+    conditions: Mapping[str, Condition], anew: Collection[str], prepared: Prepared, digested: Reads, changed: Changed
+) -> frozenset[str]:
+    """The conditions that ask of what has changed, and read a column of which the accepted run has no digests."""
+
+    def all_digested(names: Collection[str]) -> bool:
+        plan = make_plan({name: conditions[name] for name in needed_by(names, conditions)}, prepared.snapshot, prepared.clock)
+        return reads_of(prepared.snapshot, plan.columns_read()) <= digested
+
+    others = reaching(anew, conditions)
+    rules = [name for name in prepared.rules.conditions if name not in others]
+    asked = [name for name in conditions if name not in others and changed.may_concern(conditions[name])]
+    if all_digested(rules):  # one plan for all of them, as nearly always they are
+        asked = [name for name in asked if name not in prepared.rules.conditions]
+    return frozenset(name for name in asked if not all_digested([name]))
 
 
 def too_many(affected: pl.Series, contacts: int) -> bool:

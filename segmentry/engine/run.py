@@ -27,11 +27,12 @@ from segmentry.engine.digests import Kept
 from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.incremental import why_full
+from segmentry.engine.keeping import keep, plan_of_rules
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.own_names import require_own_names
-from segmentry.engine.plan import Plan, make_plan
-from segmentry.engine.positions import Placement, first_placement, place, relocated, with_merges
+from segmentry.engine.plan import Plan
+from segmentry.engine.positions import Placement, first_placement, place, with_merges
 from segmentry.engine.prepared import Prepared, parts_used, prepare
 from segmentry.engine.remembering import Past
 from segmentry.engine.renaming import renames_of
@@ -275,7 +276,7 @@ class _Run:
             placement = computed.placement
             answers = answered(asked, computed.memberships, placement, self._evaluation)
         with watch.stage("digest"):
-            kept = None if self.historical else self._digested(prepared, computed)
+            kept = None if self.historical else computed.kept or self._kept(prepared, computed)
         with watch.stage("compare"):
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
             compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
@@ -334,29 +335,9 @@ class _Run:
         placement = place(order.keys, order.present, order.record.kind, keys, kind, compact=self.former.settled)
         return with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
 
-    def _digested(self, prepared: Prepared, computed: Computed) -> Kept:
-        """The digests that the next run is compared by; those of files that did not change are the former run's."""
-        snapshot, former, evaluation, placement = prepared.snapshot, self.former, computed.session, computed.placement
-        own = make_plan(prepared.rules.whole(), snapshot, prepared.clock) if former is not None else computed.plan
-        reads = digesting.reads_of(snapshot, own.columns_read())
-        files, before = (former.event_files, relocated(former.order.present, placement)) if former is not None else ((), None)
-        new = pl.Series(dtype=pl.UInt32()) if before is None else (placement.alignment.present & ~before).arg_true()
-        events = digesting.digest_events(evaluation, snapshot, reads, files, new)
-        if not reads.contacts:
-            return Kept(reads, None, events)
-        if former is not None and self._same_rows(snapshot, reads, placement) and former.record.digests_file is not None:
-            return Kept(reads, former.record.digests_file, events)
-        return Kept(reads, evaluation.contact_digests(reads.contacts), events)
-
-    def _same_rows(self, snapshot: Snapshot, reads: digesting.Reads, placement: Placement) -> bool:
-        former = self.former
-        return (
-            former is not None
-            and digesting.same_files(former.snapshot.contacts, snapshot.contacts)
-            and (former.reads.contacts, former.reads.engine) == (reads.contacts, reads.engine)
-            and placement.former_positions is None
-            and placement.alignment.size == placement.former_size
-        )
+    def _kept(self, prepared: Prepared, computed: Computed) -> Kept:
+        reads = digesting.reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
+        return keep(prepared, self.former, computed.session, computed.placement, reads)
 
     def _changes(
         self,
