@@ -53,20 +53,17 @@ def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, plac
 
 def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluation: Evaluation, restricted: Restricted) -> Computed | str:
     """What may have changed since the accepted run, which has the same definitions; or why all has to be computed."""
-    own = plan_of_rules(prepared)
-    reads = reads_of(prepared.snapshot, own.columns_read())
-    division = divide(prepared, former)
+    reads = reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
+    division = divide(prepared, former, reads)
     if not [name for name in division.parts if division.parts[name].way is not Way.ALL]:
         return "every segment has to be computed for all contacts"
     keys = evaluation.keys_of(affected_queries(division.passed, prepared.snapshot, prepared.clock))
-    if division.changed.contacts:
-        evaluation.prepare(own)
     partial = Partial(question, prepared, former, division, evaluation, keys)
     placement = partial.placement
     if is_compacted(placement):
         return "so many contacts are gone that their order is made anew"
-    kept = keep(prepared, former, partial, placement, reads) if division.changed else None
-    if kept is not None:
+    kept = keep(prepared, former, partial, placement, reads)
+    if division.changed:
         changed = changed_since(prepared, former, kept, partial, placement)
         if changed is None:
             return "the accepted run's digests can't be compared with those of now"
@@ -74,9 +71,8 @@ def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluatio
     if too_many(keys, placement.alignment.size):
         return f"{len(keys):,} contacts are affected"
     partial.some = restricted(keys) if len(keys) else None
-    plan = make_plan(question.conditions, prepared.snapshot, prepared.clock)
     told = {"full": False, "affected": len(keys), "segments": division.told(prepared.rules.conditions)}
-    return Computed(plan, placement, partial.answers(), partial, told, kept)
+    return Computed(partial.plan, placement, partial.answers(), partial, told, kept)
 
 
 @dataclass
@@ -96,6 +92,11 @@ class Partial:
     some: Evaluation | None = None
     _aligned: bool = False
     _answered: Mapping[str, pl.Series] = field(default_factory=dict)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Of all that a full run would be asked."""
+        return make_plan(self.question.conditions, self.prepared.snapshot, self.prepared.clock)
 
     @cached_property
     def placement(self) -> Placement:
@@ -176,7 +177,10 @@ class Partial:
         return self._about(Way.ALL) if self.division.names(Way.ALL) else None
 
     def _about(self, way: Way) -> tuple[Question, Plan]:
+        """What is asked about the segments that come about so, and its plan."""
         asked = self.question.about(self.division.names(way))
+        if asked.conditions.keys() == self.question.conditions.keys():
+            return self.question, self.plan
         return asked, make_plan(asked.conditions, self.prepared.snapshot, self.prepared.clock)
 
     @cached_property

@@ -32,7 +32,7 @@ from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
 from segmentry.engine.populations import Level, is_foremost, places, standing
 from segmentry.engine.relations import scan
-from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, event_key, hashable, numbered, placed, with_keys
+from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, contact_digest, event_key, numbered, placed, with_keys
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
@@ -115,6 +115,7 @@ class Evaluation:
         self._alignment: Alignment | None = None
         self._aligned = False
         self._wanted: frozenset[str] = frozenset()
+        self._digests: dict[tuple[str, ...], pl.Series] = {}
         self._restricted = only is not None
         self._scattered: dict[int, Scatter] = {}
         if only is not None:
@@ -141,6 +142,7 @@ class Evaluation:
         """Puts the contacts into their lasting order; without this call the snapshot's own is used."""
         self._alignment = alignment
         self._aligned = False
+        self._digests.clear()
 
     @property
     def alignment(self) -> Alignment:
@@ -377,15 +379,28 @@ class Evaluation:
 
     def contact_digests(self, columns: Sequence[str]) -> pl.Series:
         """A digest of each position's row in these columns (UInt64; 0 where the contact is gone). Missing is missing, however stored."""
-        self._load(frozenset(columns))
+        asked = tuple(sorted(columns))
+        if asked not in self._digests:
+            self._digests[asked] = self._contact_digests(asked)
+        return self._digests[asked]
+
+    def _contact_digests(self, columns: Sequence[str]) -> pl.Series:
+        """From the contacts by position, if they are there with all of these columns; else from the files, row by row."""
+        alignment, source = self.alignment, self.snapshot.contacts
+        loaded = self._restricted or (self._columns is not None and self._columns.issuperset(columns))
+        if loaded:
+            self._load(frozenset(columns))
         with self._timed("digests"):
-            stored = self.snapshot.contacts.relation.columns
-            values = [hashable(stored[name], sql.column(sql.user(name))) for name in sorted(columns)]
-            digest = sql.call("hash", *values) if columns else sql.integer(0)
-            query = sql.select({POSITION: sql.column(POSITION), "digest": sql.cast(digest, "UBIGINT")}, sql.table(CONTACTS))
-            found = self._fetch(query)
-        digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))["digest"]
-        present = self.alignment.present
+            digest = {DIGEST: contact_digest(source.relation, columns)}
+            if not loaded:
+                rows = self._fetch(sql.select(digest, sql.subquery(contact_rows(DUCKDB, source, columns), "c")))[DIGEST]
+                self._count(source.relation, {*columns, source.key})
+                if alignment.position_of_row is None:
+                    return rows
+                return pl.repeat(0, alignment.size, dtype=pl.UInt64(), eager=True).scatter(alignment.position_of_row, rows)
+            found = self._fetch(sql.select({POSITION: sql.column(POSITION), **digest}, sql.table(CONTACTS)))
+        digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))[DIGEST]
+        present = alignment.present
         return digests if bool(present.all()) else digests.zip_with(present, pl.Series([0], dtype=pl.UInt64()))
 
     def event_digests(

@@ -142,13 +142,17 @@ def columns_of(prepared: Prepared, former: FormerRun) -> dict[str, Condition]:
     return {**prepared.rules.whole(), **lists, **beside(prepared, former)}
 
 
-def divide(prepared: Prepared, former: FormerRun) -> Division:
-    """How each column of a run comes about that has its own instant, rules and lists, and the sources' files as they are now."""
+def divide(prepared: Prepared, former: FormerRun, reads: Reads) -> Division:
+    """How each column of a run comes about that has its own instant, rules and lists, and the sources' files as they are now.
+
+    `reads` has the columns that the segments' rules read.
+    """
     then, now = (columns_of(at, former) for at in (prepared.at(former.record.as_of), prepared))
     changed = Changed.since(former.snapshot, prepared.snapshot)
     anew = _anew(now, prepared, former)
     if changed:
-        anew |= dict.fromkeys(_undigested(now, anew, prepared, former.reads, changed), UNDIGESTED)
+        touched = {name: condition for name, condition in now.items() if changed.may_concern(condition)}
+        anew |= dict.fromkeys(_undigested(touched, now, reaching(anew, now), prepared, reads, former.reads), UNDIGESTED)
     parts: dict[str, Part] = {}
     placed: set[str] = set()
     concerned = STILL
@@ -205,20 +209,21 @@ def _part(found: Passed, named: Mapping[str, Part], *, still: bool, in_places: b
 
 
 def _undigested(
-    conditions: Mapping[str, Condition], anew: Collection[str], prepared: Prepared, digested: Reads, changed: Changed
-) -> frozenset[str]:
-    """The conditions that ask of what has changed, and read a column of which the accepted run has no digests."""
+    asked: Collection[str], conditions: Mapping[str, Condition], others: Collection[str], prepared: Prepared, reads: Reads, digested: Reads
+) -> list[str]:
+    """Those of the conditions asked about, without the `others`, that read a column of which the accepted run has no digests.
 
-    def all_digested(names: Collection[str]) -> bool:
+    `reads` is what all segments' rules read.
+    """
+
+    def read(names: Collection[str]) -> Reads:
         plan = make_plan({name: conditions[name] for name in needed_by(names, conditions)}, prepared.snapshot, prepared.clock)
-        return reads_of(prepared.snapshot, plan.columns_read()) <= digested
+        return reads_of(prepared.snapshot, plan.columns_read())
 
-    others = reaching(anew, conditions)
     rules = [name for name in prepared.rules.conditions if name not in others]
-    asked = [name for name in conditions if name not in others and changed.may_concern(conditions[name])]
-    if all_digested(rules):  # one plan for all of them, as nearly always they are
+    if (read(rules) if others else reads) <= digested:  # one plan for all of them, as nearly always they are
         asked = [name for name in asked if name not in prepared.rules.conditions]
-    return frozenset(name for name in asked if not all_digested([name]))
+    return [name for name in asked if name not in others and not read([name]) <= digested]
 
 
 def too_many(affected: pl.Series, contacts: int) -> bool:

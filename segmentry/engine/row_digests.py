@@ -17,7 +17,7 @@ from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.relations import scan_files
 from segmentry.engine.scans import CONTACTS, KEY
-from segmentry.engine.snapshot import Column, EventSource, PinnedFile
+from segmentry.engine.snapshot import Column, EventSource, PinnedFile, Relation
 
 FILE = sql.internal("file")
 DIGEST = "digest"
@@ -31,6 +31,12 @@ DIGEST_BYTES = 12
 def hashable(column: Column, value: sql.Expr) -> sql.Expr:
     """A value as digests are made of it: integers in the widest type, so that a column that was widened has the same digests."""
     return sql.cast(value, "HUGEINT") if column.stored in INTEGERS else value
+
+
+def contact_digest(relation: Relation, columns: Sequence[str]) -> sql.Expr:
+    """A contact's number, of its fields as they were read."""
+    values = [hashable(relation.columns[name], sql.column(sql.user(name))) for name in columns]
+    return sql.cast(sql.call("hash", *values) if columns else sql.integer(0), "UBIGINT")
 
 
 def event_key(source: EventSource) -> sql.Expr:
