@@ -385,8 +385,17 @@ class Driver(Restoring):
 
     def something_is_approved(self) -> None:
         chosen = self.chosen_holds()
-        if not chosen:
-            return
+        if chosen:
+            self.approve(chosen)
+
+    def a_held_run_is_approved(self) -> None:
+        """What holds a whole run, and none of the older holds beside it: until a run is accepted, a switched environment sends nothing."""
+        for hold in [one for one in self.model.open_holds() if one.kind == "source"]:
+            self.approve(self.model.open_holds(hold.run))
+            assert hold.status == "approved", "a run just held was not approved"
+
+    def approve(self, chosen: list[Hold]) -> None:
+        """Somebody approves these holds of one run, or is refused where something may stand against it."""
         sure = self.must_be_accepted(chosen)
         baseline = self.draws.random() < 0.2 and all(hold.kind != "sequence" for hold in chosen)
         self.folder.write(self.world)
@@ -483,8 +492,7 @@ class Driver(Restoring):
         self.set(deliver=True, sequences={name: replace(one, paused=False) for name, one in self.world.sequences.items()})
         self.now += timedelta(hours=1)
         self.run()
-        if any(hold.kind == "source" for hold in self.model.open_holds()):  # after a switch, nothing goes before a run is accepted
-            self.something_is_approved()
+        self.a_held_run_is_approved()
         while self.model.open_holds():
             self.something_is_discarded()
         for _ in range(3):

@@ -446,9 +446,8 @@ class ServicesDriver(Hands):
         """A run, with everything decided that it asks for."""
         self.run()
         self.check()
-        if any(hold.kind == "source" for hold in self.model.open_holds()):
-            self.something_is_approved()
-            self.check()
+        self.a_held_run_is_approved()
+        self.check()
         while self.model.open_holds():
             self.something_is_discarded()
         for key in [key for key, _ in self.known.said(self.world) if key in self.known.syncs and self.known.syncs[key].answer is None]:
