@@ -23,6 +23,7 @@ PERIODS = ("today", "yesterday", "this week", "last week", "this month", "last m
 CONTACTS = {
     "id": pl.Int64(), "spend": pl.Int64(), "country": pl.String(),
     "joined": pl.Datetime("us"), "birthday": pl.Date(), "tags": pl.List(pl.String()),
+    "refuses": pl.Boolean(),
 }  # fmt: skip
 JUMPS = (
     TICK, timedelta(seconds=1), timedelta(minutes=59), timedelta(hours=1), timedelta(hours=7),
@@ -34,6 +35,15 @@ SOURCES = """events:
   - {path: "events/*.parquet", contact: contact_id, at: at, name: event}
   - {path: "calls/*.parquet", contact: contact_id, at: day, event: call}
 """
+
+GROUP = ("first", "second", "third")
+SUPPRESSED = (
+    "",
+    "suppress: refuses",
+    "suppress: refuses or did(order, amount > 8, last => '2 days')",
+    "suppress: member('both') and spend > 2",
+)
+"""Nobody; or by a column that no segment's rule reads; or by events and a segment."""
 
 
 def rule(draw: random.Random, others: list[str]) -> str:
@@ -149,6 +159,7 @@ class Drawn:
     next: list[datetime] = field(default_factory=list)
     numbers: int = 0
     aliases: dict[int, int] = field(default_factory=dict)
+    renamed: list[str] = field(default_factory=lambda: ["listed"])
     fulls: list[str] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
 
@@ -171,6 +182,9 @@ class Drawn:
             names.append(f"s{number}")
         self.shop.segment("listed", list="vip.csv")
         self.shop.segment("both", "did(order, last => '1 day')", include="vip.csv")
+        self.shop.more += self.draw.choice(SUPPRESSED) + "\n"
+        for name in GROUP:
+            self.a_place_in_the_group_changes(name)
 
     # ------------------------------------------------------------ the data
 
@@ -185,6 +199,7 @@ class Drawn:
             "joined": draw.choice([None, joined, joined]),
             "birthday": draw.choice([None, born, (self.now + timedelta(days=draw.randint(-9, 9))).date()]),
             "tags": tags,
+            "refuses": draw.choice([None, True, False]),
         }
 
     def instant(self) -> datetime:
@@ -282,10 +297,20 @@ class Drawn:
         number = self.draw.randrange(3)
         self.shop.segment(f"s{number}", rule(self.draw, [f"s{other}" for other in range(number)]))
 
+    def a_place_in_the_group_changes(self, name: str | None = None) -> None:
+        """One of a group gets another rule and another place, or is taken out of the workspace, or is in it again."""
+        name = name or self.draw.choice(GROUP)
+        if (self.shop.root / "segments" / f"{name}.yml").exists() and self.draw.random() < 0.4:
+            self.shop.remove(name)
+        else:
+            self.shop.segment(name, rule(self.draw, []), priority=f"{{group: g, rank: {3 * self.draw.randint(1, 3) + GROUP.index(name)}}}")
+
     def a_segment_is_renamed(self) -> None:
-        text = (self.shop.root / "segments" / "both.yml").read_text()
-        self.shop.remove("both")
-        (self.shop.root / "segments" / "both_again.yml").write_text(text + "renamed_from: [both]\n")
+        folder, name = self.shop.root / "segments", self.renamed[-1]
+        text = (folder / f"{name}.yml").read_text().partition("renamed_from")[0]
+        self.shop.remove(name)
+        self.renamed.append(f"listed_{len(self.renamed)}")
+        (folder / f"{self.renamed[-1]}.yml").write_text(f"{text}renamed_from: [{', '.join(self.renamed[:-1])}]\n")
 
     def a_list_changes(self) -> None:
         self.shop.list("vip.csv", *self.draw.sample(range(1, 14), 3))

@@ -123,6 +123,13 @@ def test_it_reads_no_more_than_it_must(shop: Shop) -> None:
     assert moved["rows_read"] == 2 + 4 + 7  # whose orders, whose `joined`, and then what a full run reads, of two contacts
 
 
+def test_of_new_files_it_reads_what_they_have_and_of_the_others_who_changed(shop: Shop) -> None:
+    more_events(shop)
+    found = shop.run("2026-01-03T01:00").record.report
+    dates, keys, digests, anew = 4, 4, 2, 4 + 5  # whose `joined` an edge passed; whose event it is; the new file's; contacts and all events
+    assert found["rows_read"] == dates + keys + digests + anew
+
+
 def test_what_did_not_change_is_kept_in_the_files_of_the_former_run(shop: Shop) -> None:
     first = shop.state.run(None)
     run = shop.run("2026-01-03T01:00").record

@@ -27,6 +27,8 @@ HAPPENINGS = (
     "a_file_is_rewritten",
     "a_file_goes",
     "a_rule_is_edited",
+    "a_place_in_the_group_changes",
+    "a_segment_is_renamed",
     "a_list_changes",
     "somebody_is_merged",
     "somebody_is_forgotten",
