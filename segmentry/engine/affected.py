@@ -22,7 +22,7 @@ from segmentry.engine.passing import Passed
 from segmentry.engine.scans import KEY, EventScans, contact_fields, contact_rows, fields_below, staged
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
 from segmentry.rules.ground import Clock
-from segmentry.rules.nodes import And, Condition, Events, Not, Or, Scope, Window
+from segmentry.rules.nodes import And, Condition, Events, Former, Not, Or, Scope, Window, walk
 from segmentry.rules.types import Kind
 from segmentry.rules.zones import FIRST_INSTANT, LAST_INSTANT
 
@@ -55,8 +55,11 @@ def affected_queries(passed: Passed, snapshot: Snapshot, clock: Clock) -> Iterat
 
 
 def _of_table(events: Events, source: EventSource) -> Events:
-    """The rows to look for in a table. What a filter says of the contact is left out: some more contacts are found, none is missed."""
-    if events.where is not None and fields_below([events.where])[Scope.CONTACT]:
+    """The rows to look for in a table. What a filter says of the contact, or of a sequence's earlier step, is left out: some more
+    contacts are found, none is missed.
+    """
+    where = events.where
+    if where is not None and (fields_below([where])[Scope.CONTACT] or any(isinstance(node, Former) for node in walk(where))):
         events = replace(events, where=None)
     return events if source.name is not None else replace(events, event=None, prefix=None)
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from segmentry.engine.consequences import beside
 from segmentry.engine.definitions import going_before, reaching
-from segmentry.engine.digests import Reads, reads_of, same_files
+from segmentry.engine.digests import ENGINE, Reads, reads_of, same_files
 from segmentry.engine.former import HELD_COLUMN, FormerRun
 from segmentry.engine.otherwise import needed_by
 from segmentry.engine.passing import PLACES, STILL, Passed, passed
@@ -112,7 +112,7 @@ def why_full(prepared: Prepared, former: FormerRun | None, *, asked: bool, histo
         return "contacts were forgotten since the accepted run"
     if record.decision is not None or not _all_its_own(former):
         return "a guard has held a segment, or somebody has decided about one, in the accepted run"
-    if record.definitions.get("versions") != versions():
+    if record.definitions.get("versions") != versions() or former.reads.engine != ENGINE:
         return "the version of Segmentry, of its engine or of the timezones is another"
     if former.definitions.elsewhere != prepared.rules.definitions.elsewhere:
         return "sources, the timezone or the week are defined otherwise"

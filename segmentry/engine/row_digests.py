@@ -14,6 +14,7 @@ from segmentry.engine.columns import INTEGERS
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.duckdb import DUCKDB
+from segmentry.engine.lowering.shapes import decimal_of
 from segmentry.engine.lowering.stored import read, read_key
 from segmentry.engine.relations import scan_files
 from segmentry.engine.scans import CONTACTS, KEY
@@ -24,19 +25,43 @@ DIGEST = "digest"
 DIGEST_BITS = (1 << 48) - 1
 """48 bits are plenty to tell rows apart, and as signed integers they add up in a third less time."""
 
+DIGITS_IN_64_BITS = 18
+"""A decimal of more is held in 128 bits."""
+
 DIGEST_BYTES = 12
 """What a contact takes in arrays: 8 for the sum, 4 for the number of rows."""
 
 
+HASHED_AS_THEY_ARE = frozenset({"UBIGINT", "VARCHAR", "BOOLEAN", "FLOAT", "DOUBLE", "DATE"})
+"""Types, beside timestamps, of whose values DuckDB's `hash` mixes all 64 bits."""
+
+
 def hashable(column: Column, value: sql.Expr) -> sql.Expr:
-    """A value as digests are made of it: integers in the widest type, so that a column that was widened has the same digests."""
-    return sql.cast(value, "HUGEINT") if column.stored in INTEGERS else value
+    """A value as digests are made of it, so that no two values of a column have one hash but by a chance of 1 in 2^64.
+
+    DuckDB hashes the halves of 128 bits, and the elements of a list, one by one and puts them together so that -1 is like 0,
+    and `[]` like nothing: such values are hashed as text. Integers are so in one type, that a column that was widened has the
+    same digests.
+    """
+    stored, decimal = column.stored, decimal_of(column.stored)
+    if stored in INTEGERS - {"UBIGINT"}:
+        return sql.cast(value, "BIGINT")
+    if stored in HASHED_AS_THEY_ARE or stored.startswith("TIMESTAMP") or (decimal is not None and decimal[0] <= DIGITS_IN_64_BITS):
+        return value
+    return sql.cast(value, "VARCHAR")
+
+
+def _row_hash(values: Sequence[sql.Expr]) -> sql.Expr:
+    """Of all values of a row. It is hashed once more: put together, the last value is only laid over the others, and two rows that
+    exchange theirs could have the same sum.
+    """
+    return sql.call("hash", sql.call("hash", *values)) if values else sql.integer(0)
 
 
 def contact_digest(relation: Relation, columns: Sequence[str]) -> sql.Expr:
     """A contact's number, of its fields as they were read."""
     values = [hashable(relation.columns[name], sql.column(sql.user(name))) for name in columns]
-    return sql.cast(sql.call("hash", *values) if columns else sql.integer(0), "UBIGINT")
+    return sql.cast(_row_hash(values), "UBIGINT")
 
 
 def event_key(source: EventSource) -> sql.Expr:
@@ -48,8 +73,8 @@ def numbered(source: EventSource, files: Sequence[PinnedFile], columns: Sequence
     """The wanted rows of some files: whose they are, which file it is, and each row's number over these columns."""
     stored = source.relation.columns
     values = [hashable(stored[name], read(DUCKDB, stored[name], sql.column(name)).expr) for name in sorted(columns)]
-    row = sql.call("hash", *values) if values else sql.cast(sql.integer(0), "UBIGINT")
-    row = sql.cast(sql.infix(exp.BitwiseAnd, row, sql.integer(DIGEST_BITS)), "BIGINT")
+    row = sql.infix(exp.BitwiseAnd, sql.cast(_row_hash(values), "UBIGINT"), sql.integer(DIGEST_BITS))
+    row = sql.cast(row, "BIGINT")
     return sql.select({KEY: event_key(source), FILE: sql.column(FILE), DIGEST: row}, scan_files(source.relation, files, FILE), wanted)
 
 

@@ -1,0 +1,133 @@
+"""What runs of few contacts go by: digests that tell any two values apart, and queries for whom the clock has passed."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.state.conftest import Shop, at
+from tests.state.drawn import Drawn
+
+
+def begun(shop: Shop) -> Drawn:
+    (shop.root / "segments").mkdir(exist_ok=True)
+    return Drawn(shop, random.Random(0))
+
+
+def later(drawn: Drawn, hours: float = 1) -> None:
+    drawn.now += timedelta(hours=hours)
+    drawn.run_both()
+
+
+def people(column: str, values: list[Any], dtype: Any) -> pl.DataFrame:
+    return pl.DataFrame({"id": list(range(1, len(values) + 1)), column: pl.Series(values, dtype=dtype)})
+
+
+STRUCT = pl.Struct({"a": pl.Int64(), "b": pl.Int64()})
+
+
+@pytest.mark.parametrize(
+    ("rule", "dtype", "before", "after"),
+    [
+        ("spend >= 0", pl.Int64(), 0, -1),
+        ("spend >= 0", pl.Int8(), 0, -1),
+        ("spend >= 0", pl.Decimal(20, 2), "0.00", "-0.01"),
+        ("spend is set", pl.List(pl.String()), None, []),
+        ("spend contains 0", pl.List(pl.Int64()), [1], [0, 1]),
+        ("none(spend, element = 'vip')", pl.List(pl.String()), None, []),
+        ("length(spend) = 0", pl.List(pl.String()), [None], []),
+        ("length(spend) >= 2", pl.List(pl.Int64()), [0], [0, 0]),
+        ("any(spend, element.b = 0)", pl.List(STRUCT), [{"a": 0, "b": 1}], [{"a": 0, "b": 0}, {"a": 0, "b": 1}]),
+        ("spend.a = 3", STRUCT, {"a": 3, "b": 0}, {"a": 0, "b": 0}),
+        ("spend > 0", pl.Float64(), float("nan"), None),
+    ],
+)
+def test_a_row_with_another_value(shop: Shop, rule: str, dtype: Any, before: Any, after: Any) -> None:
+    """Most are values that DuckDB's own `hash` does not tell apart."""
+    drawn = begun(shop)
+    shop.segment("asked", rule)
+    shop.contacts(people("spend", [before, before, before, after], dtype))
+    drawn.run_both()
+    shop.contacts(people("spend", [before, after, before, after], dtype))
+    later(drawn)
+    assert drawn.parts
+
+
+def test_an_event_with_another_value(shop: Shop) -> None:
+    drawn = begun(shop)
+    shop.contacts({"id": [1, 2, 3]})
+    shop.segment("asked", "did(order, amount < 0)")
+
+    def orders(amount: int) -> None:
+        shop.event_file("a", {"contact_id": [1, 2], "at": [at("2026-01-02")] * 2, "event": ["order"] * 2, "amount": [amount, 5]})
+
+    orders(0)
+    drawn.run_both()
+    orders(-1)
+    later(drawn)
+    assert drawn.parts
+
+
+def test_keys_narrower_than_those_of_who_is_gone(shop: Shop) -> None:
+    drawn = begun(shop)
+    rows = {"id": [1, 2, 3, 4, 5_000_000_000], "spend": [1, 2, 3, 4, 5]}
+    shop.segment("asked", "did(order, last => '3 days') and spend > 1")
+    shop.segment("first", "top(1, by => count(order))")
+    frame = pl.DataFrame(rows)
+
+    def orders(*keys: int) -> None:
+        shop.event_file("a", {"contact_id": list(keys), "at": [at("2026-01-29")] * len(keys), "event": ["order"] * len(keys)})
+
+    orders(2)
+    shop.contacts(frame)
+    drawn.run_both()
+    shop.contacts(frame.head(4).cast({"id": pl.Int32()}))
+    later(drawn)
+    orders(2, 3)
+    later(drawn)
+    shop.contacts(frame.head(4).cast({"id": pl.Int32()}).with_columns(spend=pl.lit(0)))
+    later(drawn)
+    assert drawn.parts
+
+
+def test_two_events_of_a_contact_that_are_exchanged(shop: Shop) -> None:
+    """DuckDB's `hash` alone lays the last value over the others: then one pair of instants in 2**22, as this one, adds up to the same."""
+    drawn = begun(shop)
+    shop.contacts({"id": [1, 2, 3]})
+    shop.segment("asked", "did(order, since => '2026-01-01 00:20')")
+
+    def happened(first: str, second: str) -> None:
+        instants = [at("2026-01-01T00:01:25"), at("2026-01-01T00:35:08")]
+        shop.event_file("a", {"contact_id": [1, 1], "at": instants, "event": [first, second]})
+
+    happened("order", "visit")
+    drawn.run_both()
+    happened("visit", "order")
+    later(drawn)
+    assert drawn.parts
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "sequence(did(visit), did(order, amount = visit.amount), last => '2 days')",
+        "sequence(did(visit, until => ago('1 day')), not did(order, amount = visit.amount, since => ago('1 day')))",
+        "sequence(did(visit, last => '2 days'), did(order, amount = visit.amount, last => '1 day'))",
+    ],
+)
+def test_a_step_that_asks_a_former_one(shop: Shop, rule: str) -> None:
+    """Nothing changes but the clock."""
+    drawn = begun(shop)
+    shop.contacts({"id": [1, 2, 3]})
+    shop.segment("asked", rule)
+    shop.segment("other", "did(visit, last => '2 days')")
+    instants = [at("2026-01-28T12:00"), at("2026-01-29T20:00")]
+    shop.event_file("a", {"contact_id": [1, 1], "at": instants, "event": ["visit", "order"], "amount": [5, 5]})
+    drawn.run_both()
+    later(drawn)
+    later(drawn, 24)
+    assert len(drawn.parts) == 2
