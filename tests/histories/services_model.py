@@ -393,7 +393,8 @@ class SyncModel:
             return True
         if kept.begun_anew and any(address in self.addresses.get(one, ()) for one in kept.baseline):
             return True  # who is let be when a sync starts anew may be in since before
-        unaddressed = any(key[0] in it.members and one in it.members[key[0]] and it.world.rows[one].address is None for one in group.people)
+        members = group.people & it.members.get(key[0], frozenset())  # also who is gone from the snapshot, while a hold keeps the segment
+        unaddressed = any(one in it.world.rows and it.world.rows[one].address is None for one in members)
         return self._is_free(key, group) or unaddressed or self._was_told_late(key, group, model)
 
     def _was_told_late(self, key: tuple[str, str, str], group: Group, model: Model) -> bool:
