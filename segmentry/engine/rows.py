@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from segmentry.engine.backends.failures import told
+from segmentry.engine.columns import key_kind
 from segmentry.engine.reader import connect
 from segmentry.engine.scanning import reader
 from segmentry.engine.snapshot import PinnedFile, Relation
@@ -56,6 +57,20 @@ def rows_with(relation: Relation, key: str, keys: pl.Series) -> pl.DataFrame:
         query = f"select {_selected(relation, None)} from {scan(relation)} where {among}"
         found = pl.DataFrame(connection.sql(query).to_arrow_table())
     return pl.DataFrame({key: keys.cast(found.schema[key])}).join(found, on=key, how="left", maintain_order="left").select(found.columns)
+
+
+def rows_among(relation: Relation, key: str, keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of the rows whose key is one of `keys`, in no order: DuckDB joins, so that only these rows become a frame."""
+    wanted, column = _selected(relation, columns), identifier(key)
+    with connect() as connection, told(file.path for file in relation.files):
+        source = scan(relation)
+        if key_kind(relation.columns[key].stored) == "integer":
+            none = connection.sql(f"select {column} as key from {source} limit 0").to_arrow_table()
+            keys = keys.cast(pl.DataFrame(none).schema["key"])
+        else:  # a UUID is text to polars, and an ENUM's values are
+            keys, column = keys.cast(pl.String()), f"{column}::varchar"
+        connection.register("wanted", pl.DataFrame({"key": keys}).to_arrow())
+        return pl.DataFrame(connection.sql(f"select {wanted} from {source} where {column} in (select key from wanted)").to_arrow_table())
 
 
 def unchanged(files: tuple[PinnedFile, ...]) -> bool:
@@ -110,7 +125,7 @@ def _schema(relation: Relation) -> pl.Schema:
         return pl.DataFrame(reader.read_all()).schema
 
 
-def _selected(relation: Relation, columns: list[str] | None) -> str:
+def _selected(relation: Relation, columns: Sequence[str] | None) -> str:
     """The columns of a select: these, or all."""
     chosen = []
     for name in relation.columns if columns is None else columns:

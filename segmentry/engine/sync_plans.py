@@ -14,7 +14,7 @@ from segmentry.engine.config import SyncConfig
 from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
-from segmentry.engine.people import ADDRESS, CONTACT, POSITION, locate
+from segmentry.engine.people import ADDRESS, CONTACT, locate
 from segmentry.engine.splitting import among
 from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
@@ -154,7 +154,9 @@ def wanted_of(
     members, suppressed = members_of(standing, sync.segment)
     inside = _of_groups(standing, sync, members) if inside is None else inside
     people = wanted(standing.keys, (inside & ~suppressed).arg_true(), consents, standing.snapshot, sync.config.fields, secret)
-    twins = pl.col(ADDRESS).is_in(standing.unsent_addresses.implode()).fill_null(value=False)
+    # most addresses of who is suppressed are none of these people's: they are looked through once
+    theirs = people.join(standing.unsent_addresses.to_frame(), on=ADDRESS, how="semi")[ADDRESS]
+    twins = pl.col(ADDRESS).is_in(theirs.implode()).fill_null(value=False)
     return people.filter(~twins), people.filter(twins)[CONTACT]
 
 
@@ -165,8 +167,7 @@ def _wanted(
 
     `elsewhere` are members of groups that the sync has not.
     """
-    contacts = rows.select(pl.col(CONTACT).cast(standing.keys.dtype, strict=False).alias("key")).drop_nulls()
-    places = pl.DataFrame({"key": standing.keys}).with_row_index(POSITION).join(contacts, on="key", how="semi")[POSITION]
+    places = locate(standing.keys, rows[CONTACT].cast(standing.keys.dtype, strict=False).drop_nulls())
     there = places.filter(standing.present.gather(places))
     suppressed = there.head(0) if standing.suppressed is None else there.filter(standing.suppressed.gather(there))
 
