@@ -30,7 +30,10 @@ from segmentry.engine.state.past import LedgerPast
 from segmentry.engine.state.records import HoldRecord
 from segmentry.engine.state.synced import SyncDraft
 from segmentry.engine.sync_elsewhere import Known
-from segmentry.engine.sync_plans import plan_syncs
+from segmentry.engine.sync_plans import plan_syncs, read_for_syncs
+
+AHEAD = 500_000
+"""So many contacts' rows are in memory together, at most; of more, they are read for each purpose by itself."""
 
 UNSENT = "the environment delivers now: whatever waited from before is dropped"
 
@@ -233,7 +236,9 @@ class _Activating:
         late = self._late()
         fresh = [pair for pair in pairs if (pair.segment, pair.sequence) not in attached and not (pair.policy.backfill and late)]
         known = [pair for pair in pairs if (pair.segment, pair.sequence) in attached]
-        people = self._people(known, fresh)
+        concerned, fields = self._concerned(known, fresh), self._fields(*known, *fresh)
+        self.standing = self._read_ahead(concerned, fields, switched=switched)
+        people = self._people(concerned, fields)
         enrolling = Enrolling(background.past, self._circumstances(people, late))
         for pair in pairs:
             if pair in fresh:
@@ -284,17 +289,40 @@ class _Activating:
 
     # ------------------------------------------------------------ whom it concerns
 
-    def _people(self, known: Sequence[Pair], fresh: Sequence[Pair]) -> People:
-        """Everybody who enters, waits, or becomes baseline, with address and mapped fields."""
+    def _concerned(self, known: Sequence[Pair], fresh: Sequence[Pair]) -> pl.Series:
+        """The positions of everybody who enters, waits, or becomes baseline."""
         standing, names = self.standing, sorted({pair.segment for pair in known})
         entered = standing.entered.filter(pl.col("segment").is_in(names))["contact"].unique(maintain_order=True)
-        fields = sorted({column for pair in (*known, *fresh) for column in self.workspace.config.sequences[pair.sequence].fields.values()})
         wanted = [locate(standing.keys, entered)]
         wanted += [settling.concerned(standing, self.background)]
         for name in sorted({pair.segment for pair in fresh}):
             wanted.append(standing.member(name).arg_true())
             wanted.append(locate(standing.keys, self.background.past_members(name).cast(standing.keys.dtype, strict=False).drop_nulls()))
-        positions = pl.concat([one.cast(pl.UInt32()) for one in wanted]).unique()
+        return pl.concat([one.cast(pl.UInt32()) for one in wanted]).unique()
+
+    def _fields(self, *pairs: Pair) -> list[str]:
+        """The columns that are mapped for the pairs' sequences."""
+        return sorted({column for pair in pairs for column in self.workspace.config.sequences[pair.sequence].fields.values()})
+
+    def _read_ahead(self, concerned: pl.Series, fields: Sequence[str], *, switched: bool) -> Standing:
+        """The standing, with all rows that are going to be asked for read at once, unless they are very many.
+
+        Those are of whom it concerns, of whom syncs should have, and of the suppressed, by whose addresses the others are judged.
+        """
+        standing, syncs = self.standing, self.background.syncs
+        there, told = read_for_syncs(self.workspace, standing, syncs, anew=switched) if delivers(self.workspace) else ([], set())
+        if not len(concerned) and not there:
+            return standing
+        there += [] if standing.suppressed is None else [standing.suppressed & standing.present]
+        rows = pl.concat([concerned, *(one.arg_true() for one in there)]).unique()
+        keys = standing.keys.gather(rows).drop_nulls()
+        email = standing.snapshot.email
+        columns = {*([email] if email else []), *fields, *told}
+        return replace(standing, snapshot=standing.snapshot.ahead(keys, columns)) if columns and len(keys) <= AHEAD else standing
+
+    def _people(self, positions: pl.Series, fields: Sequence[str]) -> People:
+        """Everybody whom it concerns, with address and mapped fields."""
+        standing = self.standing
         people = People.read(standing.keys, positions, standing.suppressed, standing.snapshot, fields, self.background.secret)
         return people.without(standing.unsent_addresses) if people.frame.height else people
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -65,20 +65,33 @@ def plan_syncs(
     `anew`: the environment delivers now and did not before, so that all of them start anew. `baseline`: after a recovery whoever is
     new to a sync is let be.
     """
-    records = {record.key: record for record in known.records}
-    found = []
-    for sync in syncs_of(workspace):
-        if sync.segment in standing.segments:
-            record = records.get(sync.key)
-            said = None if record is None or anew else record.answer
-            answer = said or (None if sync.config.existing == ASK else sync.config.existing)
-            starts = record is None or record.answer is None or anew
-            found.append(plan_sync(workspace, standing, known, sync, answer, starts=starts, baseline=baseline))
+    found = [
+        plan_sync(workspace, standing, known, sync, answer, starts=starts, baseline=baseline)
+        for sync, answer, starts in _answered(workspace, standing, known, anew=anew)
+    ]
     said_by_files = {sync.key for sync in syncs_of(workspace)}
     return [
         *found,
         *(_detached(record, known) for record in known.records if record.key not in said_by_files and record.status != DETACHED),
     ]
+
+
+def read_for_syncs(workspace: LoadedWorkspace, standing: Standing, known: Known, *, anew: bool) -> tuple[list[pl.Series], set[str]]:
+    """Whose rows planning reads, as bitmaps over all positions, and which mapped columns; of syncs that wait for an answer, none."""
+    syncs = [sync for sync, answer, _ in _answered(workspace, standing, known, anew=anew) if answer is not None]
+    members = [members_of(standing, name)[0] for name in sorted({sync.segment for sync in syncs})]
+    return members, {column for sync in syncs for column in sync.config.fields.values()}
+
+
+def _answered(workspace: LoadedWorkspace, standing: Standing, known: Known, *, anew: bool) -> Iterator[tuple[Sync, str | None, bool]]:
+    """Every sync of a segment with a membership, what was said of those who are in at its start, and whether that is now."""
+    records = {record.key: record for record in known.records}
+    for sync in syncs_of(workspace):
+        if sync.segment in standing.segments:
+            record = records.get(sync.key)
+            said = None if record is None or anew else record.answer
+            answer = said or (None if sync.config.existing == ASK else sync.config.existing)
+            yield sync, answer, record is None or record.answer is None or anew
 
 
 def plan_sync(

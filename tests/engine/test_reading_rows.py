@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from segmentry.engine.people import Snapshot
 from segmentry.engine.reading_rows import rows_in_passing, rows_of_snapshot
 from segmentry.engine.snapshot import Column, ContactSource, Format, PinnedFile, Relation
 
@@ -65,3 +67,25 @@ def test_values_of_an_enumeration_are_keys(tmp_path: Path) -> None:
     relation = Relation(columns, (PinnedFile(str(tmp_path / "1.csv"), 0, 0, None, ""),), Format.CSV, declared=declared)
     found = rows_of_snapshot(ContactSource(relation, "key"), pl.Series("key", ["a", "c", "d"]), ["name"])
     assert sorted(found["name"]) == ["Ann", "Cy"]
+
+
+def test_rows_that_were_read_ahead(tmp_path: Path) -> None:
+    """Whoever asks for no more is told the same without another reading; whoever asks for more is told what there is."""
+    contacts = source(tmp_path, "BIGINT")
+    readings = []
+
+    def read(keys: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
+        readings.append(len(keys))
+        return rows_of_snapshot(contacts, keys, columns)
+
+    keys = pl.Series("key", range(-60, 20))  # the first ten are not there
+    ahead = Snapshot("key", None, read).ahead(keys, ["tags", "^.*$", "never there"])
+    assert readings == [80]
+    for asked in (keys, keys.head(15), keys.head(3), keys.head(0), pl.Series("key", [7, -50, 7])):
+        for names in (["tags"], ["^.*$", "key", "never there"], []):
+            told = ahead.rows(asked, names)
+            assert_frame_equal(told, rows_of_snapshot(contacts, asked, names), check_row_order=False)
+    assert readings == [80]
+    assert ahead.rows(pl.Series("key", [7, 20]), ["tags"]).height == 2
+    assert ahead.rows(keys, ["tags", "sum"])["sum"].count() == 60
+    assert readings == [80, 2, 80]
