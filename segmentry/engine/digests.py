@@ -23,7 +23,8 @@ from segmentry.engine.state.files import Staging
 from segmentry.engine.state.records import EventFileRecord
 from segmentry.engine.state.state import State
 
-ENGINE = f"duckdb {duckdb.__version__}, 2"
+DUCKDB = f"duckdb {duckdb.__version__}"
+ENGINE = f"{DUCKDB}, 2"
 """Digests of another version of DuckDB, or made in another way than this second one, can't be compared with ours."""
 
 

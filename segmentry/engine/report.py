@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
 import polars as pl
 
 from segmentry import __version__
+from segmentry.engine.digests import DUCKDB
 from segmentry.engine.state import SegmentFigures
 from segmentry.rules.zones import tzdata_version
 
@@ -67,4 +67,4 @@ def figures(sizes: Mapping[str, int], changes: pl.DataFrame, firsts: tuple[str, 
 
 def versions() -> dict[str, str]:
     """What a run's answer may depend on beside its definitions and data."""
-    return {"segmentry": __version__, "engine": f"duckdb {duckdb.__version__}", "tzdata": tzdata_version()}
+    return {"segmentry": __version__, "engine": DUCKDB, "tzdata": tzdata_version()}
