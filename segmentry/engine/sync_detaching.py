@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.registry import open_destination, sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.delivering import LOOK_SECONDS, Open
@@ -26,7 +24,7 @@ from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.synced import DETACHED, MEMBER, OUT, REJECTED, REMOVE, SKIPPED, SyncDraft, SyncRecord, apply_syncs
 from segmentry.engine.sync_decisions import closed
 from segmentry.engine.sync_ground import named_record, records_of, require_telling
-from segmentry.engine.sync_plans import syncs_of
+from segmentry.engine.sync_plans import leaving, syncs_of
 from segmentry.engine.sync_reaching import reached
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.sync_words import sync_name
@@ -187,18 +185,13 @@ def _removing(workspace: LoadedWorkspace, record: SyncRecord, rows: pl.DataFrame
     removals = closed(going).with_columns(
         pl.lit(REMOVE).alias("action"),
         pl.Series("change", ids, pl.String()),
-        pl.Series("payload", [_leaving(text) for text in told], pl.String()),
+        pl.Series("payload", [LEAVING if text is None else leaving(text) for text in told], pl.String()),
         pl.lit(opened).alias("opened"),
         pl.lit(opened).alias("due"),
     )
     others = closed(rows.filter(~ours, pl.col("action").is_not_null()))
     draft = SyncDraft(record.id, *record.key, mode=record.mode, status=DETACHED, answer=record.answer, figures=record.figures)
     return replace(draft, written=pl.concat([removals, others]))
-
-
-def _leaving(told: str | None) -> str:
-    """The payload of a removal. Who has no other name there is found by the address that was told."""
-    return LEAVING if told is None else dumps({**json.loads(LEAVING), "address": json.loads(told)["address"]})
 
 
 def _run(sender: SyncSender, stopping: threading.Event) -> None:

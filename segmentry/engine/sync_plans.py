@@ -16,7 +16,7 @@ from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
 from segmentry.engine.people import ADDRESS, CONTACT, locate
 from segmentry.engine.splitting import among
-from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, MEMBER, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
 from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
 from segmentry.engine.sync_people import payloads, wanted
@@ -239,6 +239,7 @@ def _said_to_come_back(rows: pl.DataFrame) -> set[str]:
 def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsewhere: Elsewhere) -> dict[str, str]:
     """The payloads of removals: nothing is told of who goes but the address, where it is still the one that was acknowledged.
 
+    Of who was perhaps added it is the one that was told then, which is what finds them.
     Of whose address may have been changed there, by this sync or another, it is the new one, unless one of the people who should be
     there has it.
     """
@@ -253,18 +254,27 @@ def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsew
     moved = elsewhere.moved(rows[CONTACT].to_list())
     claimed = set(people[ADDRESS].drop_nulls()) if moved or rows["maybe"].any() else set()
     texts = {}
-    for contact, acknowledged, name, kept, maybe in rows.select(CONTACT, "address_hash", "remote_id", "payload", "maybe").iter_rows():
+    known = rows.select(CONTACT, "state", "address_hash", "remote_id", "payload", "maybe")
+    for contact, state, acknowledged, name, kept, maybe in known.iter_rows():
         address = addresses.get(contact)
         same = address is not None and address_hash(secret, address) == acknowledged
         said = address if same or acknowledged is None else None
         perhaps = kept if kept is not None and maybe else moved.get((contact, name))
-        if kept is not None and acknowledged is None:  # what was told when it was perhaps added
-            said = json.loads(kept)["address"]
-        elif perhaps is not None:  # or perhaps changed
+        if kept is not None and (acknowledged is None or state != MEMBER):  # what was told when it was perhaps added
+            texts[contact] = leaving(kept)
+            continue
+        if perhaps is not None:  # or perhaps changed
             told = json.loads(perhaps)["address"]
             said = told if told is not None and told not in claimed else said
         texts[contact] = dumps({"address": said, "fields": {}})
     return texts
+
+
+def leaving(told: str) -> str:
+    """The payload of a removal by what was told before: the address, and whether that was told beside another contact."""
+    kept = json.loads(told)
+    shared = {SHARED_NAME: True} if SHARED_NAME in kept else {}
+    return dumps({"address": kept["address"], "fields": {}, **shared})
 
 
 def _detached(record: SyncRecord, known: Known) -> SyncDraft:

@@ -332,10 +332,11 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
 
 
 def _out(row: OpenRow, answer: Answer, values: Mapping[str, Any]) -> SyncEnding:
-    """Who is out. Where it is under the address that it was perhaps given, it has that one."""
+    """Who is out. Where it is under the address that it was perhaps given, it has that one; another contact's person kept the former."""
     out = {**values, "state": OUT, "reason": None}
     if row.maybe and row.wanted_hash is not None and answer.remote_id not in (None, row.remote_id):
-        return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=row.remote_id)
+        former = None if SHARED_NAME in json.loads(row.payload) else row.remote_id
+        return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=former)
     return SyncEnding(row.contact, out)
 
 
@@ -378,6 +379,7 @@ def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> C
         anew=row.contact in parcel.moving or ANEW in payload,
         back=ANEW in payload,
         perhaps_out=bool(row.perhaps_out),
+        perhaps_in=row.action == Action.REMOVE and row.state != MEMBER,
     )
 
 

@@ -15,7 +15,7 @@ from segmentry.engine.connectors.mailchimp_line import TroubleError
 from segmentry.engine.connectors.mailchimp_tags import Tags
 from segmentry.engine.state.schema import SYNCED
 from segmentry.sandbox.mailchimp import MailchimpSandbox
-from tests.syncs.test_shared_addresses import A, Two, two
+from tests.syncs.test_shared_addresses import A, B, Two, X, two
 
 __all__ = ["two"]
 
@@ -47,6 +47,15 @@ def put_in_unheard(two: Two, monkeypatch: pytest.MonkeyPatch, **who: tuple[str, 
             two.hour(**who)
 
 
+def not_put_in_unheard(two: Two, monkeypatch: pytest.MonkeyPatch, **who: tuple[str, str]) -> None:
+    """An hour whose sender ends just before people are in the lists or tags."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "relate", raising(Ended()))
+        patch.setattr(mailchimp_syncing.Work, "_tagged", raising(Ended()))
+        with pytest.raises(Ended):
+            two.hour(**who)
+
+
 def removed_unheard(two: Two, monkeypatch: pytest.MonkeyPatch, **who: tuple[str, str]) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Work, "relate", and_then(Work.relate, LaterError("the answer is lost")))
@@ -71,6 +80,22 @@ def test_who_was_put_in_unheard_and_is_gone_is_taken_off(two: Two, monkeypatch: 
     two.tell()
     two.again(a=None, z=Z)
     assert two.inside[A] == set()
+
+
+@pytest.mark.parametrize("unheard", [put_in_unheard, not_put_in_unheard])
+@pytest.mark.parametrize("before", [X, B])
+def test_who_was_perhaps_put_in_beside_another_contact_goes_alone(
+    two: Two, monkeypatch: pytest.MonkeyPatch, unheard: Callable[..., None], before: str
+) -> None:
+    """Both were one person there, under one address: who has another by then, and goes, is not that one."""
+    two.hour(a=(before, ""), b=(X, "uk"))
+    two.hour(a=(before, "" if before == X else "uk"), b=(X, ""))
+    two.hour(a=(before, ""), b=(X, ""))
+    two.hour(a=(X, "uk"), b=(X, ""))
+    unheard(two, monkeypatch, a=(A, "uk"), b=(X, "uk"))
+    two.again(a=(A, ""), b=(X, "uk"))
+    assert {address for address, lists in two.inside.items() if lists} == {X}
+    assert two.states == {("uk", "b"): "member"}
 
 
 def test_who_is_in_doubt_keeps_the_address_for_as_long(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,8 @@ class Forgiving(MemoryDestination):
     def _made(self, people: dict[str, Known], action: Action, change: Change) -> Answer:
         if self.meets(f"change {change.contact}") == "rejected" and action is not Action.REMOVE:
             return Answer(Verdict.REJECTED, "refused")
+        if change.perhaps_in:
+            return self._perhaps_removed(people, change)
         if change.remote_id is not None and change.remote_id in people:
             one = people[change.remote_id]
             if change.shared and action is not Action.REMOVE and one.address != change.address:  # as services do it
@@ -128,6 +130,13 @@ class Forgiving(MemoryDestination):
         there = next((other for other in people.values() if other.address == change.address), None)
         one = there or Known(f"r{len(people)}", change.address, change.contact)
         return people.setdefault(one.remote_id, one)
+
+    def _perhaps_removed(self, people: dict[str, Known], change: Change) -> Answer:
+        """Whoever has the address that was told goes, as services do it; else whoever is called so, but no other contact."""
+        there = next((other for other in people.values() if other.address == change.address), None)
+        named = None if change.shared else people.get(change.remote_id or "")
+        one = there or named
+        return Answer(Verdict.SENT) if one is None else self._removed(one, change)
 
     def _removed(self, one: Known, change: Change) -> Answer:
         if not one.inside and change.perhaps_out:

@@ -39,9 +39,16 @@ def remove(work: Work) -> None:
 
 
 def _profile_of(change: Change, people: People) -> Profile | None:
-    """Klaviyo's own id says it; else the address, else the contact."""
-    known = people.by_id.get(change.remote_id or "")
-    return known or people.by_address.get(change.address or "") or people.by_contact.get(change.contact)
+    """Klaviyo's own id says it; else the address, else the contact. Who was perhaps put in is whoever has the address that was told then.
+
+    Where nobody has it, it is not a profile that is another contact's too.
+    """
+    known, holder = people.by_id.get(change.remote_id or ""), people.by_address.get(change.address or "")
+    keyed = people.by_contact.get(change.contact)
+    if not change.perhaps_in:
+        return known or holder or keyed
+    theirs = known if change.shared else None
+    return holder or next((one for one in (known, keyed) if one != theirs), None)
 
 
 def _answer_to_absent(change: Change, profile: Profile | None, *, removed: bool) -> Answer:

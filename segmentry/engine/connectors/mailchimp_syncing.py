@@ -120,7 +120,8 @@ class Work:
         tag = self.known.tags.find(self.calls, self.batch.target.name)
         people: dict[str, list[int]] = {}
         for number in self._open():
-            hash = self._former(number) or self._hash(number)
+            beside = self._change(number).perhaps_in and self._change(number).shared  # under the former name there is another contact
+            hash = self._hash(number) if beside else self._former(number) or self._hash(number)
             if hash is None:
                 self.answers[number] = LEFT_TAG  # nobody was ever put in under it
             else:

@@ -61,7 +61,8 @@ class Change:
     is not that person's, the person is looked at (who left under it comes under no other), and is given no other address. `anew`: who is
     not there by `remote_id` any more has not left by that: somebody said so, or another contact's person may have got another address.
     `back`: somebody said so, and it is put in under whatever address it has now. `perhaps_out`: a removal of ours may have been done of
-    which nobody heard: who is not in the target any more has not left by that.
+    which nobody heard: who is not in the target any more has not left by that. `perhaps_in`, of who goes: an addition of ours may have been
+    done of which nobody heard, under `address`: by `remote_id` only where that is no other contact (`shared`).
     """
 
     id: str
@@ -76,6 +77,7 @@ class Change:
     anew: bool = False
     back: bool = False
     perhaps_out: bool = False
+    perhaps_in: bool = False
 
 
 @dataclass
