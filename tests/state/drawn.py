@@ -164,7 +164,7 @@ class Drawn:
     parts: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, segments: int) -> None:
-        self.shop.zone, self.shop.more, self.shop.events = ZONE, SOURCES, False
+        self.shop.zone, self.shop.more, self.shop.events = ZONE, self.sources(), False
         for folder in ("events", "calls", "segments"):
             (self.shop.root / folder).mkdir(exist_ok=True)
         for key in range(1, 13):
@@ -172,19 +172,49 @@ class Drawn:
         for _ in range(3):
             self.more_events()
         self.more_calls()
-        self.shop.list("vip.csv", 1, 2, 99)
-        self.shop.key = "id, aliases: aliases.csv"
+        self.a_list_has(1, 2, 99)
+        self.shop.key = f"id, aliases: aliases.csv{self.declared('contacts')}"
         self.write_aliases()
         self.write_contacts()
         names: list[str] = []
         for number in range(segments):
-            self.shop.segment(f"s{number}", rule(self.draw, names[:number]))
+            self.shop.segment(f"s{number}", self.rule(names[:number]))
             names.append(f"s{number}")
         self.shop.segment("listed", list="vip.csv")
         self.shop.segment("both", "did(order, last => '1 day')", include="vip.csv")
         self.shop.more += self.draw.choice(SUPPRESSED) + "\n"
         for name in GROUP:
             self.a_place_in_the_group_changes(name)
+
+    # ------------------------------------------------------------ how all is written
+
+    def sources(self) -> str:
+        return SOURCES
+
+    def declared(self, name: str) -> str:
+        """The types of a table's columns, as further keys of its source, where its files do not tell them."""
+        return ""
+
+    def rule(self, others: list[str]) -> str:
+        return rule(self.draw, others)
+
+    def key(self, number: int) -> Any:
+        """A contact's key, as it is known to a run."""
+        return number
+
+    def listed(self, number: int) -> Any:
+        """A contact's key, as lists and aliases spell it."""
+        return self.key(number)
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """The types of what a file has."""
+        return CONTACTS if name == "contacts" else EVENTS if name.startswith("events") else CALLS
+
+    def save(self, frame: pl.DataFrame, name: str) -> None:
+        frame.write_parquet(self.shop.root / f"{name}.parquet")
+
+    def unlink(self, name: str) -> None:
+        (self.shop.root / f"{name}.parquet").unlink()
 
     # ------------------------------------------------------------ the data
 
@@ -235,16 +265,14 @@ class Drawn:
         self.write(f"calls/c{self.numbers}")
 
     def write(self, name: str) -> None:
-        schema = EVENTS if name.startswith("events") else CALLS
-        pl.DataFrame(self.files[name], schema=schema, orient="row").write_parquet(self.shop.root / f"{name}.parquet")
+        self.save(pl.DataFrame(self.files[name], schema=self.columns(name), orient="row"), name)
 
     def write_contacts(self) -> None:
         keys = list(self.people)
         if self.draw.random() < 0.3:
             self.draw.shuffle(keys)
-        pl.DataFrame([{"id": key, **self.people[key]} for key in keys], schema=CONTACTS, orient="row").write_parquet(
-            self.shop.root / "contacts.parquet"
-        )
+        rows = [{"id": key, **self.people[key]} for key in keys]
+        self.save(pl.DataFrame(rows, schema=self.columns("contacts"), orient="row"), "contacts")
 
     # ------------------------------------------------------------ what may happen between two runs
 
@@ -291,11 +319,11 @@ class Drawn:
         if name or len(names) > 1:
             name = name or self.draw.choice(names)
             del self.files[name]
-            (self.shop.root / f"{name}.parquet").unlink()
+            self.unlink(name)
 
     def a_rule_is_edited(self) -> None:
         number = self.draw.randrange(3)
-        self.shop.segment(f"s{number}", rule(self.draw, [f"s{other}" for other in range(number)]))
+        self.shop.segment(f"s{number}", self.rule([f"s{other}" for other in range(number)]))
 
     def a_place_in_the_group_changes(self, name: str | None = None) -> None:
         """One of a group gets another rule and another place, or is taken out of the workspace, or is in it again."""
@@ -303,7 +331,7 @@ class Drawn:
         if (self.shop.root / "segments" / f"{name}.yml").exists() and self.draw.random() < 0.4:
             self.shop.remove(name)
         else:
-            self.shop.segment(name, rule(self.draw, []), priority=f"{{group: g, rank: {3 * self.draw.randint(1, 3) + GROUP.index(name)}}}")
+            self.shop.segment(name, self.rule([]), priority=f"{{group: g, rank: {3 * self.draw.randint(1, 3) + GROUP.index(name)}}}")
 
     def a_segment_is_renamed(self) -> None:
         folder, name = self.shop.root / "segments", self.renamed[-1]
@@ -313,7 +341,10 @@ class Drawn:
         (folder / f"{self.renamed[-1]}.yml").write_text(f"{text}renamed_from: [{', '.join(self.renamed[:-1])}]\n")
 
     def a_list_changes(self) -> None:
-        self.shop.list("vip.csv", *self.draw.sample(range(1, 14), 3))
+        self.a_list_has(*self.draw.sample(range(1, 14), 3))
+
+    def a_list_has(self, *numbers: int) -> None:
+        self.shop.list("vip.csv", *(self.listed(number) for number in numbers))
 
     def somebody_is_merged(self) -> None:
         """Somebody, who may be gone or there, is another contact from now on; the data may be the same."""
@@ -326,11 +357,11 @@ class Drawn:
                 self.write_contacts()
 
     def write_aliases(self) -> None:
-        lines = [f"{old},{new}\n" for old, new in self.aliases.items()]
+        lines = [f"{self.listed(old)},{self.listed(new)}\n" for old, new in self.aliases.items()]
         (self.shop.root / "aliases.csv").write_text("old_key,new_key\n" + "".join(lines))
 
     def somebody_is_forgotten(self) -> None:
-        self.shop.state.forget([self.draw.choice(list(self.people))], self.now)
+        self.shop.state.forget([self.key(self.draw.choice(list(self.people)))], self.now)
 
     def a_historical_run(self) -> None:
         self.shop.run(self.now - timedelta(hours=3), now=self.now)
