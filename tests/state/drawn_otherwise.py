@@ -162,7 +162,7 @@ class DrawnOtherwise(Drawn):
         self.shop.list("no.csv", self.listed(3), self.listed(4))
         super().begin(segments)
         self.shop.segment("both", "did(order, last => '1 day')", include="vip.csv", exclude="no.csv")
-        self.shop.segment("led", "member('both') or not member('listed')")
+        self.shop.segment("led", "member('both') or not member('s0')")
         self.shares_change()
 
     def play(self, runs: int) -> None:

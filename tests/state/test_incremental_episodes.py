@@ -19,7 +19,9 @@ from segmentry.engine.moment import Moment
 from tests.state.conftest import Shop, at
 from tests.state.drawn import Drawn
 from tests.state.holding import holding
+from tests.state.killing import killed_at
 from tests.state.test_incremental_values import begun, later
+from tests.state.test_kill import killed
 
 RULES = {
     "british": "country = 'UK'",
@@ -182,6 +184,35 @@ def test_after_what_is_old_was_collected(told: Drawn) -> None:
         shop.state.gc(timedelta(0), told.now + timedelta(days=400))
         later(told)
     assert len(told.parts) >= 3
+
+
+@pytest.mark.parametrize("moment", ["published", "committed"])
+def test_after_a_run_that_was_killed_in_its_commit(told: Drawn, moment: str) -> None:
+    """Just before the state has it, or just after."""
+    shop = told.shop
+    people(shop, range(1, 9), ["UK", "US"])
+    orders(shop, "a", 1, 3)
+    told.run_both()
+    people(shop, [1, 2, 3, 5, 6, 7, 8, 9], ["US", "UK", "UK"])
+    orders(shop, "b", 2, 6, 9)
+    told.now += timedelta(hours=1)
+    killed(killed_at, shop.root, told.now.replace(tzinfo=None).isoformat(), moment)
+    orders(shop, "c", 5, 3)
+    later(told)
+    later(told, 72)
+    assert len(told.parts) == 2
+
+
+def test_a_dry_run_finds_what_a_full_one_does(told: Drawn) -> None:
+    shop = told.shop
+    people(shop, [1, 2, 3], ["UK", "US"])
+    orders(shop, "a", 1)
+    told.run_both()
+    people(shop, [1, 2, 4], ["US", "UK", "UK"])
+    orders(shop, "b", 2, 4)
+    own, whole = (shop.run(told.now + timedelta(hours=1), dry_run=True, full=full) for full in (False, True))
+    assert not own.record.report["computed"]["full"]
+    assert own.changes().sort("segment", "contact").rows() == whole.changes().sort("segment", "contact").rows()
 
 
 # ---------------------------------------------------------------- definitions

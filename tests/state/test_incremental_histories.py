@@ -93,11 +93,12 @@ def test_every_edge_at_its_very_instant(shop: Shop) -> None:
     drawn.now += TICK
     drawn.run_both()
     ordered = midday + timedelta(minutes=11)
+    before = len(drawn.parts)
     edges = [midday + timedelta(days=1), *(ordered + timedelta(days=days) for days in (1, 2))]
     for edge in edges:
         for drawn.now in (edge - TICK, edge, edge + TICK):
             drawn.run_both()
-    assert len(drawn.parts) == 3 * len(edges)
+    assert len(drawn.parts) - before == 3 * len(edges)
 
 
 def test_the_clock_alone(shop: Shop) -> None:
@@ -127,10 +128,11 @@ def test_somebody_who_is_gone_is_merged_while_the_data_is_the_same(shop: Shop) -
     drawn.run_both()
     drawn.aliases = {7: 2, 3: 4}
     drawn.write_aliases()
+    before = len(drawn.parts)
     for _ in range(2):
         drawn.now += timedelta(days=1)
         drawn.run_both()
-    assert len(drawn.parts) == 2
+    assert len(drawn.parts) - before == 2
 
 
 @pytest.mark.full
