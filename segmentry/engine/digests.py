@@ -24,8 +24,8 @@ from segmentry.engine.state.records import EventFileRecord
 from segmentry.engine.state.state import State
 
 DUCKDB = f"duckdb {duckdb.__version__}"
-ENGINE = f"{DUCKDB}, 2"
-"""Digests of another version of DuckDB, or made in another way than this second one, can't be compared with ours."""
+ENGINE = f"{DUCKDB}, 3"
+"""Digests of another version of DuckDB, or made in another way than this third one, can't be compared with ours."""
 
 
 class Digester(Protocol):

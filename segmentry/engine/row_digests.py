@@ -51,17 +51,30 @@ def hashable(column: Column, value: sql.Expr) -> sql.Expr:
     return sql.cast(value, "VARCHAR")
 
 
-def _row_hash(values: Sequence[sql.Expr]) -> sql.Expr:
+def _row_hash(columns: Sequence[Column], values: Sequence[sql.Expr]) -> sql.Expr:
     """Of all values of a row. It is hashed once more: put together, the last value is only laid over the others, and two rows that
     exchange theirs could have the same sum.
     """
-    return sql.call("hash", sql.call("hash", *values)) if values else sql.integer(0)
+    hashed = [hashable(column, value) for column, value in zip(columns, values, strict=True)]
+    scales = [_scale(column) for column in columns]
+    if any(scales):
+        hashed.insert(0, sql.text(" ".join(map(str, scales))))
+    return sql.call("hash", sql.call("hash", *hashed)) if hashed else sql.integer(0)
+
+
+def _scale(column: Column) -> int:
+    """What a decimal's `hash` leaves out: it is that of its digits, so 1.50 is like 0.0150 of a larger scale, and like the integer 150.
+
+    A file that is not read again keeps the digests that it had when its column was of another type.
+    """
+    decimal = decimal_of(column.stored)
+    return 0 if decimal is None else decimal[1]
 
 
 def contact_digest(relation: Relation, columns: Sequence[str]) -> sql.Expr:
     """A contact's number, of its fields as they were read."""
-    values = [hashable(relation.columns[name], sql.column(sql.user(name))) for name in columns]
-    return sql.cast(_row_hash(values), "UBIGINT")
+    values = [sql.column(sql.user(name)) for name in columns]
+    return sql.cast(_row_hash([relation.columns[name] for name in columns], values), "UBIGINT")
 
 
 def event_key(source: EventSource) -> sql.Expr:
@@ -72,8 +85,9 @@ def event_key(source: EventSource) -> sql.Expr:
 def numbered(source: EventSource, files: Sequence[PinnedFile], columns: Sequence[str], wanted: sql.Expr | None = None) -> exp.Select:
     """The wanted rows of some files: whose they are, which file it is, and each row's number over these columns."""
     stored = source.relation.columns
-    values = [hashable(stored[name], read(DUCKDB, stored[name], sql.column(name)).expr) for name in sorted(columns)]
-    row = sql.infix(exp.BitwiseAnd, sql.cast(_row_hash(values), "UBIGINT"), sql.integer(DIGEST_BITS))
+    values = [read(DUCKDB, stored[name], sql.column(name)).expr for name in sorted(columns)]
+    hashed = _row_hash([stored[name] for name in sorted(columns)], values)
+    row = sql.infix(exp.BitwiseAnd, sql.cast(hashed, "UBIGINT"), sql.integer(DIGEST_BITS))
     row = sql.cast(row, "BIGINT")
     return sql.select({KEY: event_key(source), FILE: sql.column(FILE), DIGEST: row}, scan_files(source.relation, files, FILE), wanted)
 

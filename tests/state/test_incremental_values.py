@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -70,6 +71,31 @@ def test_an_event_with_another_value(shop: Shop) -> None:
     orders(-1)
     later(drawn)
     assert drawn.parts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "amount", "then"),
+    [(pl.Decimal(12, 2), pl.Decimal(14, 4), "1.50", "0.0150"), (pl.Int32(), pl.Decimal(12, 2), "150", "1.50")],
+)
+def test_an_event_with_the_same_digits_of_another_scale(shop: Shop, before: Any, after: Any, amount: str, then: str) -> None:
+    """The first file is kept while another one makes the column a decimal of a larger scale, and is written again later."""
+    drawn = begun(shop)
+    shop.contacts({"id": [1, 2, 3]})
+
+    def orders(name: str, contact: int, amount: str, dtype: Any) -> None:
+        rows = {"contact_id": [contact], "at": [at("2026-01-28")], "event": ["order"]}
+        shop.event_file(name, pl.DataFrame({**rows, "amount": pl.Series([Decimal(amount)], dtype=pl.Decimal(20, 4)).cast(dtype)}))
+
+    shop.segment("asked", "sum(order.amount) < 1")
+    orders("a", 1, amount, before)
+    drawn.run_both()
+    orders("b", 2, "2", after)
+    shop.segment("asked", "sum(order.amount) > 1.0 and sum(order.amount) < 100.0")
+    later(drawn)
+    later(drawn)
+    orders("a", 1, then, after)
+    later(drawn)
+    assert len(drawn.parts) == 2
 
 
 def test_keys_narrower_than_those_of_who_is_gone(shop: Shop) -> None:
