@@ -16,7 +16,7 @@ import polars as pl
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.positions import Placement
-from segmentry.engine.snapshot import ContactSource, PinnedFile, Snapshot
+from segmentry.engine.snapshot import Column, ContactSource, EventSource, PinnedFile, Snapshot
 from segmentry.engine.state.activated import FileRef
 from segmentry.engine.state.commit import EventFileDraft
 from segmentry.engine.state.files import Staging
@@ -123,12 +123,16 @@ class Kept:
     events: EventDigests
 
 
-def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: Sequence[EventFileRecord], new: pl.Series) -> EventDigests:
-    """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now.
+def digest_events(
+    digester: Digester, snapshot: Snapshot, reads: Reads, then: Snapshot | None, former: Sequence[EventFileRecord], new: pl.Series
+) -> EventDigests:
+    """Digests every event file that is new, rewritten, or not yet digested over the columns that rules read now, of their types.
 
-    A digest knows only contacts that were in the snapshot when it was made; so the other files are looked through for `new` ones.
+    `then` and `former` are the former run's snapshot and files. A digest knows only contacts that were in the snapshot when it was
+    made; so the other files are looked through for `new` ones.
     """
     known = {(record.source, record.path): record for record in former}
+    before = {} if then is None else dict(zip(source_keys(then), then.events, strict=True))
     kept: list[KeptFile] = []
     made: list[DigestedFile] = []
     for index, (key, source) in enumerate(zip(source_keys(snapshot), snapshot.events, strict=True)):
@@ -138,7 +142,8 @@ def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: 
             record = known.get((key, file.path))
             if record is not None and (record.size, record.modified, record.digest) == (file.size, file.modified, file.digest):
                 same[file] = known.pop((key, file.path))
-        current = {file: record for file, record in same.items() if (record.columns, record.engine) == (columns, reads.engine)}
+        alike = key in before and _types(before[key], columns) == _types(source, columns)
+        current = {file: record for file, record in same.items() if alike and (record.columns, record.engine) == (columns, reads.engine)}
         others = [file for file in source.relation.files if file not in current]
         if others:
             frames = digester.event_digests(index, others, columns)
@@ -149,6 +154,11 @@ def digest_events(digester: Digester, snapshot: Snapshot, reads: Reads, former: 
         else:
             kept += [KeptFile(record) for record in current.values()]
     return EventDigests(tuple(kept), tuple(made), tuple(known.values()), new)
+
+
+def _types(source: EventSource, columns: Sequence[str]) -> list[Column | None]:
+    """What digests over these columns are made of: the same file means something else where one is read as another type."""
+    return [source.relation.columns.get(name) for name in (source.contact, *columns)]
 
 
 def keep_event_digests(

@@ -18,9 +18,9 @@ def plan_of_rules(prepared: Prepared) -> Plan:
 
 def keep(prepared: Prepared, former: FormerRun | None, digester: Digester, placement: Placement, reads: Reads) -> Kept:
     """The digests that the next run is compared by; those of files that did not change are the former run's."""
-    files = () if former is None else former.event_files
+    then, files = (None, ()) if former is None else (former.snapshot, former.event_files)
     new = pl.Series(dtype=pl.UInt32()) if former is None else _came(former, placement).arg_true()
-    events = digest_events(digester, prepared.snapshot, reads, files, new)
+    events = digest_events(digester, prepared.snapshot, reads, then, files, new)
     if not reads.contacts:
         return Kept(reads, None, events)
     if former is not None and _same_rows(prepared, former, reads, placement) and former.record.digests_file is not None:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.state.conftest import Shop, at
+from tests.state.test_incremental_values import begun, later
 
 BY_DAY = "events:\n  - {path: 'ev/*/*.parquet', contact: contact_id, at: day, event: order}\n"
 
@@ -81,3 +82,29 @@ def test_days_told_by_folders_begin_at_midnight_of_the_workspace_also_in_summer(
     shop.segment("b", "did(order, since => '2026-07-05')")
     shop.run("2026-08-01T12:00")
     assert (shop.state.members("a").to_list(), shop.state.members("b").to_list()) == ([], [3])
+
+
+def test_a_file_that_was_read_as_another_type(shop: Shop) -> None:
+    """The very file means something else when its column is text and no UUID any more; then it is written again."""
+    ref = "0a1b2c3d-0000-4000-8000-00000000000f"
+    drawn = begun(shop)
+    shop.contacts({"id": [1, 2, 3]})
+    shop.segment("a", f"did(order, ref = '{ref}')")
+
+    def typed(type: str) -> None:
+        fields = f"{{contact_id: integer, at: timestamp, ref: {type}}}"
+        shop.more = f'events:\n  - {{path: "orders.csv", contact: contact_id, at: at, event: order, fields: {fields}}}\n'
+
+    def written(ref: str) -> None:
+        (shop.root / "orders.csv").write_text(f"contact_id,at,ref\n2,2026-01-28T00:00:00,{ref}\n")
+
+    written(ref.upper())
+    typed("uuid")
+    drawn.run_both()
+    typed("text")
+    later(drawn)
+    assert shop.state.members("a").to_list() == []
+    written(ref)
+    later(drawn)
+    assert shop.state.members("a").to_list() == [2]
+    assert len(drawn.parts) == 1
