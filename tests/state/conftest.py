@@ -23,7 +23,7 @@ ID = "7d0a1c52-6a0b-4c55-9d0e-0b8f5c3f9a11"
 HEAD = f"""version: 1
 id: {ID}
 timezone: {{zone}}
-contacts: {{{{path: {{path}}, key: {{key}}}}}}
+contacts: {{{{path: contacts.parquet, key: {{key}}}}}}
 """
 EVENTS = """events:
   - {path: "events/*.parquet", contact: contact_id, at: at, name: event}
@@ -55,7 +55,7 @@ class Shop:
 
     root: Path
     key: str = "id"
-    path: str = "contacts.parquet"
+    contacts_file: str = "contacts.parquet"
     zone: str = "UTC"
     events: bool = False
     guards: str = "{snapshot: {shrinks: 100%}}"
@@ -85,11 +85,8 @@ class Shop:
 
     def write_config(self) -> None:
         """`segmentry.yml` as it is to be."""
-        text = (
-            HEAD.format(zone=self.zone, path=self.path, key=self.key)
-            + (EVENTS if self.events else "")
-            + f"guards: {self.guards}\n{self.more}"
-        )
+        head = HEAD.format(zone=self.zone, key=self.key).replace("contacts.parquet", self.contacts_file)
+        text = head + (EVENTS if self.events else "") + f"guards: {self.guards}\n{self.more}"
         (self.root / "segmentry.yml").write_text(text)
 
     def run(self, as_of: str | datetime, **settings: Any) -> Recomputed:

@@ -158,7 +158,7 @@ class DrawnOtherwise(Drawn):
     """The file of a segment that was edited last, and what it was before."""
 
     def begin(self, segments: int) -> None:
-        self.shop.path = f"contacts.{self.shape.format}"
+        self.shop.contacts_file = f"contacts.{self.shape.format}"
         self.shop.list("no.csv", self.listed(3), self.listed(4))
         super().begin(segments)
         self.shop.segment("both", "did(order, last => '1 day')", include="vip.csv", exclude="no.csv")
