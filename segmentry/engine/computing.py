@@ -38,7 +38,7 @@ class Computed:
     told: Mapping[str, Any]
     """How it was computed, as plain values for the report."""
     kept: Kept | None = None
-    """What it keeps of its sources, where that had to be known to compute it."""
+    """What it keeps of its sources, where that is known by then."""
 
 
 def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, placed: Callable[[pl.Series], Placement], why: str) -> Computed:
@@ -52,7 +52,7 @@ def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, plac
 
 
 def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluation: Evaluation, restricted: Restricted) -> Computed | str:
-    """What may have changed since the accepted run, which has the same definitions; or why all has to be computed."""
+    """What may have changed since the accepted run; or why all has to be computed for everybody."""
     reads = reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
     division = divide(prepared, former, reads)
     if not [name for name in division.parts if division.parts[name].way is not Way.ALL]:
