@@ -11,8 +11,9 @@ import polars as pl
 
 from segmentry.engine.affected import affected_queries
 from segmentry.engine.comparing import Question
+from segmentry.engine.counters import Counters
 from segmentry.engine.digests import Kept, reads_of
-from segmentry.engine.evaluation import Counters, Evaluation
+from segmentry.engine.evaluation import Evaluation
 from segmentry.engine.former import FormerRun
 from segmentry.engine.incremental import Division, Way, divide, too_many
 from segmentry.engine.keeping import changed_since, keep, plan_of_rules

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -20,6 +19,7 @@ from segmentry.engine import algebra
 from segmentry.engine.affected import KeysQuery
 from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
+from segmentry.engine.counters import Counters
 from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
@@ -67,30 +67,12 @@ CHOSEN_POSITIONS = sql.internal("chosen positions")
 NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
 
 
-@dataclass
-class Counters:
-    """What an evaluation did. `rows` and `bytes` are those of the sources' columns that were read (compressed, from Parquet footers).
-
-    `unknown_events` and `timeless_events` count, per event table, the events of no known contact and those without a
-    time, among the rows that rules read; `unknown_keys`, per static list, the keys that are no contacts. `in_arrays` has
-    the event tables whose aggregates were kept in arrays.
-    """
-
-    queries: int = 0
-    rows: int = 0
-    bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    unknown_events: dict[int, int] = field(default_factory=dict)
-    timeless_events: dict[int, int] = field(default_factory=dict)
-    unknown_keys: dict[str, int] = field(default_factory=dict)
-    in_arrays: set[int] = field(default_factory=set)
-
-
 class Evaluation:
     """Evaluates plans over one snapshot. A context manager; its connection closes with it.
 
     `memory` is a size such as `4GiB`, `temp` a folder to spill into, `frames` the Arrow-speaking frames that relations
     without files name. `only` restricts everything to contacts with these keys. `recall` is asked what earlier runs say.
+    `database` is a connection that has these files and frames already, to which the former then do not matter.
     """
 
     def __init__(
@@ -104,12 +86,14 @@ class Evaluation:
         frames: Mapping[str, object] | None = None,
         only: pl.Series | None = None,
         recall: Recall | None = None,
+        database: DuckDB | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.clock = clock
         self.counters = Counters()
         self._recall = recall
-        self._database = DuckDB(_paths(snapshot), frames=frames, memory=memory, threads=threads, temp=temp)
+        self._frames = frames
+        self._database = database or DuckDB(_paths(snapshot), frames=frames, memory=memory, threads=threads, temp=temp)
         self._columns: frozenset[str] | None = None
         self._keys: pl.Series | None = None
         self._alignment: Alignment | None = None
@@ -120,6 +104,17 @@ class Evaluation:
         self._scattered: dict[int, Scatter] = {}
         if only is not None:
             self._database.register(CHOSEN, pl.DataFrame({KEY: only}))
+
+    def restricted(self, only: pl.Series) -> Evaluation:
+        """An evaluation of the contacts with these keys, by the same engine; it has to be closed before this one."""
+        return Evaluation(
+            self.snapshot,
+            clock=self.clock,
+            frames=self._frames,
+            only=only,
+            recall=self._recall,
+            database=self._database.sibling(self._frames),
+        )
 
     # ---------------------------------------------------------------- contacts
 

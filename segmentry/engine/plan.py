@@ -6,8 +6,9 @@ is `evaluation.Evaluation`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from sqlglot import exp
 
@@ -80,7 +81,6 @@ class Plan:
     scans: tuple[EventScan, ...]
     beside: tuple[Beside, ...]
     contacts_query: exp.Select
-    leaves_query: exp.Select
     leaf_columns: tuple[str, ...]
     value_columns: tuple[str, ...]
     listed: Mapping[str, str]
@@ -90,9 +90,15 @@ class Plan:
     segments: Mapping[str, int]
     conditions: Mapping[str, Condition]
     """Of every leaf column, the condition it is."""
+    _leaves_query: Callable[[], exp.Select] = field(repr=False, compare=False)
     _canon: Canon = field(repr=False, default_factory=Canon)
     _leaf_of: Mapping[int, str] = field(repr=False, default_factory=dict)
     _value_of: Mapping[int, str] = field(repr=False, default_factory=dict)
+
+    @cached_property
+    def leaves_query(self) -> exp.Select:
+        """The query for every leaf and value; written when it is first asked for, as many plans are made only to see what they read."""
+        return self._leaves_query()
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -182,7 +188,7 @@ class _Planner:
 
         value_of = {self.canon.number(value): f"value{number}" for number, value in enumerate(values)}
         levels = self.rankings.levels(computed, query)
-        leaves_query = query(len(levels) + 1, computed, {value_of[self.canon.number(value)]: value for value in values})
+        values_asked = {value_of[self.canon.number(value)]: value for value in values}
         return Plan(
             self.snapshot,
             self.clock,
@@ -190,7 +196,6 @@ class _Planner:
             scans,
             tuple(beside.values()),
             contact_rows(self.ops, self.snapshot.contacts, contact_columns),
-            leaves_query,
             tuple(computed),
             tuple(value_of.values()),
             self.listed,
@@ -199,6 +204,7 @@ class _Planner:
             tuple(self.steps),
             {name: segments[name] for name in conditions},
             dict(self.leaves),
+            partial(query, len(levels) + 1, computed, values_asked),
             self.canon,
             self.leaf_of,
             value_of,

@@ -295,7 +295,7 @@ class _Run:
         if why is None and self.former is not None:
 
             def restricted(keys: pl.Series) -> Evaluation:
-                return stack.enter_context(self._evaluation(prepared.snapshot, prepared.clock, keys))
+                return stack.enter_context(evaluation.restricted(keys))
 
             found = in_part(asked, prepared, self.former, evaluation, restricted)
             if isinstance(found, Computed):

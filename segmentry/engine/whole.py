@@ -120,10 +120,17 @@ def _check_memory(conditions: Mapping[str, Condition]) -> None:
 def _planned(conditions: Mapping[str, Condition], snapshot: Snapshot, clock: Clock, ops: Operations) -> Plan:
     """The plan in an engine's words. DialectError with every condition that has none."""
     try:
-        return make_plan(conditions, snapshot, clock, ops=ops)
+        return _written_out(conditions, snapshot, clock, ops)
     except NotExpressible:
         problems = [problem for name, condition in conditions.items() for problem in _refused(name, condition, snapshot, clock, ops)]
         raise DialectError(problems) from None
+
+
+def _written_out(conditions: Mapping[str, Condition], snapshot: Snapshot, clock: Clock, ops: Operations) -> Plan:
+    """A plan that has its query of conditions already; NotExpressible where that has no words."""
+    plan = make_plan(conditions, snapshot, clock, ops=ops)
+    _ = plan.leaves_query
+    return plan
 
 
 def _refused(name: str, condition: Condition, snapshot: Snapshot, clock: Clock, ops: Operations) -> Iterator[Diagnostic]:
@@ -136,7 +143,7 @@ def _refused(name: str, condition: Condition, snapshot: Snapshot, clock: Clock, 
             continue
         others: dict[str, Condition] = dict.fromkeys(references(node), nodes.Always(value=True))
         try:
-            make_plan({name: node, **others}, snapshot, clock, ops=ops)
+            _written_out({name: node, **others}, snapshot, clock, ops)
         except NotExpressible as problem:
             yield Diagnostic(
                 problem.code, f"{problem}, in segment `{name}`", place=node.place, notes=(f"in {ops.dialect} it would not mean the same",)

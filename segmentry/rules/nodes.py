@@ -20,6 +20,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.syntax import NOWHERE
@@ -491,10 +492,16 @@ COMBINATIONS = (And, Or, Not, AtLeast, Member, Always)
 """What the algebra does on bitmaps; every other condition is a leaf that the engine computes."""
 
 
+@cache
+def _names(kind: type[Node]) -> tuple[str, ...]:
+    """The fields of a kind of node; a run asks for them tens of thousands of times."""
+    return tuple(spec.name for spec in fields(kind))
+
+
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below one, in the order written."""
-    for spec in fields(node):
-        value = getattr(node, spec.name)
+    for name in _names(type(node)):
+        value = getattr(node, name)
         if isinstance(value, Node):
             yield value
         elif isinstance(value, tuple):

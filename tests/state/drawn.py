@@ -402,7 +402,7 @@ class Drawn:
         files = {(file.source, file.path): state.event_digests(file).sort("position").rows() for file in state.event_files(record.id)}
         kept = {
             "status": record.status,
-            "members": {name: state.columns([name], record.id)[name].to_list() for name in names},
+            "members": state.columns(names, record.id).to_dict(as_series=False),
             "order": (order.keys.to_list(), order.present.to_list()),
             "changes": run.changes().sort("segment", "contact", "change").rows(),
             "types": run.changes().schema,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,7 +37,7 @@ UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "Pi
 
 
 class DuckDB:
-    """A connection for one run. It reads `paths` and the registered frames, writes to its temp folder, and nothing else.
+    """A connection for one run, to an engine of its own. It reads `paths` and registered frames, writes to its temp folder, and no more.
 
     `memory` is DuckDB's notation (`4GiB`), `threads` a number; None is DuckDB's default. It spills into a folder of its own
     that goes away with the connection, within `temp` where that is given.
@@ -52,21 +52,34 @@ class DuckDB:
         threads: int | None = None,
         temp: Path | None = None,
     ) -> None:
-        self.queries = 0
-        self._made: dict[str, str] = {}
-        self._paths = tuple(paths)
         if temp is not None:
             temp.mkdir(parents=True, exist_ok=True)
-        # of its own also within `temp`: two connections that spill into one folder would write into each other's files
-        self._own_temp = tempfile.TemporaryDirectory(prefix="segmentry-", dir=temp)
-        self._connection = duckdb.connect(":memory:")
+        # of its own also within `temp`: two engines that spill into one folder would write into each other's files
+        own_temp = tempfile.TemporaryDirectory(prefix="segmentry-", dir=temp)
+        self._begin(duckdb.connect(":memory:"), tuple(paths), own_temp.cleanup)
         try:
-            self._lock_down(self._paths, memory, threads, self._own_temp.name)
+            self._lock_down(self._paths, memory, threads, own_temp.name)
             for name, frame in (frames or {}).items():
-                self._connection.register(name, frame)
+                self.register(name, frame)
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...], after: Callable[[], None] | None) -> None:
+        self.queries = 0
+        self._connection, self._paths, self._after = connection, paths, after
+        self._made: dict[str, str] = {}
+
+    def sibling(self, frames: Mapping[str, object] | None = None) -> Self:
+        """Another connection to the same engine: its files, memory, threads and temp folder; tables, views and frames are its own.
+
+        An engine takes some 25 ms to start, and each has a memory limit for itself. It has to be closed before this one.
+        """
+        made = object.__new__(type(self))
+        made._begin(self._connection.cursor(), self._paths, None)
+        for name, frame in (frames or {}).items():
+            made.register(name, frame)
+        return made
 
     def _lock_down(self, paths: Iterable[str], memory: str | None, threads: int | None, temp: str) -> None:
         settings: dict[str, str | int | bool] = {"temp_directory": temp, **SETTINGS}
@@ -84,7 +97,7 @@ class DuckDB:
 
     def _set(self, name: str, value: str | int | bool) -> None:
         literal: exp.Expr = sql.boolean(value) if isinstance(value, bool) else sql.text(str(value))
-        self._connection.execute(f"set {name} = {sql.render(literal)}")
+        self._connection.execute(f"set global {name} = {sql.render(literal)}")  # for siblings too
 
     def create(self, table: str, query: exp.Query) -> None:
         """A temporary table of the query's rows, in their order; one of that name is replaced."""
@@ -142,7 +155,8 @@ class DuckDB:
 
     def close(self) -> None:
         self._connection.close()
-        self._own_temp.cleanup()
+        if self._after is not None:
+            self._after()
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -71,12 +72,18 @@ def call(function: str, *args: Expr) -> exp.Anonymous:
 
 def cast(value: Expr, to: str) -> exp.Cast:
     """`cast(value as to)`."""
-    return exp.Cast(this=value, to=exp.DataType.build(to, dialect="duckdb", udt=True))
+    return exp.Cast(this=value, to=_type(to).copy())
 
 
 def try_cast(value: Expr, to: str) -> exp.TryCast:
     """`try_cast(value as to)`: NULL where the value does not fit."""
-    return exp.TryCast(this=value, to=exp.DataType.build(to, dialect="duckdb", udt=True))
+    return exp.TryCast(this=value, to=_type(to).copy())
+
+
+@lru_cache(maxsize=1000)
+def _type(name: str) -> exp.DataType:
+    """A type as a node, to be copied: a plan has thousands of casts to a dozen types, and each name would be parsed anew."""
+    return exp.DataType.build(name, dialect="duckdb", udt=True)
 
 
 _CLOSED = (exp.Column, exp.Literal, exp.Anonymous, exp.Paren, exp.Cast, exp.Case, exp.Boolean)
