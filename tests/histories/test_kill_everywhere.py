@@ -262,7 +262,7 @@ def killed_at_random(root: Path, receiver: Receiver, draws: random.Random) -> No
     heal(root, receiver)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_killed_at_a_random_moment(shop: Path, receiver: Receiver, seed: int, number: int) -> None:
     killed_at_random(shop, receiver, random.Random(seed + number))
 

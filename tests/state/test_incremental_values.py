@@ -24,38 +24,44 @@ def later(drawn: Drawn, hours: float = 1) -> None:
     drawn.run_both()
 
 
-def people(column: str, values: list[Any], dtype: Any) -> pl.DataFrame:
-    return pl.DataFrame({"id": list(range(1, len(values) + 1)), column: pl.Series(values, dtype=dtype)})
-
-
 STRUCT = pl.Struct({"a": pl.Int64(), "b": pl.Int64()})
 
 
-@pytest.mark.parametrize(
-    ("rule", "dtype", "before", "after"),
-    [
-        ("spend >= 0", pl.Int64(), 0, -1),
-        ("spend >= 0", pl.Int8(), 0, -1),
-        ("spend >= 0", pl.Decimal(20, 2), "0.00", "-0.01"),
-        ("spend is set", pl.List(pl.String()), None, []),
-        ("spend contains 0", pl.List(pl.Int64()), [1], [0, 1]),
-        ("none(spend, element = 'vip')", pl.List(pl.String()), None, []),
-        ("length(spend) = 0", pl.List(pl.String()), [None], []),
-        ("length(spend) >= 2", pl.List(pl.Int64()), [0], [0, 0]),
-        ("any(spend, element.b = 0)", pl.List(STRUCT), [{"a": 0, "b": 1}], [{"a": 0, "b": 0}, {"a": 0, "b": 1}]),
-        ("spend.a = 3", STRUCT, {"a": 3, "b": 0}, {"a": 0, "b": 0}),
-        ("spend > 0", pl.Float64(), float("nan"), None),
-    ],
-)
-def test_a_row_with_another_value(shop: Shop, rule: str, dtype: Any, before: Any, after: Any) -> None:
-    """Most are values that DuckDB's own `hash` does not tell apart."""
+VALUES = [  # a rule about `{}`, the column's type, and a value before and after
+    ("{} >= 0", pl.Int64(), 0, -1),
+    ("{} >= 0", pl.Int8(), 0, -1),
+    ("{} >= 0", pl.Decimal(20, 2), "0.00", "-0.01"),
+    ("{} is set", pl.List(pl.String()), None, []),
+    ("{} contains 0", pl.List(pl.Int64()), [1], [0, 1]),
+    ("none({}, element = 'vip')", pl.List(pl.String()), None, []),
+    ("length({}) = 0", pl.List(pl.String()), [None], []),
+    ("length({}) >= 2", pl.List(pl.Int64()), [0], [0, 0]),
+    ("any({}, element.b = 0)", pl.List(STRUCT), [{"a": 0, "b": 1}], [{"a": 0, "b": 0}, {"a": 0, "b": 1}]),
+    ("{}.a = 3", STRUCT, {"a": 3, "b": 0}, {"a": 0, "b": 0}),
+    ("{} > 0", pl.Float64(), float("nan"), None),
+]
+
+
+def test_a_row_with_another_value(shop: Shop) -> None:
+    """Most are values that DuckDB's own `hash` does not tell apart. Each of the contacts has another value in one column."""
     drawn = begun(shop)
-    shop.segment("asked", rule)
-    shop.contacts(people("spend", [before, before, before, after], dtype))
+    for number, (rule, *_) in enumerate(VALUES):
+        shop.segment(f"asked{number}", rule.format(f"c{number}"))
+
+    def people(changed: bool) -> pl.DataFrame:
+        contacts = range(len(VALUES) + 2)  # of the last two one has every value as before, and one as after
+
+        def values(number: int, before: Any, after: Any) -> list[Any]:
+            return [after if (changed and contact == number) or contact == len(VALUES) else before for contact in contacts]
+
+        columns = {f"c{n}": pl.Series(values(n, *pair), dtype=dtype) for n, (_, dtype, *pair) in enumerate(VALUES)}
+        return pl.DataFrame({"id": list(contacts), **columns})
+
+    shop.contacts(people(changed=False))
     drawn.run_both()
-    shop.contacts(people("spend", [before, after, before, after], dtype))
+    shop.contacts(people(changed=True))
     later(drawn)
-    assert drawn.parts
+    assert drawn.parts[-1]["affected"] == len(VALUES) - 1  # a NaN is missing, as a null is
 
 
 def test_an_event_with_another_value(shop: Shop) -> None:

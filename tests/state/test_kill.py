@@ -126,13 +126,13 @@ def killed_at_random(shop: Shop, expected: list[tuple[object, ...]], draw: rando
     assert_recovers(shop, expected)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_killed_at_a_random_moment(shop: Shop, expected: list[tuple[object, ...]], seed: int) -> None:
     killed_at_random(shop, expected, random.Random(seed))
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", range(3, 103))
+@pytest.mark.parametrize("seed", range(1, 101))
 def test_killed_at_a_hundred_random_moments(shop: Shop, expected: list[tuple[object, ...]], seed: int) -> None:
     killed_at_random(shop, expected, random.Random(seed))
 

@@ -288,8 +288,12 @@ NAMED = {  # a sequence's name and its `renamed_from` in each run; None: a backu
 }
 
 
-@pytest.mark.parametrize("case", NAMED)
-@pytest.mark.parametrize("back", ["at once", "later"])
+BACK = ("at once", "later")
+EACH = [(case, BACK[number % 2]) for number, case in enumerate(NAMED)]
+OTHERS = [(case, back) for case in NAMED for back in BACK if (case, back) not in EACH]
+
+
+@pytest.mark.parametrize(("case", "back"), [*EACH, *(pytest.param(*other, marks=pytest.mark.full) for other in OTHERS)])
 def test_nobody_is_enrolled_again_however_a_sequence_was_named(tmp_path: Path, case: str, back: str) -> None:
     shop = Enrolling(tmp_path / "shop", guards=LOOSE)
     shop.root.mkdir()

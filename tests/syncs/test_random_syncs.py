@@ -16,7 +16,7 @@ from segmentry.engine.state.synced import REMOVE
 from tests.syncs.world import LIST, Killed, Person, World
 
 NAMES = "abcdefgh"
-HISTORIES = 8
+HISTORIES = 4
 
 
 def happen(world: World) -> str:

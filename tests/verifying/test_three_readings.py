@@ -37,7 +37,7 @@ def three(seed: str, rules: int = RULES) -> tuple[int, int]:
 
 
 def test_three_readings_agree(seed: int) -> None:
-    found = [three(f"{seed}:three:{number}") for number in range(3)]
+    found = [three(f"{seed}:three:{number}") for number in range(2)]
     assert sum(told for told, _ in found) > 0.95 * sum(asked for _, asked in found)
 
 
