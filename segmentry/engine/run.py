@@ -237,8 +237,7 @@ class _Run:
             pinned.append(prepared.snapshot)
             warnings = prepared.warnings + self._schema_changes(prepared)
         self.recall = Past(self.former, prepared.aliases).bitmap
-        with ExitStack() as stack:
-            drafted = self._drafted(prepared, stack)
+        drafted = self._drafted(prepared)
         verify_unchanged(prepared.snapshot)
         draft, plan = replace(drafted.draft, report=self._report(prepared, drafted)), drafted.computed.plan
         if self.place.lease is None:
@@ -266,8 +265,20 @@ class _Run:
             raise SourceError(found)
         return found
 
-    def _drafted(self, prepared: Prepared, stack: ExitStack) -> _Drafted:
-        """The run up to its commit; evaluations are open as long as the `stack` is."""
+    def _drafted(self, prepared: Prepared) -> _Drafted:
+        """The run up to its commit."""
+        watch = self.settings.watch
+        with ExitStack() as evaluations:
+            result = self._result(prepared, evaluations)
+        # the contacts and events in the engine's memory are gone by now: what follows needs room of its own
+        if self.historical:
+            return self._written(result, None)
+        with watch.stage("activate"):
+            consequences = self._consequences(result)
+        return self._written(result, consequences)
+
+    def _result(self, prepared: Prepared, stack: ExitStack) -> _Result:
+        """Who is in what, and what changed; evaluations are open as long as the `stack` is."""
         watch, comparison = self.settings.watch, self._comparison(prepared)
         with watch.stage("evaluate"):
             asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
@@ -281,12 +292,7 @@ class _Run:
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
             compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
             changes, firsts = self._changes(prepared, computed, comparison, answers, compared, kept)
-        result = _Result(prepared, computed, answers.memberships, compared, kept, changes, firsts)
-        if self.historical:
-            return self._written(result, None)
-        with watch.stage("activate"):
-            consequences = self._consequences(result)
-        return self._written(result, consequences)
+        return _Result(prepared, computed, answers.memberships, compared, kept, changes, firsts)
 
     def _computed(self, asked: Question, prepared: Prepared, stack: ExitStack) -> Computed:
         """The answers: of all contacts, or where the accepted run's may stand, of those that something may have changed."""

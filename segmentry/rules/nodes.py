@@ -20,7 +20,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.syntax import NOWHERE
@@ -492,7 +492,7 @@ COMBINATIONS = (And, Or, Not, AtLeast, Member, Always)
 """What the algebra does on bitmaps; every other condition is a leaf that the engine computes."""
 
 
-@cache
+@lru_cache(maxsize=None)
 def _names(kind: type[Node]) -> tuple[str, ...]:
     """The fields of a kind of node; a run asks for them tens of thousands of times."""
     return tuple(spec.name for spec in fields(kind))
