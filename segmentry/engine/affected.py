@@ -21,9 +21,10 @@ from segmentry.engine.lowering.values import Lowering
 from segmentry.engine.passing import Passed
 from segmentry.engine.scans import KEY, EventScans, contact_fields, contact_rows, fields_below, staged
 from segmentry.engine.snapshot import EventSource, Relation, Snapshot
+from segmentry.engine.stored_times import stored_times
 from segmentry.rules.ground import Clock
-from segmentry.rules.nodes import And, Condition, Events, Former, Not, Or, Scope, Window, walk
-from segmentry.rules.types import Kind
+from segmentry.rules.nodes import And, Compare, Condition, Constant, Events, Field, Former, Not, Or, Scope, Window, walk
+from segmentry.rules.types import TIMESTAMP, Kind
 from segmentry.rules.zones import FIRST_INSTANT, LAST_INSTANT
 
 MOST_READS = 8
@@ -114,10 +115,54 @@ def _with_events(reads: Sequence[tuple[EventSource, list[Events]]], snapshot: Sn
 
 def _answering_otherwise(pairs: Sequence[tuple[Condition, Condition]], snapshot: Snapshot, clock: Clock) -> KeysQuery:
     """The contacts whose row answers both conditions of a pair differently."""
-    source, conditions = snapshot.contacts, [Or((And((one, Not(other))), And((other, Not(one))))) for one, other in pairs]
+    source = snapshot.contacts
+    conditions: list[Condition] = []
+    stored: list[list[sql.Expr]] = []
+    for one, other in pairs:
+        between = _between(one, other)
+        if between is None:
+            conditions.append(Or((And((one, Not(other))), And((other, Not(one))))))
+            stored.append([])
+        else:
+            conditions.append(And((between.low, between.high)))
+            held = source.relation.columns[between.name].stored
+            stored.append(stored_times(DUCKDB, between.name, held, between.first, between.final))
     columns = sorted(fields_below(conditions)[Scope.CONTACT])
     key = key_text(DUCKDB, source.relation.columns[source.key], sql.column(KEY))
     lowering = Lowering(DUCKDB, Canon(), contact_fields(source, columns), Calendar(DUCKDB, clock.zone), key_text=key)
     differs = sql.any_of([lowering.condition(condition).expr for condition in conditions])
-    query = sql.select({KEY: sql.column(KEY)}, staged(lowering, contact_rows(DUCKDB, source, columns)), differs)
+    where = sql.any_of(sql.all_of(bounds) for bounds in stored) if all(stored) else None
+    query = sql.select({KEY: sql.column(KEY)}, staged(lowering, contact_rows(DUCKDB, source, columns, where)), differs)
     return KeysQuery(query, source.relation, frozenset({*columns, source.key}))
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Two comparisons of a field with the clock that differ just where it lies between two instants."""
+
+    name: str
+    first: datetime
+    final: datetime
+    low: Compare
+    high: Compare
+
+
+def _between(one: Condition, other: Condition) -> _Between | None:
+    """How a pair is told by one look at a field, where it is `field > instant` or the like at two instants."""
+    if not (isinstance(one, Compare) and isinstance(other, Compare)) or one.op != other.op or one.op not in APART or one.left != other.left:
+        return None
+    field, first, final = one.left, one.right, other.right
+    if not (isinstance(field, Field) and isinstance(first, Constant) and isinstance(final, Constant)):
+        return None
+    if not (isinstance(first.value, datetime) and isinstance(final.value, datetime) and field.type == TIMESTAMP):
+        return None
+    if first.value > final.value:
+        first, final = final, first
+    above, below = APART[one.op]
+    assert isinstance(first.value, datetime)
+    assert isinstance(final.value, datetime)
+    return _Between(field.name, first.value, final.value, replace(one, op=above, right=first), replace(one, op=below, right=final))
+
+
+APART = {">": (">", "<="), "<=": (">", "<="), ">=": (">=", "<"), "<": (">=", "<")}
+"""By what a field is compared with at two instants: how it lies beside the earlier and the later one, where the answers differ."""

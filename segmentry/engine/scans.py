@@ -18,7 +18,7 @@ from segmentry.engine.footers import span_of
 from segmentry.engine.gathered import AT as INSTANT
 from segmentry.engine.gathered import CHOICES, POSITION, Gathered
 from segmentry.engine.lowering import sql
-from segmentry.engine.lowering.calendar import Calendar, midnight_bounds
+from segmentry.engine.lowering.calendar import Calendar
 from segmentry.engine.lowering.canon import Canon
 from segmentry.engine.lowering.elements import kept as kept_as
 from segmentry.engine.lowering.operations import Operations
@@ -26,6 +26,7 @@ from segmentry.engine.lowering.shapes import Sql, made_of, verdict
 from segmentry.engine.lowering.stored import held_when_read, read, read_key
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.snapshot import ContactSource, EventSource, Relation
+from segmentry.engine.stored_times import stored_times
 from segmentry.rules.nodes import Aggregate, Events, Field, Node, Scope, Value, Window, children
 from segmentry.rules.types import COUNT, TIMESTAMP, Kind
 
@@ -51,13 +52,13 @@ def contact_field(name: str) -> str:
     return sql.internal(f"contact.{name}")
 
 
-def contact_rows(ops: Operations, source: ContactSource, columns: Iterable[str]) -> exp.Select:
-    """The snapshot's rows: key and columns as the language has them, in the snapshot's order."""
+def contact_rows(ops: Operations, source: ContactSource, columns: Iterable[str], where: sql.Expr | None = None) -> exp.Select:
+    """The snapshot's rows: key and columns as the language has them, in the snapshot's order; `where` asks of them as they are stored."""
     relation = source.relation
     selected = {KEY: read_key(ops, relation.columns[source.key], sql.column(source.key))}
     for name in columns:
         selected[sql.user(name)] = read(ops, relation.columns[name], sql.column(name)).expr
-    return sql.select(selected, ops("scan", relation))
+    return sql.select(selected, ops("scan", relation), where)
 
 
 def contacts_in_order(columns: Iterable[str]) -> exp.Select:
@@ -345,33 +346,11 @@ class _EventRows:
 
     def _stored_bounds(self, stored: str) -> sql.Expr | None:
         """Bounds in the types that the file has, so that what is outside is never read; the exact ones of time follow."""
-        bounds = self._stored_times(stored)
+        bounds = stored_times(self.scans.ops, self.source.at, stored, self.first, self.final)
         if self.names:
             assert self.source.name is not None
             bounds.append(exp.In(this=sql.column(self.source.name), expressions=[sql.text(name) for name in self.names]))
         return sql.all_of(bounds) if bounds else None
-
-    def _stored_times(self, stored: str) -> list[sql.Expr]:
-        column = sql.column(self.source.at)
-        held = {"TIMESTAMP": "TIMESTAMP", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP WITH TIME ZONE", "DATE": "DATE"}.get(stored)
-        if held is None:
-            return []
-        low: object = self.first
-        high: object = self.final
-        if held == "DATE":
-            low, high = midnight_bounds(self.first, self.final)
-        bounds: list[sql.Expr] = []
-        if low is not None:
-            bounds.append(exp.GTE(this=column.copy(), expression=self._literal(low, held)))
-        if high is not None:
-            bounds.append(exp.LTE(this=column.copy(), expression=self._literal(high, held)))
-        return bounds
-
-    def _literal(self, bound: object, held: str) -> sql.Expr:
-        if isinstance(bound, datetime):
-            written = bound.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-            return self.scans.ops("cast", sql.text(written + ("+00" if held != "TIMESTAMP" else "")), held)
-        return self.scans.ops("cast", sql.text(str(bound)), held)
 
     def _beside_contacts(self, rows: exp.Select) -> exp.Select:
         """The rows of known contacts, with the contacts' fields that filters read."""

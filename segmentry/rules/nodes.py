@@ -20,7 +20,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from functools import lru_cache
 
 from segmentry.rules.diagnostics import Place
 from segmentry.rules.syntax import NOWHERE
@@ -492,15 +491,17 @@ COMBINATIONS = (And, Or, Not, AtLeast, Member, Always)
 """What the algebra does on bitmaps; every other condition is a leaf that the engine computes."""
 
 
-@lru_cache(maxsize=None)
-def _names(kind: type[Node]) -> tuple[str, ...]:
-    """The fields of a kind of node; a run asks for them tens of thousands of times."""
-    return tuple(spec.name for spec in fields(kind))
+_NAMES: dict[type[Node], tuple[str, ...]] = {}
+"""The fields of each kind of node: a run asks for them tens of thousands of times."""
 
 
 def children(node: Node) -> Iterator[Node]:
     """The nodes directly below one, in the order written."""
-    for name in _names(type(node)):
+    kind = type(node)
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(spec.name for spec in fields(kind))
+    for name in names:
         value = getattr(node, name)
         if isinstance(value, Node):
             yield value

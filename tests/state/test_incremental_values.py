@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -62,6 +62,29 @@ def test_a_row_with_another_value(shop: Shop) -> None:
     shop.contacts(people(changed=True))
     later(drawn)
     assert drawn.parts[-1]["affected"] == len(VALUES) - 1  # a NaN is missing, as a null is
+
+
+BOUNDED, UNBOUNDED = (pl.Datetime("us"), pl.Datetime("us", "UTC")), (pl.Datetime("ns"), pl.Datetime("ms"), pl.Date())
+"""How times are held: so that a bound can be written for what the file has, and otherwise."""
+PASSED = ("{} before ago('{} days')", "{} after ago('{} days')", "{} at most ago('{} days')", "{} at least ago('{} days')")
+
+
+@pytest.mark.parametrize("held", [BOUNDED, UNBOUNDED])
+def test_whose_time_the_clock_has_passed(shop: Shop, held: tuple[Any, ...]) -> None:
+    """Whatever times are held as, and on which side the edge itself is. Each rule has contacts of its own, whom no other one finds."""
+    drawn, moment, tick = begun(shop), at("2026-01-30"), timedelta(microseconds=1)
+    asked = [(dtype, rule) for dtype in held for rule in (*PASSED, "{} in the last '{} days'")]
+    columns: dict[str, pl.Series] = {}
+    for number, (dtype, rule) in enumerate(asked):
+        shop.segment(f"asked{number}", rule.format(f"c{number}", number + 1))
+        edge = moment - timedelta(days=number + 1)
+        near = pl.Series([edge - 2 * tick, edge - tick, edge, edge + tick, edge + timedelta(days=1)], dtype=pl.Datetime("us"))
+        around = pl.repeat(None, len(near), dtype=dtype, eager=True)
+        columns[f"c{number}"] = pl.concat([*[around] * number, near.cast(dtype), *[around] * (len(asked) - 1 - number)])
+    shop.contacts(pl.DataFrame({"id": list(range(len(columns["c0"]))), **columns}))
+    for drawn.now in (moment.replace(tzinfo=UTC) + step for step in (-2 * tick, -tick, 0 * tick, tick, timedelta(days=1))):
+        drawn.run_both()
+    assert len(drawn.parts) == 4
 
 
 def test_an_event_with_another_value(shop: Shop) -> None:
