@@ -17,7 +17,7 @@ from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause, pauses
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.outbox import Due, Ending, Watch
-from segmentry.engine.state.remote_names import names_of
+from segmentry.engine.state.remote_names import called_otherwise, names_of
 from segmentry.engine.telling import Circle, Parcel, Told, address_of, arrange, batch_of, endings
 
 CLAIM = 2_000
@@ -246,7 +246,12 @@ class Sender:
         return self._noted(replace(told, answers=answers))
 
     def _batch(self, parcel: Parcel) -> Batch:
-        return batch_of(parcel, self.settings.circle, self.settings.words.get(parcel.sequence, {}))
+        return batch_of(parcel, self.settings.circle, self.settings.words.get(parcel.sequence, {}), self._others)
+
+    def _others(self, names: Mapping[str, str]) -> frozenset[str]:
+        """As `destination.Others`."""
+        with self.catalog.reading() as connection:
+            return called_otherwise(connection, self.settings.name, names)
 
     def _may_go(self, parcel: Parcel) -> bool:
         """The last look before a request: whether the rows are still due, by the accepted run as it is now."""

@@ -89,6 +89,9 @@ class Comparison:
     def _take(self, members: Sequence[Member]) -> None:
         rows = [(one.remote_id, address_hash(self.secret, normalised_address(one.address)), one.contact, one.status) for one in members]
         frame = pl.DataFrame(rows, schema=MEMBERS, orient="row")
+        # a key at a person who is known as another contact says nothing of its own
+        known = pl.col("remote_id").is_in(self._ours["remote_id"].drop_nulls().implode())
+        frame = frame.with_columns(pl.when(~known).then(CONTACT).alias(CONTACT))
         self._there += frame.height
         hit = _any_of(frame, self._ours)
         self._acknowledged += int(hit.sum())

@@ -22,7 +22,8 @@ than were acknowledged; `refused`: the very attributes that the destination refu
 Who is in a group of the segment that the sync has not should not be there, as if it had left, but for who was let be: that one stays so.
 
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
-more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then.
+more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then. Who was the member
+is out, as the person that the other is now: what the destination calls that one stays known of both.
 
 A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
 the former address is the other one as well. It is taken out under that (unless that stays, for somebody else), and comes in anew.
@@ -48,6 +49,7 @@ from segmentry.engine.sync_heirs import (
     UNADDRESSED,
     apart,
     handed_over,
+    known_only,
     perhaps_out,
     taken_over,
 )
@@ -65,8 +67,8 @@ LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED)
 CONSENTED = "+"
 """Behind the fingerprint of what is told of somebody who has agreed to be told."""
 
-CLOSE, LET_GO = "close", "let go"
-"""What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more."""
+CLOSE, LET_GO, NAME_ONLY = "close", "let go", "name only"
+"""What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more, or only its name there."""
 
 NOTHING = pl.lit(None, pl.String())
 CLOSES = pl.when(pl.col("action").is_not_null()).then(pl.lit(CLOSE)).otherwise(NOTHING)
@@ -127,19 +129,22 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
-    joined, handed, replaced = handed_over(joined)
+    handed = handed_over(joined)
+    joined = handed.joined
     joined = joined.with_columns(_why_not(joined, wanted, unaddressed))
     joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
-    changed = pl.concat([found, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
+    changed = pl.concat([found, handed.formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
     other = pl.when(pl.col("wish")).then((pl.col("action") == REMOVE) & ~pl.col("apart")).otherwise(pl.col("action") != REMOVE)
     agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
     ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
     stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
-    return Step(changed, removed, replaced, stops, [*rekeyed, *handed], _newly_left(joined), _figures(joined, wanted, unaddressed))
+    return Step(
+        changed, removed, handed.replaced, stops, [*rekeyed, *handed.pairs], _newly_left(joined), _figures(joined, wanted, unaddressed)
+    )
 
 
 # ---------------------------------------------------------------- who is who
@@ -309,6 +314,8 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
+    # where another contact is the person there from now on, both were called so
+    given_up = pl.when(kept_id).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     return (
         pl.when(new)
@@ -320,7 +327,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
-            .then(pl.when(_claimed()).then(pl.lit(LET_GO)).otherwise(goes))
+            .then(pl.when(_claimed()).then(given_up).otherwise(goes))
             .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
         .when(state == BASELINE)
@@ -371,7 +378,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
             for own, new in (("address_hash", "new_hash"), ("fingerprint", "new"))
         ),
     )
-    return pl.concat([opened, ended, settled])
+    return pl.concat([opened, ended, settled, known_only(joined.filter(pl.col("next") == NAME_ONLY))])
 
 
 def _told_of() -> pl.Expr:

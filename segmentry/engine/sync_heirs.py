@@ -6,6 +6,7 @@ All take rows of a sync joined with who should be there, as `sync_decisions.deci
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -19,13 +20,28 @@ REGROUPED = "in another group"
 """The same: it is in the segment, and in a group of it that the sync has not."""
 
 
-def handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
+@dataclass(frozen=True)
+class HandedOver:
+    """What came of `handed_over`: all rows, `pairs` of who had one and who has it now, and what those had who have one now.
+
+    `replaced` are those rows (`contact`, `revision`): of who was in before under an address of their own. `formers` are new rows, as
+    `synced.ROWS`, of who gave theirs away.
+    """
+
+    joined: pl.DataFrame
+    pairs: list[tuple[str, str]]
+    replaced: pl.DataFrame
+    formers: pl.DataFrame
+
+
+def handed_over(joined: pl.DataFrame) -> HandedOver:
     """A member who should not be there any more hands its row to another contact with the same address, who should and is known to be out.
 
-    Also gives the rows (`contact`, `revision`) that those had, of who was in before under an address of their own. Were they added
-    instead, whoever was taken off by hand as the member would be put back.
+    Were that one added instead, whoever was taken off by hand as the member would be put back. Who gives the row away is out, and what
+    the destination calls the person stays known of both: who left there under the address comes in under no other, and who is there
+    still, as the other one, gets no other.
     """
-    nothing = joined.head(0).select(CONTACT, "revision")
+    nothing = HandedOver(joined, [], joined.head(0).select(CONTACT, "revision"), joined.head(0).select(ROWS.names()))
     going = joined.filter(
         pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
@@ -33,7 +49,7 @@ def handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str
     out = pl.col("state").is_null() | surely.fill_null(value=False)
     coming = joined.filter(pl.col("carries").fill_null(value=False), out, pl.col("new_hash").is_not_null())
     if not going.height or not coming.height:
-        return joined, [], nothing
+        return nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
         going.select(pl.col("address_hash").alias("new_hash"), pl.col(CONTACT).alias("former")).unique(
             "new_hash", keep="first", maintain_order=True
@@ -43,7 +59,8 @@ def handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str
         maintain_order="left",
     )
     if not pairs.height:
-        return joined, [], nothing
+        return nothing
+    formers = known_only(joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode()))).with_columns(revision=pl.lit(-1, pl.Int64()))
     own = [name for name in joined.columns if name in ROWS and name != CONTACT]
     rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
     rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
@@ -53,7 +70,14 @@ def handed_over(joined: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[str, str
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
     replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")
-    return pl.concat([kept, heirs.select(joined.columns)]), handed, replaced
+    return HandedOver(pl.concat([kept, heirs.select(joined.columns)]), handed, replaced, formers)
+
+
+def known_only(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of who is out, and of whom only what the destination calls them is known, and the address that they had there; as `ROWS`."""
+    values = {"state": OUT, "attempts": 0, "maybe": False}
+    kept = (CONTACT, "revision", "remote_id", "remote_status", "address_hash")
+    return rows.select(pl.col(name) if name in kept else pl.lit(values.get(name), kind).alias(name) for name, kind in ROWS.items())
 
 
 def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:

@@ -30,6 +30,7 @@ from segmentry.engine.state import outbox, sync_outbox
 from segmentry.engine.state.catalog import Catalog
 from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
+from segmentry.engine.state.remote_names import called_otherwise
 from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import ANEW, AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
 from segmentry.engine.sync_decisions import CONSENTED
@@ -176,7 +177,12 @@ class SyncSender:
         action = Action(parcel.rows[0].action)
         at = datetime.fromisoformat(min(row.opened for row in parcel.rows))
         changes = tuple(_change(row, segment, self.settings.circle, parcel) for row in parcel.rows)
-        return SyncBatch(parcel.id, segment, target, action, at, changes)
+        return SyncBatch(parcel.id, segment, target, action, at, changes, self._others)
+
+    def _others(self, names: Mapping[str, str]) -> frozenset[str]:
+        """As `destination.Others`."""
+        with self.catalog.reading() as connection:
+            return called_otherwise(connection, self.settings.name, names)
 
     def _notes(self, parcel: SyncParcel) -> Notes:
         kept = dict(parcel.notes)

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from segmentry.engine.canonical_json import dumps
-from segmentry.engine.connectors.destination import Answer, Batch, Row, Verdict
+from segmentry.engine.connectors.destination import Answer, Batch, Others, Row, Verdict, nobody
 from segmentry.engine.enrolling import Outcome
 from segmentry.engine.state.activated import FORMERS
 from segmentry.engine.state.outbox import Due, Ending
@@ -124,11 +124,11 @@ def _batch_id(rows: Sequence[Due], namespace: str) -> str:
     return rows[0].id if len(rows) == 1 else str(uuid5(UUID(namespace), dumps(["batch", *sorted(row.id for row in rows)])))
 
 
-def batch_of(parcel: Parcel, circle: Circle, words: Mapping[str, Any]) -> Batch:
+def batch_of(parcel: Parcel, circle: Circle, words: Mapping[str, Any], others: Others = nobody) -> Batch:
     """What a destination is told of a parcel. `words` are the sequence's own for the destination's type."""
     at = datetime.fromisoformat(min(row.as_of for row in parcel.rows))
     rows = tuple(_row(row, circle, parcel.names.get(row.contact, NAMELESS)) for row in parcel.rows)
-    return Batch(parcel.id, ENROLLED, at, parcel.sequence, rows, words)
+    return Batch(parcel.id, ENROLLED, at, parcel.sequence, rows, words, others)
 
 
 def address_of(row: Due) -> str | None:

@@ -146,7 +146,8 @@ def former(world: World, rows: dict[str, dict[str, Any]]) -> set[str]:
 
 def run(tmp_path: Path, seed: str) -> None:
     draw = random.Random(seed)
-    world = World(tmp_path / "w", draw, mode=draw.choice(["mirror", "mirror", "add"]))
+    keyed = random.Random(f"{seed}:keyed").random() < 0.5
+    world = World(tmp_path / "w", draw, mode=draw.choice(["mirror", "mirror", "add"]), keyed=keyed)
     try:
         live(world)
         check(world)
@@ -196,5 +197,19 @@ def test_an_addition_that_was_done_unheard_and_then_refused_is_left_to_whoever_h
         world.rest()
         assert world.inside == {"a1@x.example", "a2@x.example", "b@x.example"}
         assert world.memory.wrongs == []
+    finally:
+        world.state.close()
+
+
+def test_a_key_that_stands_at_another_contact_leads_nobody_there(tmp_path: Path) -> None:
+    people = {"a": Person("a", "x@x.example"), "b": Person("b", "x@x.example", inside=False)}
+    world = World(tmp_path / "w", random.Random(1), keyed=True, people=people)
+    try:
+        world.rest()
+        people["a"].inside, people["b"].inside = False, True
+        world.rest()
+        people["a"].inside, people["a"].address = True, "a@x.example"
+        world.rest()
+        assert world.inside == {"a@x.example", "x@x.example"} == world.desired()
     finally:
         world.state.close()

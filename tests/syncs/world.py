@@ -65,12 +65,14 @@ class Person:
 class Forgiving(MemoryDestination):
     """A destination that does whatever it is asked: whoever was taken off by hand would be put back, and it is noted as a wrong.
 
-    It knows people by their addresses, as services do, and is killed, loses answers and rejects as it is told to.
+    It knows people by their addresses, as services do, and is killed, loses answers and rejects as it is told to. If `keyed`, it also
+    knows them by the contact's key that was told when they came, or first since they have none, as Klaviyo does.
     """
 
-    def __init__(self, kept: Memory, meets: Callable[[str], object]) -> None:
+    def __init__(self, kept: Memory, meets: Callable[[str], object], *, keyed: bool = False) -> None:
         super().__init__(MemorySettings(type="memory", batch=3, needs_address=True), kept)
         self.meets = meets
+        self.keyed = keyed
 
     def sync(self, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> Sequence[Answer]:
         before()
@@ -78,7 +80,7 @@ class Forgiving(MemoryDestination):
         self.memory.synced.append(batch)
         notes.keep(job=batch.id)
         people = self.memory.people(str(batch.target))
-        answers = [self._made(people, batch.action, change) for change in batch.changes]
+        answers = [self._made(people, batch, change) for change in batch.changes]
         self._fate("after")
         lost = self.meets("answer")
         return [lost] * len(answers) if isinstance(lost, Answer) else answers
@@ -88,11 +90,12 @@ class Forgiving(MemoryDestination):
         if isinstance(found, BaseException):
             raise found
 
-    def _made(self, people: dict[str, Known], action: Action, change: Change) -> Answer:
+    def _made(self, people: dict[str, Known], batch: SyncBatch, change: Change) -> Answer:
+        action = batch.action
         if self.meets(f"change {change.contact}") == "rejected" and action is not Action.REMOVE:
             return Answer(Verdict.REJECTED, "refused")
         if change.perhaps_in:
-            return self._perhaps_removed(people, change)
+            return self._perhaps_removed(people, batch, change)
         if change.remote_id is not None and change.remote_id in people:
             one = people[change.remote_id]
             if change.shared and action is not Action.REMOVE and one.address != change.address:  # as services do it
@@ -104,7 +107,10 @@ class Forgiving(MemoryDestination):
         elif change.address is None:
             return Answer(Verdict.SENT)
         else:
-            one = self._by_address(people, change)
+            one, astray = self._by_key(people, batch, change)
+            if astray is not None and astray.left is not None:
+                return Answer(Verdict.LEFT, "it left under its former address", astray.remote_id)
+            one = one or self._by_address(people, change)
         if action is Action.REMOVE:
             return self._removed(one, change)
         if action is Action.UPDATE and change.moved and not one.inside:
@@ -122,20 +128,30 @@ class Forgiving(MemoryDestination):
             one.ours = one.ours or not one.inside
             one.inside = True
         one.address, one.fields = change.address, dict(change.fields)
+        if self.keyed and not any(other.contact == change.contact for other in people.values()):
+            one.contact = change.contact
         return Answer(Verdict.SENT, remote_id=one.remote_id)
 
     @staticmethod
     def _by_address(people: dict[str, Known], change: Change) -> Known:
         """Whoever has the address, or else somebody new."""
         there = next((other for other in people.values() if other.address == change.address), None)
-        one = there or Known(f"r{len(people)}", change.address, change.contact)
+        known = any(other.contact == change.contact for other in people.values())
+        one = there or Known(f"r{len(people)}", change.address, None if known else change.contact)
         return people.setdefault(one.remote_id, one)
 
-    def _perhaps_removed(self, people: dict[str, Known], change: Change) -> Answer:
+    def _by_key(self, people: dict[str, Known], batch: SyncBatch, change: Change) -> tuple[Known | None, Known | None]:
+        """Who has the contact's key, where that is nobody else; and who has it where it is another contact by now."""
+        found = next((one for one in people.values() if self.keyed and one.contact == change.contact), None)
+        if found is not None and found.address != change.address and batch.others({change.contact: found.remote_id}):
+            return None, found
+        return found, None
+
+    def _perhaps_removed(self, people: dict[str, Known], batch: SyncBatch, change: Change) -> Answer:
         """Whoever has the address that was told goes, as services do it; else whoever is called so, but no other contact."""
         there = next((other for other in people.values() if other.address == change.address), None)
         named = None if change.shared else people.get(change.remote_id or "")
-        one = there or named
+        one = there or named or self._by_key(people, batch, change)[0]
         return Answer(Verdict.SENT) if one is None else self._removed(one, change)
 
     def _removed(self, one: Known, change: Change) -> Answer:
@@ -157,6 +173,7 @@ class World:
     draw: random.Random
     mode: str = "mirror"
     existing: str = "send"
+    keyed: bool = False
     people: dict[str, Person] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     now: datetime = START
@@ -211,7 +228,7 @@ class World:
 
     def tell(self) -> SyncSender | None:
         """What a delivery makes of it; None if it was killed."""
-        destination = Forgiving(self.memory, self._meets)
+        destination = Forgiving(self.memory, self._meets, keyed=self.keyed)
         with hold(self.state.catalog, ID, "default", purpose="delivery:crm", clock=self.state.clock) as lease:
             with self.state.catalog.reading() as connection:
                 ids = sync_outbox.syncs_to(connection, "crm")

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+Others = Callable[[Mapping[str, str]], Collection[str]]
+"""Of contacts, and what each may be called at the destination, those whose name is another contact's: as syncs were answered till now."""
+
+
+def nobody(names: Mapping[str, str]) -> Collection[str]:
+    """`Others` where nothing is known of anybody."""
+    del names
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Batch:
 
     A batch of one row has the row's id. `type` is what happened (`enrollment.created`), `at` when it did (UTC). `target` names
     what of the destination it is for: the sequence's name. `words` are the sequence's own for its destination's type, as they
-    are written: `{"event": "Entered VIP"}`.
+    are written: `{"event": "Entered VIP"}`. `others` is asked where a person was found by what nobody told of the row (`remote_ids`).
     """
 
     id: str
@@ -47,6 +56,7 @@ class Batch:
     target: str
     rows: tuple[Row, ...]
     words: Mapping[str, Any] = field(default_factory=dict)
+    others: Others = field(default=nobody, compare=False, repr=False)
 
 
 class Verdict(StrEnum):

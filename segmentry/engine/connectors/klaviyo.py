@@ -161,7 +161,7 @@ class KlaviyoDestination(SyncDestination):
             refused = _may_not_hear(row.address, own, holder) or self._left_before(turn, row, own, holder)
             if refused is not None:
                 return refused
-            self._client.ask(EVENT, turn, body=event(batch, row, _identifiers(row, own, holder)))
+            self._client.ask(EVENT, turn, body=event(batch, row, _identifiers(batch, row, own, holder)))
         except LaterError as error:
             return Answer(Verdict.LATER, error.reason, after=error.after, maybe=error.maybe)
         except RefusedError as error:
@@ -200,12 +200,13 @@ def _may_not_hear(address: str, own: Profile | None, holder: Profile | None) -> 
     return None
 
 
-def _identifiers(row: Row, own: Profile | None, holder: Profile | None) -> dict[str, str]:
+def _identifiers(batch: Batch, row: Row, own: Profile | None, holder: Profile | None) -> dict[str, str]:
     """By what the event's profile is known. The contact's key is left out where the address is another profile's already."""
     address = row.address or ""
     others = holder is not None and (own is None or own.id != holder.id) and (own is not None or holder.external_id is not None)
     # by its key, who is another contact there too would be given this one's address
-    others = others or (own is not None and own.id in row.shared and own.email != address)
+    if own is not None and own.email != address:
+        others = others or own.id in row.shared or bool(batch.others({row.contact: own.id}))
     return {"email": address} if others else {"email": address, "external_id": row.contact}
 
 

@@ -30,7 +30,7 @@ def upsert(work: Work) -> None:
     if batch.action is Action.ADD:
         work.client.ask(LIST, work.turn, id=work.list_id)  # a job would take any list's id, and put its profiles nowhere
     await_jobs(work)  # whom they put on the list is on it only then
-    people = people_of(work.client, work.turn, batch.changes)
+    people = people_of(work.client, work.turn, batch)
     inside = on_list_all_the_same(work.client, work.turn, people, work.list_id) if batch.action is Action.ADD else ()
     going: dict[str, Going] = {}
     for change in batch.changes:

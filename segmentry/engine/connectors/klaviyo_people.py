@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Verdict
 from segmentry.engine.connectors.klaviyo_client import LIST_PROFILES, PAGE, PROFILES, Client, Endpoint, LaterError, RefusedError, Turn
-from segmentry.engine.connectors.syncing import Action, Change
+from segmentry.engine.connectors.syncing import Action, Change, SyncBatch
 
 FILTER_LENGTH = 6000
 """Characters in one filter, at most: it stands in the address that is asked for, and addresses end somewhere."""
@@ -78,16 +78,21 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
 
 @dataclass
 class People:
-    """Profiles by Klaviyo's id, by contact (`external_id`) and by address."""
+    """Profiles by Klaviyo's id, by contact (`external_id`) and by address.
+
+    `astray`: contacts whose key stands at a profile that is another contact's by now, who had the same address once.
+    """
 
     by_id: dict[str, Profile] = field(default_factory=dict)
     by_contact: dict[str, Profile] = field(default_factory=dict)
     by_address: dict[str, Profile] = field(default_factory=dict)
+    astray: frozenset[str] = frozenset()
 
 
-def people_of(client: Client, turn: Turn, changes: Sequence[Change]) -> People:
+def people_of(client: Client, turn: Turn, batch: SyncBatch) -> People:
     """The profiles that the changes may be about. Raises as `Client.ask`."""
-    return People(
+    changes = batch.changes
+    people = People(
         by_id={found.id: found for found in find(client, turn, "id", (change.remote_id for change in changes))},
         by_contact={
             found.external_id: found
@@ -98,6 +103,16 @@ def people_of(client: Client, turn: Turn, changes: Sequence[Change]) -> People:
             found.email: found for found in find(client, turn, "email", (change.address for change in changes)) if found.email is not None
         },
     )
+    return replace(people, astray=_astray(people, batch))
+
+
+def _astray(people: People, batch: SyncBatch) -> frozenset[str]:
+    """Contacts whose key stands at another contact's profile: one that is called so, or has the address that the profile has."""
+    keyed = [(change, found) for change in batch.changes if (found := people.by_contact.get(change.contact)) is not None]
+    strange = {change.contact: found for change, found in keyed if found.id != change.remote_id and found.email != change.address}
+    claimed = {contact for contact, found in strange.items() if found.email in people.by_address}
+    called = batch.others({contact: found.id for contact, found in strange.items()}) if strange else ()
+    return frozenset(claimed.union(called))
 
 
 def find(client: Client, turn: Turn, name: str, values: Iterable[str | None]) -> Iterator[Profile]:
@@ -155,20 +170,21 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
     """
     if not change.address:
         return Answer(Verdict.REJECTED, NO_ADDRESS, again=True)
-    keyed = people.by_contact.get(change.contact)
-    own, holder = people.by_id.get(change.remote_id or "") or keyed, people.by_address.get(change.address)
-    if change.remote_id is not None and own is None and (change.moved or holder is None) and not change.back:
+    named, keyed, holder = (
+        people.by_id.get(change.remote_id or ""),
+        people.by_contact.get(change.contact),
+        people.by_address.get(change.address),
+    )
+    own, theirs = own_of(change, people)
+    if change.remote_id is not None and named is None and own is None and (change.moved or holder is None) and not change.back:
         return Answer(Verdict.LEFT, DELETED)
-    theirs = own if own is not None and change.shared and own.email not in (None, change.address) else None
-    if theirs is not None:  # the profile is another contact's too: it keeps its address, and this one goes under its own
-        own = keyed if keyed != theirs else None
-    for one in (theirs, own):
+    for one in (*theirs, own):
         if one is not None and one.email not in (None, change.address) and one.unreachable:
             return Answer(Verdict.LEFT, FORMER, one.id, status=one.status)
-    if theirs is not None and action is Action.UPDATE:
+    if action is Action.UPDATE and theirs and (named in theirs or (own is None and holder is None)):
         return Answer(Verdict.REJECTED, OTHERS_TOO)
     if action is Action.ADD:
-        refused = _left([one for one in (theirs, own, holder) if one is not None], list_id, inside)
+        refused = _left([one for one in (*theirs, own, holder) if one is not None], list_id, inside)
         if refused is not None:
             return refused
     elif own is None and holder is None:
@@ -182,6 +198,20 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
     # a profile that has the contact's key and is not the one that is meant keeps it, and would be taken for it
     key = {"external_id": change.contact} if keyed is None or keyed == target else {}
     return Going(change, {**({"id": target.id} if target else {}), "email": change.address, **key}, target)
+
+
+def own_of(change: Change, people: People) -> tuple[Profile | None, list[Profile]]:
+    """The profile that a contact has, by Klaviyo's id or else by its key; and those found so that are another contact's too.
+
+    Those keep their addresses, and this one goes under its own.
+    """
+    named, keyed = people.by_id.get(change.remote_id or ""), people.by_contact.get(change.contact)
+    theirs = [named] if named is not None and change.shared and named.email not in (None, change.address) else []
+    if named is not None and not theirs:
+        return named, theirs
+    if keyed is None or keyed in theirs:
+        return None, theirs
+    return (None, [*theirs, keyed]) if change.contact in people.astray else (keyed, theirs)
 
 
 def on_list_all_the_same(client: Client, turn: Turn, people: People, list_id: str) -> frozenset[str]:

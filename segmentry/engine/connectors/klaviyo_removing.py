@@ -20,7 +20,7 @@ def remove(work: Work) -> None:
     """Removes from the list. Raises as `Client.ask`, with whatever is unanswered left as it is."""
     work.client.ask(LIST, work.turn, id=work.list_id)
     await_jobs(work)  # whom they put on the list is on it only then
-    people = people_of(work.client, work.turn, work.batch.changes)
+    people = people_of(work.client, work.turn, work.batch)
     found = {change.id: profile for change in work.batch.changes if (profile := _profile_of(change, people)) is not None}
     members = listed(work.client, work.turn, work.list_id, (profile.email for profile in found.values()))
     on_list = {member.id for member in members.values()}
@@ -44,7 +44,7 @@ def _profile_of(change: Change, people: People) -> Profile | None:
     Where nobody has it, it is not a profile that is another contact's too.
     """
     known, holder = people.by_id.get(change.remote_id or ""), people.by_address.get(change.address or "")
-    keyed = people.by_contact.get(change.contact)
+    keyed = None if change.contact in people.astray else people.by_contact.get(change.contact)
     if not change.perhaps_in:
         return known or holder or keyed
     theirs = known if change.shared else None

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from segmentry.engine.connectors.destination import Answer, Destination
+from segmentry.engine.connectors.destination import Answer, Destination, Others, nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class SyncBatch:
     """Changes of one kind to one target, in one go; `id` is stored before the first attempt, and the changes are the same at every one,
     but for a `remote_id` that was heard meanwhile.
 
-    `segment` is whose membership it is, `at` the instant (UTC) it is of.
+    `segment` is whose membership it is, `at` the instant (UTC) it is of. `others` is asked where a person was found by the contact's key:
+    there it may stand at a person who is another contact by now, and who gets no other address, and goes from nothing, with this one.
     """
 
     id: str
@@ -112,6 +113,7 @@ class SyncBatch:
     action: Action
     at: datetime
     changes: tuple[Change, ...]
+    others: Others = field(default=nobody, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

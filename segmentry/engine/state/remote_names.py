@@ -39,6 +39,13 @@ def names_of(connection: Connection, destination: str, contacts: Collection[str]
     return {contact: named[person] for contact, person in persons.items() if person in named}
 
 
+def called_otherwise(connection: Connection, destination: str, names: Mapping[str, str]) -> frozenset[str]:
+    """Of contacts, and what each may be called, those whose name is another contact's by some sync."""
+    merged = survivors(connection)
+    holders = _holders(connection, destination, set(names.values()), merged)
+    return frozenset(contact for contact, name in names.items() if holders.get(name, set()) - {merged.get(contact, contact)})
+
+
 def _of_syncs(connection: Connection, destination: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     row = SYNCED.c
     query = select(row.contact, row.remote_id).where(row.sync.in_(_syncs(connection, destination)), row.remote_id.is_not(None))

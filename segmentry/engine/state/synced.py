@@ -247,15 +247,16 @@ def _record(connection: Connection, draft: SyncDraft, stamp: str) -> int:
 
 
 def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Rows go on under other keys, but under those that have a row by now, which are given: what was decided of them is not so."""
+    """Rows go on under other keys. Those of which that can't be, as a row is there or is under way by now, are given, old keys and new.
+
+    What was decided of them is not so.
+    """
     taken = []
     for former, contact in pairs:
         there = connection.execute(select(_S.contact).where(_S.sync == sync, _S.contact == contact)).first()
-        if there is None:
-            free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
-            connection.execute(update(SYNCED).where(free).values(contact=contact))
-        else:
-            taken.append(contact)
+        free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
+        if there is not None or not connection.execute(update(SYNCED).where(free).values(contact=contact)).rowcount:
+            taken += [former, contact]
     return taken
 
 

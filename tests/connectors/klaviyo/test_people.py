@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -185,6 +186,56 @@ def test_what_becomes_of_a_person(name: str) -> None:
         assert (found.verdict, found.reason) == expected
     else:
         assert isinstance(found, Going)
+        assert found.identifiers == expected
+
+
+# the contact's key stands at another contact's profile (`astray`); the rest as in `CASES`
+ASTRAY: dict[str, tuple[dict[str, Any], list[Profile], Action, dict[str, str] | tuple[Verdict, str]]] = {
+    "nobody has the address": ({}, [person(A, "old@x.y", "c_1")], Action.ADD, {"email": ADDRESS}),
+    "somebody has the address": ({}, [person(A, "old@x.y", "c_1"), person(B, ADDRESS)], Action.ADD, {"id": B, "email": ADDRESS}),
+    "the profile has no address": ({}, [person(A, None, "c_1")], Action.ADD, {"email": ADDRESS}),
+    "this one is known by a name": (
+        {"remote_id": B, "moved": True},
+        [person(A, "old@x.y", "c_1"), person(B, "mine@x.y")],
+        Action.UPDATE,
+        {"id": B, "email": ADDRESS},
+    ),
+    "this one's own profile is another's too": (
+        {"remote_id": B, "moved": True, "shared": True},
+        [person(A, "old@x.y", "c_1"), person(B, "mine@x.y")],
+        Action.ADD,
+        {"email": ADDRESS},
+    ),
+    "this one's own profile was deleted": (
+        {"remote_id": B, "moved": True},
+        [person(A, "old@x.y", "c_1")],
+        Action.UPDATE,
+        (Verdict.LEFT, DELETED),
+    ),
+    "the other has unsubscribed": ({}, [person(A, "old@x.y", "c_1", **OUT)], Action.ADD, (Verdict.LEFT, FORMER)),
+    "the other has unsubscribed, and this one is known by a name": (
+        {"remote_id": B},
+        [person(A, "old@x.y", "c_1", **OUT), person(B, ADDRESS)],
+        Action.UPDATE,
+        {"id": B, "email": ADDRESS},
+    ),
+    "the other is off this list": (
+        {},
+        [person(A, "old@x.y", "c_1", off=frozenset({LIST}))],
+        Action.ADD,
+        (Verdict.LEFT, OFF_THIS_LIST),
+    ),
+    "a member of whom nothing else is known": ({}, [person(A, "old@x.y", "c_1")], Action.UPDATE, (Verdict.REJECTED, OTHERS_TOO)),
+}
+
+
+@pytest.mark.parametrize("name", ASTRAY)
+def test_what_becomes_of_a_person_whose_key_stands_at_another(name: str) -> None:
+    more, there, action, expected = ASTRAY[name]
+    found = judge(change(1, **more), replace(people(*there), astray=frozenset({"c_1"})), action, LIST)
+    if isinstance(found, Answer):
+        assert (found.verdict, found.reason) == expected
+    else:
         assert found.identifiers == expected
 
 
