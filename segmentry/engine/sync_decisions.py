@@ -4,7 +4,7 @@ What becomes of a contact, by whether it should be there and what its row says (
 than were acknowledged; `refused`: the very attributes that the destination refused before.
 
     should be   out            add; one that may have been done under another address, or its removal, goes on first: only its answer
-                               says who is where
+                               says who is where; nothing while another member has the address, to which the destination refuses its new one
                 member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
@@ -12,7 +12,8 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 rejected       nothing while refused, else add
                 skipped        nothing while refused and for a day, else add
     should not  out            nothing; an open add ends; one that may have been done is as a member
-                member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot
+                member         mirror: remove, at once if it left the segment or is suppressed, in a day if it is gone from the snapshot;
+                               not while somebody is to come in by that address: once that one is in, it is out
                                add: nothing; an open update ends. Where other syncs tell of people too, what was told is forgotten
                                an update that may have been done goes on first, as it may have moved the address
                 baseline       let go if it left the segment
@@ -26,7 +27,8 @@ more and another should, the other takes its row, or in `mirror` goes on as the 
 is out, as the person that the other is now: what the destination calls that one stays known of both.
 
 A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
-the former address is the other one as well. It is taken out under that (unless that stays, for somebody else), and comes in anew.
+the former address is the other one as well. It is taken out under that, and comes in anew. Where that address stays, for somebody else, it
+is as above: that one takes its row.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ from segmentry.engine.sync_heirs import (
     perhaps_out,
     taken_over,
 )
-from segmentry.engine.sync_people import CONSENTS, FINGERPRINT, hashed
+from segmentry.engine.sync_people import CONSENTED, CONSENTS, FINGERPRINT, hashed
 
 GRACE = timedelta(hours=24)
 """How long a member that is gone from the snapshot stays, in case it comes back."""
@@ -63,9 +65,6 @@ SKIPS = timedelta(hours=24)
 
 LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED)
 """Why a member should not be there of whom a change that may have been made goes on first: it may have got another address."""
-
-CONSENTED = "+"
-"""Behind the fingerprint of what is told of somebody who has agreed to be told."""
 
 CLOSE, LET_GO, NAME_ONLY = "close", "let go", "name only"
 """What is done with a row beside opening it: what is open in it ends; nothing is known of the contact any more, or only its name there."""
@@ -279,12 +278,17 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     elsewhere = (maybe & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
     perhaps_added = perhaps_in.fill_null(value=False) & elsewhere
     # whose addition came to an end that may have been done under a former address goes from there first: nothing would find it later
-    lingers = pl.lit(case.mirror) & action.is_null() & elsewhere & state.is_in([OUT, REJECTED, SKIPPED]) & ~_claimed()
+    lingers = pl.lit(case.mirror) & _lingers() & ~_settled()
+    # the destination refused another address to whoever has the contact's there: it is that one's still
+    kept = (pl.col("wish") & (state == MEMBER) & refused & (pl.col("address_hash") != pl.col("new_hash"))).fill_null(value=False)
+    taken = pl.col("new_hash").is_in(pl.col("address_hash").filter(kept).drop_nulls().implode()).fill_null(value=False)
     return (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
         .when((state == MEMBER) & perhaps_moved)
         .then(NOTHING)
+        .when(pl.col("waits"))
+        .then(CLOSES)
         .when(pl.col("apart"))
         .then(pl.when((action == REMOVE).fill_null(value=False)).then(NOTHING).otherwise(pl.lit(REMOVE)))
         .when((state == MEMBER) & unsure)
@@ -294,7 +298,9 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
         .when(perhaps_added)
         .then(NOTHING)
         .when(lingers)
-        .then(pl.lit(REMOVE))
+        .then(pl.when(_claimed(~_lingers() & ~refused)).then(NOTHING).otherwise(pl.lit(REMOVE)))
+        .when(taken & ~maybe & state.is_in([OUT, REJECTED, SKIPPED]))
+        .then(CLOSES)
         .when(state == OUT)
         .then(opens(ADD))
         .when((state == REJECTED) & ~refused)
@@ -327,7 +333,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
-            .then(pl.when(_claimed()).then(given_up).otherwise(goes))
+            .then(pl.when(_settled()).then(given_up).when(_claimed()).then(CLOSES).otherwise(goes))
             .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
         .when(state == BASELINE)
@@ -342,12 +348,28 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     )
 
 
-def _claimed() -> pl.Expr:
-    """Whether the address that a row is, or may be, there with is somebody's who should be there."""
-    wished = pl.col("new_hash").filter(pl.col("wish")).drop_nulls().implode()
+def _claimed(by: pl.Expr | None = None) -> pl.Expr:
+    """Whether the address that a row is, or may be, there with is that of somebody who should be there: of those, who `by` says."""
+    those = pl.col("wish") if by is None else pl.col("wish") & by
+    return _under().is_in(pl.col("new_hash").filter(those).drop_nulls().implode()).fill_null(value=False)
+
+
+def _settled() -> pl.Expr:
+    """Whether somebody who should be there has it, and is in by it: else, if that one were not to come, nothing would find who is in."""
+    there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
+    return _claimed(there.fill_null(value=False))
+
+
+def _under() -> pl.Expr:
+    """The hash of the address that a row is, or may be, there with."""
     perhaps_added = pl.col("maybe") & (pl.col("state") != MEMBER) & (pl.col("action") == ADD).fill_null(pl.col("wanted_hash").is_not_null())
-    under = pl.when(perhaps_added.fill_null(value=False)).then(pl.col("wanted_hash")).otherwise(pl.col("address_hash"))
-    return under.is_in(wished).fill_null(value=False)
+    return pl.when(perhaps_added.fill_null(value=False)).then(pl.col("wanted_hash")).otherwise(pl.col("address_hash"))
+
+
+def _lingers() -> pl.Expr:
+    """Whether an addition came to an end that may have been done under another address than the contact has now."""
+    ended = pl.col("action").is_null() & pl.col("state").is_in([OUT, REJECTED, SKIPPED]) & pl.col("maybe")
+    return (ended & (pl.col("wanted_hash") != pl.col("new_hash"))).fill_null(value=False)
 
 
 def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:

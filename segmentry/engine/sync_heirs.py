@@ -5,13 +5,14 @@ All take rows of a sync joined with who should be there, as `sync_decisions.deci
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from segmentry.engine.people import CONTACT
-from segmentry.engine.state.synced import BASELINE, MEMBER, OUT, ROWS, UPDATE
+from segmentry.engine.state.synced import BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
+from segmentry.engine.sync_people import CONSENTED
 
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
 """Why a contact should not be there."""
@@ -45,9 +46,7 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     going = joined.filter(
         pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
-    surely = (pl.col("state") == OUT) & ~pl.col("maybe") & pl.col("lease").is_null()
-    out = pl.col("state").is_null() | surely.fill_null(value=False)
-    coming = joined.filter(pl.col("carries").fill_null(value=False), out, pl.col("new_hash").is_not_null())
+    coming = joined.filter(pl.col("carries").fill_null(value=False), _surely_out(), pl.col("new_hash").is_not_null())
     if not going.height or not coming.height:
         return nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
@@ -99,7 +98,8 @@ def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
     )
     heir = (pl.col("heir") & pl.col("wish") & (pl.col("state") == BASELINE)).fill_null(value=False)
     become = {
-        "state": pl.when(pl.col("perhaps_out_former")).then(pl.lit(OUT)).otherwise(pl.lit(MEMBER)),
+        "state": pl.lit(MEMBER),
+        "perhaps_out": pl.col("perhaps_out_former"),  # then it is added again
         "address_hash": pl.col("new_hash"),
         "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
         "remote_id": pl.col("remote_id_former"),
@@ -110,28 +110,75 @@ def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
 
 
 def apart(joined: pl.DataFrame, sharing: Callable[[pl.DataFrame], pl.Series]) -> pl.DataFrame:
-    """Whether each is to be taken out under its former address, where another contact is the same person there (`apart`).
+    """Whether each is to be taken out under its former address, where another contact is the same person there (`apart`), or `waits`.
 
-    Where that address stays in the target, for somebody else, the contact counts as out.
+    Where that address stays in the target, for somebody else, the contact counts as out. Who is to come by it has the membership from
+    then on, as in `handed_over`, also where some members change places; until it is known whether that one can have it, the contact waits.
     """
     there = pl.col("wish") & (pl.col("state") == MEMBER) & pl.col("remote_id").is_not_null()
     moved = joined.filter(there, pl.col("address_hash") != pl.col("new_hash"), ~perhaps(UPDATE))
     shared = sharing(moved.select(CONTACT, "remote_id")) if moved.height else moved[CONTACT]
     if not len(shared):
-        return joined.with_columns(pl.lit(value=False).alias("apart"))
+        return joined.with_columns(pl.lit(value=False).alias("apart"), pl.lit(value=False).alias("waits"))
     mine = pl.col(CONTACT).is_in(shared.implode())
-    stays = joined.filter(~mine, pl.col("state") == MEMBER)["address_hash"]
-    stays = pl.concat([stays, joined.filter("wish")["new_hash"]]).drop_nulls()
-    first = joined.filter(mine).select(CONTACT, first=pl.col("address_hash").is_first_distinct())
-    found = joined.join(first, on=CONTACT, how="left", maintain_order="left")
-    out = mine & (pl.col("address_hash").is_in(stays.implode()) | ~pl.col("first")) & pl.col("lease").is_null()
-    out = out.fill_null(value=False)
+    stays = joined.filter(~mine, pl.col("state") == MEMBER)["address_hash"].drop_nulls()
+    free = joined.filter(mine, pl.col("lease").is_null())
+    out = free.filter(pl.col("address_hash").is_in(stays.implode()) | ~pl.col("address_hash").is_first_distinct())[CONTACT].to_list()
+    pairs, waiting = _followers(joined, free.filter(~pl.col(CONTACT).is_in(out)), set(out))
+    out += pairs
+    gone, waits = pl.col(CONTACT).is_in(out), pl.col(CONTACT).is_in(list(waiting))
+    ended = gone & (pl.col("action") == REMOVE).fill_null(value=False) & pl.col(CONTACT).is_in(list(pairs))  # the other may be out by it
     become = {
-        "state": pl.when(out).then(pl.lit(OUT)).otherwise("state"),
-        "fingerprint": pl.when(out).then(None).otherwise("fingerprint"),
-        "apart": (mine & ~out).fill_null(value=False),
+        "state": pl.when(gone).then(pl.lit(OUT)).otherwise("state"),
+        "fingerprint": pl.when(gone).then(None).otherwise("fingerprint"),
+        **{name: pl.when(ended).then(None).otherwise(name) for name in (*OPEN, "perhaps_out")},
+        "maybe": pl.when(ended).then(pl.lit(value=False)).otherwise("maybe"),
+        "apart": mine & ~gone & ~waits,
+        "waits": waits,
     }
-    return found.with_columns(value.alias(name) for name, value in become.items()).drop("first")
+    return _as_followers(joined, joined.with_columns(value.alias(name) for name, value in become.items()), pairs)
+
+
+def _followers(joined: pl.DataFrame, going: pl.DataFrame, out: set[str]) -> tuple[dict[str, str], set[str]]:
+    """Of members who give up their addresses who has each one's membership from now on; and those of whom that is not known yet.
+
+    A member can have one only where its own goes to somebody, or it is `out`.
+    """
+    claims = joined.filter("wish", pl.col("new_hash").is_in(going["address_hash"].implode()), ~pl.col(CONTACT).is_in(list(out)))
+    refused = (pl.col("refused").str.strip_suffix(CONSENTED) == pl.col("new")) & (pl.col("state") == MEMBER)
+    sure = pl.col("lease").is_null() & ~pl.col("maybe").fill_null(value=False)
+    found = claims.select(CONTACT, "new_hash", refused.fill_null(value=False), sure, (pl.col("state") == MEMBER).fill_null(value=False))
+    claimed = {hash: (heir, stuck, free, member) for heir, hash, stuck, free, member in found.iter_rows()}
+    members = dict(going.select(CONTACT, "address_hash").iter_rows())
+    pairs = {
+        former: claimed[hash][0]
+        for former, hash in members.items()
+        if hash in claimed and claimed[hash][2] and (not claimed[hash][3] or claimed[hash][0] in members)
+    }
+    while stay := {former for former, heir in pairs.items() if heir in members and heir not in pairs}:
+        pairs = {former: heir for former, heir in pairs.items() if former not in stay}
+    waiting = {former for former, hash in members.items() if hash in claimed and former not in pairs and not claimed[hash][1]}
+    return pairs, waiting
+
+
+def _as_followers(before: pl.DataFrame, joined: pl.DataFrame, pairs: Mapping[str, str]) -> pl.DataFrame:
+    """Who takes whose membership over is the member that the other was `before`, and is told of anew."""
+    if not pairs:
+        return joined
+    taken = ("remote_id", "remote_status", "address_hash", "perhaps_out")
+    former = before.filter(pl.col(CONTACT).is_in(list(pairs))).select(
+        pl.col(CONTACT).replace(pairs), *(pl.col(name).alias(f"{name}_former") for name in taken)
+    )
+    found = joined.join(former, on=CONTACT, how="left", maintain_order="left")
+    heir = pl.col(CONTACT).is_in(list(pairs.values()))
+    values = {
+        "state": pl.lit(MEMBER),
+        "fingerprint": None,
+        "maybe": pl.lit(value=False),
+        **dict.fromkeys((*OPEN, "reason")),
+        **{name: pl.col(f"{name}_former") for name in taken},
+    }
+    return found.with_columns(pl.when(heir).then(values[name]).otherwise(name).alias(name) for name in values).select(joined.columns)
 
 
 def perhaps(action: str) -> pl.Expr:
@@ -142,3 +189,9 @@ def perhaps(action: str) -> pl.Expr:
 def perhaps_out() -> pl.Expr:
     """Whether a removal may have been done of which nobody heard."""
     return pl.col("perhaps_out").fill_null(value=False)
+
+
+def _surely_out() -> pl.Expr:
+    """Whether a contact is known not to be there: nothing is under way, or may have been done."""
+    out = pl.col("state").is_in([OUT, REJECTED, SKIPPED]) & ~pl.col("maybe") & pl.col("lease").is_null()
+    return pl.col("state").is_null() | out.fill_null(value=False)

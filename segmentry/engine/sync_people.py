@@ -19,6 +19,9 @@ FINGERPRINT, CONSENTS = "fingerprint", "consents"
 BETWEEN, MISSING = "\x1f", "\x1e"
 """What stands between values and for a missing one where they are taken together: no address or name has these characters."""
 
+CONSENTED = "+"
+"""Behind the fingerprint of what is told of somebody who has agreed to be told."""
+
 DIGITS = 16
 """Hexadecimal digits of a fingerprint: of ten million contacts, two versions of one are taken for the same in one of 10^12 cases."""
 

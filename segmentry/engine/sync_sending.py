@@ -33,7 +33,7 @@ from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.remote_names import called_otherwise
 from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
 from segmentry.engine.state.synced import ANEW, AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
-from segmentry.engine.sync_decisions import CONSENTED
+from segmentry.engine.sync_people import CONSENTED
 from segmentry.engine.sync_plans import SHARED_NAME
 from segmentry.engine.telling import TRIES, Circle, wait_after
 

@@ -15,18 +15,38 @@ from segmentry.engine.state import synced
 from segmentry.engine.state.synced import REMOVE
 from tests.syncs.world import LIST, Killed, Person, World
 
-NAMES = "abcdefgh"
-HISTORIES = 4
+SPARSE, DENSE = "abcdefgh", "abc"
+"""Whose histories there are: of many contacts, or of few, who have the same addresses in turn and are one person there before long."""
+
+HISTORIES = 6
+
+KINDS = {
+    "enter": 5,
+    "exit": 5,
+    "gone": 3,
+    "back": 3,
+    "suppress": 2,
+    "lift": 2,
+    "address": 3,
+    "share": 2,
+    "tier": 3,
+    "hand out": 3,
+    "hand in": 1,
+    "merge": 1,
+    "time": 3,
+}
+"""What happens, and how often."""
+
+FOLLOW = {**KINDS, "follow": 5}
+"""The same, of few: one goes, and another comes with the address that it had."""
 
 
 def happen(world: World) -> str:
     """Something happens; what, in words."""
     draw, people = world.draw, world.people
-    key = draw.choice(NAMES)
-    kind = draw.choices(
-        ["enter", "exit", "gone", "back", "suppress", "lift", "address", "share", "tier", "hand out", "hand in", "merge", "time"],
-        [5, 5, 3, 3, 2, 2, 3, 2, 3, 3, 1, 1, 3],
-    )[0]
+    key = draw.choice(world.names)
+    kinds = FOLLOW if world.names == DENSE else KINDS
+    kind = draw.choices(list(kinds), list(kinds.values()))[0]
     one = people.setdefault(key, Person(key, f"{key}@x.example", inside=False))
     if key in world.merged:
         return "nothing"
@@ -39,7 +59,11 @@ def happen(world: World) -> str:
     elif kind == "address":
         one.address = draw.choice([None, f" {key.upper()}@x.example", f"{key}{draw.randrange(3)}@x.example"])
     elif kind == "share":
-        one.address = people.get(draw.choice(NAMES), one).address
+        one.address = people.get(draw.choice(world.names), one).address
+    elif kind == "follow":
+        follower = people.get(draw.choice(world.names), one)
+        if follower is not one and follower.key not in world.merged:
+            one.inside, follower.inside, follower.address = False, True, one.address
     elif kind == "tier":
         one.tier = draw.randrange(100)
     elif kind == "hand out":
@@ -49,7 +73,7 @@ def happen(world: World) -> str:
     elif kind == "hand in":
         world.memory.put_in(LIST, f"friend{key}@x.example")
     elif kind == "merge":
-        other = draw.choice(NAMES)
+        other = draw.choice(world.names)
         if other != key and other in people and other not in world.merged and key not in world.merged.values():
             world.merged[key] = other
             one.there, one.inside = False, False
@@ -66,7 +90,7 @@ def misfortune(world: World) -> None:
         moment = draw.choice(["before", "after", "answer"])
         fate = Answer(Verdict.LATER, "busy", maybe=True) if moment == "answer" else Killed()
         world.script[moment] = [None] * draw.randrange(3) + [fate]
-    world.rejects = {key for key in NAMES if draw.random() < 0.05}
+    world.rejects = {key for key in world.names if draw.random() < 0.05}
 
 
 def nobody_knows(world: World) -> None:
@@ -78,7 +102,7 @@ def nobody_knows(world: World) -> None:
 
 
 def live(world: World) -> None:
-    for key in NAMES[:5]:
+    for key in world.names[:5]:
         world.people[key] = Person(key, f"{key}@x.example", inside=world.draw.random() < 0.6)
     for _ in range(12):
         for _ in range(world.draw.randrange(1, 4)):
@@ -147,7 +171,8 @@ def former(world: World, rows: dict[str, dict[str, Any]]) -> set[str]:
 def run(tmp_path: Path, seed: str) -> None:
     draw = random.Random(seed)
     keyed = random.Random(f"{seed}:keyed").random() < 0.5
-    world = World(tmp_path / "w", draw, mode=draw.choice(["mirror", "mirror", "add"]), keyed=keyed)
+    names = random.Random(f"{seed}:names").choice([SPARSE, DENSE])
+    world = World(tmp_path / "w", draw, mode=draw.choice(["mirror", "mirror", "add"]), keyed=keyed, names=names)
     try:
         live(world)
         check(world)

@@ -167,13 +167,14 @@ class Forgiving(MemoryDestination):
 
 @dataclass
 class World:
-    """One workspace with one sync. `hour()` is a run and a delivery; `people` says who there is."""
+    """One workspace with one sync. `hour()` is a run and a delivery; `people` says who there is, `names` of whom a history is drawn."""
 
     root: Path
     draw: random.Random
     mode: str = "mirror"
     existing: str = "send"
     keyed: bool = False
+    names: str = ""
     people: dict[str, Person] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
     now: datetime = START

@@ -20,7 +20,7 @@ from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, TOLD, note_left
+from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, TOLD, note_left, same_target
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -152,7 +152,7 @@ def claim(
             if action != "update":  # by which address somebody is there is known once the other is answered
                 ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_moving(sync)))
             if action == "add":  # under a new address nobody would be found who is to go under the former one
-                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now)))
+                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now)), ~_is_taken())
             parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
                 return _taken(connection, lease, parcel, now, perhaps=action != "remove" or not noted)
@@ -179,6 +179,7 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
     for names, told in by_columns.items():
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         connection.execute(update(SYNCED).where(mine).values(changed=at, revision=_S.revision + 1, lease=None, **values), told)
+    _bar(connection, sync, sorted({hash for one in endings for hash in one.left}), now)
     for one in endings:
         if one.left:
             note_left(connection, sync, one.left, str(one.values.get("reason") or ""), at)
@@ -186,6 +187,13 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
             _readdress(connection, sync, one)
     if connection.execute(select(_S.contact).where(_S.batch == batch).limit(1)).first() is None:
         connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
+
+
+def _bar(connection: Connection, sync: int, hashes: Sequence[str], now: datetime) -> None:
+    """Who waits to be added to the target does not come in by an address that somebody left under a moment ago."""
+    waiting = and_(_S.sync.in_(same_target(sync)), _S.action == "add", _S.lease.is_(None))
+    for part in _parts(hashes):
+        connection.execute(update(SYNCED).where(waiting, _S.wanted_hash.in_(part)).values(_nothing_open(now)))
 
 
 def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
@@ -232,19 +240,37 @@ def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement
     return exists().where(other.sync.in_(syncs), other.sync != sync, other.contact == _S.contact, due)
 
 
+def _is_taken() -> ColumnElement[bool]:
+    """Whether a contact that is out is to come by an address that a member has there who is to get another one, and did not yet.
+
+    Where the service refused that, it is the member's still: who was taken off by it would be put back.
+    """
+    other = SYNCED.alias().c
+    moving = and_(other.action == "update", other.wanted_hash != other.address_hash)
+    refused = and_(other.action.is_(None), other.refused.is_not(None))
+    named = other.remote_id.is_not(None)  # a receiver of events has contacts, not persons with addresses
+    holds = and_(other.state == MEMBER, other.contact != _S.contact, named, or_(moving, refused))
+    mine = and_(other.sync == _S.sync, other.address_hash == _S.wanted_hash)
+    return and_(_S.state != MEMBER, ~_S.maybe, exists().where(mine, holds))
+
+
 def close_stopped(connection: Connection, destination: str, now: datetime) -> int:
     """Ends open rows that a later run stopped while they were under way; how many.
 
     Who may have been removed and is in the segment again is added by the next run.
     """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
+    ended = and_(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None))
+    return connection.execute(update(SYNCED).where(ended).values(_nothing_open(now))).rowcount
+
+
+def _nothing_open(now: datetime) -> dict[str, Any]:
+    """The columns of rows of which nothing is open any more."""
     moved = and_(_S.action == "update", _S.wanted_hash != _S.address_hash)
     # by it, who was perhaps added or given another address is found
     found = and_(_S.maybe, or_(_S.state != MEMBER, moved))
-    told = {name: case((found, SYNCED.c[name]), else_=null()) for name in TOLD}
-    values: dict[str, Any] = {**dict.fromkeys(OPEN), **told, "attempts": 0, "revision": _S.revision + 1}
-    values["changed"] = stamp(now)
-    return connection.execute(update(SYNCED).where(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None)).values(values)).rowcount
+    told = {name: case((found, _S[name]), else_=null()) for name in TOLD}
+    return {**dict.fromkeys(OPEN), **told, "attempts": 0, "revision": _S.revision + 1, "changed": stamp(now)}
 
 
 def refusals(connection: Connection, syncs: Sequence[int], limit: int) -> list[tuple[str, int]]:
