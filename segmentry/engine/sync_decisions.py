@@ -208,10 +208,14 @@ def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl
 
 
 def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """The people, and whether each is the one that stands for its address (`carries`), and whether that left (`barred`)."""
+    """The people, and whether each is the one that stands for its address (`carries`), and whether that left (`barred`).
+
+    `claims` is the hash of an address that is one person's, whoever has it: none where contacts are known by their keys alone.
+    """
     barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
     if not case.needs_address:
-        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"))
+        nobody = pl.lit(None, pl.String()).alias("claims")
+        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"), nobody)
     left = pl.col("state") == AWAY  # who left stands for nobody else
     rank = pl.when(pl.col("state") == MEMBER).then(0).when(left).then(3).when(pl.col("action").is_not_null()).then(1).otherwise(2)
     ranked = people.join(rows.select(CONTACT, "state", "action", "address_hash"), on=CONTACT, how="left", maintain_order="left")
@@ -220,7 +224,8 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFr
     first = ranked.select(CONTACT, carries=pl.col("new_hash").is_first_distinct())
     away = ranked.filter(left)["new_hash"].drop_nulls()  # the address that they have now is no other contact's way in
     barred |= pl.col("new_hash").is_in(away.implode()).fill_null(value=False)
-    return people.join(first, on=CONTACT, how="left", maintain_order="left").with_columns(barred.alias("barred"))
+    people = people.join(first, on=CONTACT, how="left", maintain_order="left")
+    return people.with_columns(barred.alias("barred"), pl.col("new_hash").alias("claims"))
 
 
 # ---------------------------------------------------------------- what becomes of each
@@ -281,7 +286,7 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     lingers = pl.lit(case.mirror) & _lingers() & ~_settled()
     # the destination refused another address to whoever has the contact's there: it is that one's still
     kept = (pl.col("wish") & (state == MEMBER) & refused & (pl.col("address_hash") != pl.col("new_hash"))).fill_null(value=False)
-    taken = pl.col("new_hash").is_in(pl.col("address_hash").filter(kept).drop_nulls().implode()).fill_null(value=False)
+    taken = pl.col("claims").is_in(pl.col("address_hash").filter(kept).drop_nulls().implode()).fill_null(value=False)
     return (
         pl.when(pl.lit(case.baseline) & (new | (state == OUT)))
         .then(pl.lit(BASELINE))
@@ -351,7 +356,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
 def _claimed(by: pl.Expr | None = None) -> pl.Expr:
     """Whether the address that a row is, or may be, there with is that of somebody who should be there: of those, who `by` says."""
     those = pl.col("wish") if by is None else pl.col("wish") & by
-    return _under().is_in(pl.col("new_hash").filter(those).drop_nulls().implode()).fill_null(value=False)
+    return _under().is_in(pl.col("claims").filter(those).drop_nulls().implode()).fill_null(value=False)
 
 
 def _settled() -> pl.Expr:

@@ -46,7 +46,7 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     going = joined.filter(
         pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
-    coming = joined.filter(pl.col("carries").fill_null(value=False), _surely_out(), pl.col("new_hash").is_not_null())
+    coming = joined.filter(pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null())
     if not going.height or not coming.height:
         return nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
@@ -84,7 +84,7 @@ def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
     going = joined.filter(~pl.col("wish"), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null())
     # who has only no address stays, and who may have another address already has this one no more
     going = going.filter(pl.col("why_not").is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]), ~perhaps(UPDATE))
-    heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("new_hash").is_not_null())
+    heirs = joined.filter(pl.col("wish"), pl.col("state") == BASELINE, pl.col("claims").is_not_null())
     if not mirror or not going.height or not heirs.height:
         return joined
     former = going.unique("address_hash", keep="first", maintain_order=True)

@@ -107,3 +107,32 @@ def test_a_receiver_that_is_gone_is_paused_until_somebody_resumes_it(shop: Synce
     receiver.cruelty.reset()
     assert "it is paused: the receiver is gone" in " ".join(tell(shop, receiver).destinations["crm"].messages)
     assert receiver.count == asked
+
+
+def test_who_has_the_address_of_one_that_goes_is_told_of_as_itself(shop: Synced, receiver: WebhookSandbox) -> None:
+    """A receiver of webhooks knows contacts, each by its key: nobody stands for another."""
+    start(shop, receiver)
+    addressed(shop, receiver, "2026-01-02", a=UK, b=FR)
+    receiver.reset()
+    addressed(shop, receiver, "2026-01-03", a=FR, b=UK)
+    assert said(receiver) == [("segment.entered", "b", None), ("segment.exited", "a", None)]
+    receiver.reset()
+    addressed(shop, receiver, "2026-01-04", a=UK, b=UK)
+    addressed(shop, receiver, "2026-01-05", a=FR, b=UK)
+    assert said(receiver) == [("segment.entered", "a", None), ("segment.exited", "a", None)]
+
+
+def test_who_was_let_be_stays_so_as_one_with_the_address_goes(shop: Synced, receiver: WebhookSandbox) -> None:
+    start(shop, receiver, "existing: skip, mode: mirror")
+    addressed(shop, receiver, "2026-01-02", a=FR, b=UK)
+    addressed(shop, receiver, "2026-01-03", a=UK, b=UK)
+    addressed(shop, receiver, "2026-01-04", a=FR, b=UK)
+    assert said(receiver) == [("segment.entered", "a", None), ("segment.exited", "a", None)]
+
+
+def addressed(shop: Synced, receiver: WebhookSandbox, at: str, **people: str) -> None:
+    """An hour with these contacts, all of one address."""
+    shop.people({"id": list(people), "country": list(people.values()), "email": ["one@x.example"] * len(people)})
+    shop.at(at)
+    shop.run(at)
+    tell(shop, receiver)
