@@ -124,7 +124,7 @@ class Step:
 
 def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     """What brings a sync in step. `rows` as `synced.ROWS`; nothing is written, and nothing read but what `case.sharing` says."""
-    rows, rekeyed, spread = _merged(rows, case, wanted.present)
+    rows, rekeyed, spread, given = _merged(rows, case, wanted.present)
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
@@ -134,36 +134,43 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
-    changed = pl.concat([found, handed.formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
+    # who is gone from the snapshot may go on under another key of which nobody said so: then both are one person, and one name
+    formers = handed.formers.filter(pl.col(CONTACT).is_in(wanted.present.implode()))
+    changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
     other = pl.when(pl.col("wish")).then((pl.col("action") == REMOVE) & ~pl.col("apart")).otherwise(pl.col("action") != REMOVE)
     agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
     ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
     stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
-    return Step(
-        changed, removed, handed.replaced, stops, [*rekeyed, *handed.pairs], _newly_left(joined), _figures(joined, wanted, unaddressed)
-    )
+    replaced, pairs = pl.concat([given, handed.replaced]), [*rekeyed, *handed.pairs]
+    return Step(changed, removed, replaced, stops, pairs, _newly_left(joined), _figures(joined, wanted, unaddressed))
 
 
 # ---------------------------------------------------------------- who is who
 
 
-def _merged(rows: pl.DataFrame, case: Case, present: pl.Series) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame]:
-    """The rows under surviving keys; pairs that go on so; and surviving rows that leave because a former one had left.
+def _merged(rows: pl.DataFrame, case: Case, present: pl.Series) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame, pl.DataFrame]:
+    """The rows under surviving keys; pairs that go on so; surviving rows that leave because a former one had left; and those given up.
 
-    Where both keys have a row, the survivor's stays, and the other is that of a contact who is gone.
+    Where both keys have a row, the survivor's stays, and the other is that of a contact who is gone; but who was a member goes on as
+    that where the survivor is known to be out.
     """
     nothing = rows.head(0)
     if not case.merged or not rows.height:
-        return rows, [], nothing
+        return rows, [], nothing, nothing.select(CONTACT, "revision")
     old = rows.filter(pl.col(CONTACT).is_in(list(case.merged)), ~pl.col(CONTACT).is_in(present.implode()), pl.col("lease").is_null())
     if not old.height:
-        return rows, [], nothing
+        return rows, [], nothing, nothing.select(CONTACT, "revision")
+    heirs = {case.merged[one] for one in old.filter(pl.col("state") == MEMBER)[CONTACT]}
+    nothing_open = ~pl.col("maybe") & ~perhaps_out() & pl.col("lease").is_null() & pl.col("action").is_null()
+    given = rows.filter(pl.col(CONTACT).is_in(list(heirs)), pl.col("state") == OUT, nothing_open)
+    rows = rows.filter(~pl.col(CONTACT).is_in(given[CONTACT].implode()))
     known, taken = set(rows[CONTACT].to_list()), set()
+    members_first = pl.col("state") != MEMBER
     pairs: list[tuple[str, str]] = []
     left: set[str] = set()
-    for contact, state in old.sort("state", CONTACT).select(CONTACT, "state").iter_rows():
+    for contact, state in old.sort(members_first, "state", CONTACT).select(CONTACT, "state").iter_rows():
         survivor = case.merged[contact]
         if survivor not in known and survivor not in taken:
             pairs.append((contact, survivor))
@@ -179,7 +186,7 @@ def _merged(rows: pl.DataFrame, case: Case, present: pl.Series) -> tuple[pl.Data
         pl.when(spreads).then(reason).otherwise("reason").alias("reason"),
     )
     spread = closed(rows.filter(pl.col(CONTACT).is_in(list(left)), pl.col("lease").is_null()))
-    return rows, pairs, spread
+    return rows, pairs, spread, given.select(CONTACT, "revision")
 
 
 def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl.DataFrame, pl.Series]:
@@ -326,7 +333,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
     # where another contact is the person there from now on, both were called so
-    given_up = pl.when(kept_id).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
+    given_up = pl.when(kept_id & (why != ABSENT)).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     return (
         pl.when(new)

@@ -38,14 +38,18 @@ def due_by_action(connection: Connection, now: datetime) -> pl.DataFrame:
 
 
 def hashes_of(connection: Connection, contacts: Sequence[str]) -> list[str]:
-    """The address hashes that were acknowledged of contacts."""
-    return [
-        str(one)
-        for part in _parts(contacts)
-        for one in connection.execute(
-            select(_S.address_hash).where(_S.contact.in_(part), _S.address_hash.is_not(None)).distinct()
-        ).scalars()
-    ]
+    """The address hashes that were acknowledged of contacts; of who is out, not that of another contact by now."""
+    query = select(_S.address_hash, _S.contact, _S.state).where(_S.address_hash.is_not(None))
+    own = {(str(hash), state) for part in _parts(contacts) for hash, _, state in connection.execute(query.where(_S.contact.in_(part)))}
+    certain, meant = {hash for hash, state in own if state != OUT}, set(contacts)
+    once = sorted({hash for hash, _ in own} - certain)
+    others = {
+        str(hash)
+        for part in _parts(once)
+        for hash, contact, state in connection.execute(query.where(_S.address_hash.in_(part)))
+        if contact not in meant and state != OUT
+    }
+    return sorted(certain | set(once) - others)
 
 
 def contacts_known(connection: Connection, sync: int, contacts: Sequence[str]) -> set[str]:
