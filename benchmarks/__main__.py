@@ -61,19 +61,26 @@ def same_answers(folder: Path, results: dict[str, dict[str, list[dict[str, float
     return "equal" if compared else "not compared"
 
 
-def rounds(options: argparse.Namespace, folder: Path, names: list[str]) -> dict[str, Any]:
-    """Every step of every peer, round by round."""
+def rounds(options: argparse.Namespace, folder: Path, names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Every step of every peer, round by round; and the step at which a peer ended with an error, which keeps nobody else from going on."""
     results: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in names}
+    failed: dict[str, str] = {}
     for _ in range(options.rounds or ROUNDS.get(options.size, 3)):
         for name in names:
             shutil.rmtree(folder / name, ignore_errors=True)
-            for step in STEPS:
-                if step in peer(name).STEPS:
+            for step in [step for step in STEPS if step in peer(name).STEPS and name not in failed]:
+                try:
                     measured = measure(name, step, folder, options.size)
-                    results[name].setdefault(step, []).append(measured)
-                    told = f"{measured['seconds']:.2f} s, {measured['peak_bytes'] / 2**20:,.0f} MiB"
-                    print(f"{name} {step}: {told}", file=sys.stderr)
-    return results
+                except subprocess.CalledProcessError:
+                    if name.startswith("segmentry"):
+                        raise
+                    failed[name] = step
+                    print(f"{name} {step}: ended with an error", file=sys.stderr)
+                    continue
+                results[name].setdefault(step, []).append(measured)
+                told = f"{measured['seconds']:.2f} s, {measured['peak_bytes'] / 2**20:,.0f} MiB"
+                print(f"{name} {step}: {told}", file=sys.stderr)
+    return {name: steps for name, steps in results.items() if name not in failed}, failed
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -97,7 +104,7 @@ def main() -> None:
         print(f"{name} is left out: the package {package} is not installed", file=sys.stderr)
     workload = WORKLOADS[options.size]
     workload.build(folder)
-    results = rounds(options, folder, [name for name in options.peers if name not in missing])
+    results, failed = rounds(options, folder, [name for name in options.peers if name not in missing])
     summary = {
         "size": options.size,
         "contacts": workload.contacts,
@@ -110,6 +117,7 @@ def main() -> None:
         "versions": versions(),
         "answers": same_answers(folder, results),
         "left_out": missing,
+        "failed": failed,
         "results": results,
         "commands": measure_commands(folder / "segmentry") if "segmentry" in results else {},
     }

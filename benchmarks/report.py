@@ -48,6 +48,10 @@ def section(summary: dict[str, Any]) -> str:
         f"| {WORDS[name]} | {' | '.join('' for _ in steps)} | | left out: no package {package} |"
         for name, package in summary["left_out"].items()
     ]
+    lines += [
+        f"| {WORDS[name]} | {' | '.join('' for _ in steps)} | | ended with an error at `{step}`, within {summary['memory']} |"
+        for name, step in summary.get("failed", {}).items()
+    ]
     return "\n".join([*lines, "", *_chart(summary), "", _ground(summary)]) + "\n"
 
 

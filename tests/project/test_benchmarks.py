@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks import __main__ as harness
 from benchmarks import report
 from benchmarks.answers import compare, write_answers
 from benchmarks.conditions import Attribute
@@ -50,6 +51,19 @@ def test_a_small_round_has_equal_answers(tmp_path: Path) -> None:
     assert set(summary["results"]) == peers
     assert set(summary["results"]["segmentry"]) == {"first", "full", "next", "clock", "preview"}
     assert str(tmp_path) not in json.dumps(summary)
+
+
+def test_a_peer_that_fails_keeps_nobody_else_from_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(name: str, step: str, folder: Path, size: str) -> dict[str, float]:
+        if (name, step) == ("polars_lazy", "full"):
+            raise subprocess.CalledProcessError(1, name)
+        return {"seconds": 1.0, "peak_bytes": 1.0}
+
+    monkeypatch.setattr(harness, "measure", measure)
+    options = harness.options_of(["--size", "tiny", "--rounds", "2"])
+    results, failed = harness.rounds(options, tmp_path, ["polars_lazy", "limit"])
+    assert (set(results), failed) == ({"limit"}, {"polars_lazy": "full"})
+    assert [len(found) for found in results["limit"].values()] == [2]
 
 
 def test_another_membership_is_an_error(tmp_path: Path) -> None:
