@@ -81,7 +81,7 @@ def _ground(summary: dict[str, Any]) -> str:
 
 def _command(summary: dict[str, Any], rounds: int) -> str:
     """What measures the same."""
-    peers = " ".join(summary["results"])
+    peers = " ".join([*summary["results"], *summary.get("failed", {})])
     return f"python -m benchmarks --size {summary['size']} --rounds {rounds} --peers {peers} --publish"
 
 
