@@ -29,8 +29,10 @@ from segmentry.rules import nodes as n
 from segmentry.rules.ground import Clock, ground
 from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.types import Kind, Type
+from segmentry.rules.zones import FIRST_INSTANT
 from segmentry.verifying.days import EPOCH, Undecided, Zone, day_number, micros
 from segmentry.verifying.evaluator import Reading, World
+from segmentry.verifying.memories import Log
 from segmentry.verifying.people import EventRow, EventSource, Person, Sources
 from segmentry.verifying.reach import unread
 
@@ -156,7 +158,9 @@ class _Search:
         self.leaves = leaves
         self.sources: Sources = sources_of(moment.snapshot)
         self.zone = Zone(moment.clock.zone)
-        self.world = World(conditions, self.sources.events, {}, self.zone)
+        # a test's contact has been in nothing, by whatever runs there were
+        logs = {node.segment: Log(FIRST_INSTANT) for node in n.walk(self.rule) if isinstance(node, n.Remembered)}
+        self.world = World(conditions, self.sources.events, {}, self.zone, logs=logs)
         self._sides: dict[n.Condition, tuple[list[Sketch], list[Sketch]]] = {}
 
     def holds(self, condition: n.Condition, sketch: Sketch) -> bool | None:

@@ -65,6 +65,21 @@ class Recorded:
     merged: bool = False
 
 
+TURNS = pl.Schema({"contact": pl.String(), "as_of": pl.Datetime("us", "UTC"), "entered": pl.Boolean(), "first": pl.Boolean()})
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Changes of contacts in a segment as accepted runs found them, oldest first: as `TURNS`; `first` are by its first computation.
+
+    `computed` is the instant of the first run that had the segment, None where none had. `merged`: the contacts that had other keys.
+    """
+
+    computed: datetime | None
+    changes: pl.DataFrame
+    merged: pl.Series
+
+
 class Remembering(Protocol):
     """What a workspace's accepted runs say."""
 
@@ -73,6 +88,9 @@ class Remembering(Protocol):
 
     def recorded(self, segment: str, first: datetime | None, as_of: datetime, key: pl.Series) -> Recorded:
         """What runs found from `first` on of the contact with this key, and which of them are of `as_of` or later."""
+
+    def turns(self, segment: str, keys: pl.Series) -> Turns:
+        """Every change of these contacts in a segment, as it is stored."""
 
 
 Remember = Callable[[LoadedWorkspace, Snapshot, Among], AbstractContextManager[Remembering]]
@@ -296,6 +314,14 @@ class Moment:
             return Recorded()
         with self.remember(self.loaded, self.snapshot, self._among) as past:
             return past.recorded(segment, first, self.clock.as_of, _alone(key))
+
+    def turns(self, segments: Iterable[str], keys: pl.Series) -> dict[str, Turns]:
+        """Every change of some contacts in segments, by segment; of one that no run has accepted yet there are none."""
+        named = sorted(set(segments))
+        if not named or self.remember is None:
+            return {}
+        with self.remember(self.loaded, self.snapshot, self._among) as past:
+            return {name: past.turns(name, keys) for name in named}
 
     def _among(self, keys: pl.Series) -> pl.Series:
         """Of some keys those that the snapshot has."""

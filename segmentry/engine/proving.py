@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,11 +17,12 @@ from segmentry.engine.pinned import verify_unchanged
 from segmentry.engine.population_orders import orders_of
 from segmentry.engine.render import second
 from segmentry.engine.second_reading import read_by_engine, sources_of
-from segmentry.rules.nodes import Condition, Listed, walk
+from segmentry.rules.nodes import Condition, Listed, Remembered, walk
 from segmentry.rules.recursion import deep_recursion
 from segmentry.verifying.cells import UnreadColumn
 from segmentry.verifying.days import Undecided, Zone
 from segmentry.verifying.evaluator import Reading, World
+from segmentry.verifying.memories import Log, Turn
 from segmentry.verifying.people import Key, people
 from segmentry.verifying.reach import first_unread, unread, wanted
 
@@ -141,7 +142,7 @@ def verify(moment: Moment, names: Sequence[str], sample: int, seed: int | None =
     keys = _drawn(answer, names, sample, random.Random(seed))  # noqa: S311 - a sample, no secret
     reasons = {name: _reason(moment, conditions, name) for name in names}
     readable = {name: conditions[name] for name in conditions if unread(conditions, name) is None}
-    world = _world(moment, conditions, readable)
+    world = _world(moment, conditions, readable, answer.keys.gather(keys))
     groups = {name: found for name in names if (found := grouped(moment, name, answer.keys.gather(keys))) is not None}
     proofs = tuple(_with_groups(proof, groups.get(proof.segment)) for proof in _proofs(moment, answer, keys, world, reasons))
     verify_unchanged(moment.snapshot)
@@ -172,11 +173,25 @@ def _drawn(answer: Answer, names: Sequence[str], sample: int, draw: random.Rando
     return sorted(rows)
 
 
-def _world(moment: Moment, conditions: Mapping[str, Condition], readable: Mapping[str, Condition]) -> World:
+def _world(moment: Moment, conditions: Mapping[str, Condition], readable: Mapping[str, Condition], keys: pl.Series) -> World:
     named = {node.list for condition in readable.values() for node in walk(condition) if isinstance(node, Listed)}
     lists = {path: frozenset(keys.to_list()) for path, keys in moment.lists(named).items()}
     orders = orders_of(moment, readable.values())
-    return World(conditions, sources_of(moment.snapshot).events, lists, Zone(moment.clock.zone), orders)
+    logs = _logs(
+        moment, {node.segment for condition in readable.values() for node in walk(condition) if isinstance(node, Remembered)}, keys
+    )
+    return World(conditions, sources_of(moment.snapshot).events, lists, Zone(moment.clock.zone), orders, logs)
+
+
+def _logs(moment: Moment, segments: Collection[str], keys: pl.Series) -> dict[str, Log]:
+    """What accepted runs say of these segments, for contacts with these keys."""
+    found = {}
+    for segment, told in moment.turns(segments, keys).items():
+        turns: dict[Key, list[Turn]] = {}
+        for contact, at, entered, first in told.changes.iter_rows():
+            turns.setdefault(contact, []).append(Turn(at, entered, first))
+        found[segment] = Log(told.computed, turns, frozenset(told.merged.to_list()))
+    return found
 
 
 def _proofs(moment: Moment, answer: Answer, rows: list[int], world: World, reasons: Mapping[str, str | None]) -> tuple[Proof, ...]:

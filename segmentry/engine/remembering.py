@@ -25,7 +25,7 @@ from segmentry.engine.consequences import new_aliases
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Alignment
-from segmentry.engine.moment import Among, Recorded
+from segmentry.engine.moment import TURNS, Among, Recorded, Turns
 from segmentry.engine.renaming import renames_of
 from segmentry.engine.snapshot import Snapshot
 from segmentry.engine.state import RunRecord, State, ledger
@@ -160,6 +160,18 @@ class Past:
         runs = tuple(record.as_of for record in self._accepted if record.as_of >= as_of)
         merged = bool(key.cast(pl.String()).is_in(self._every_alias["new"].implode())[0])
         return Recorded(tuple(own.unique().sort()), runs, self.newest.record.as_of, merged)
+
+    def turns(self, segment: str, keys: pl.Series) -> Turns:
+        """Every change of these contacts in a segment, under the keys that it was found with."""
+        if self.newest is None or segment not in self.newest.segments:
+            return Turns(None, pl.DataFrame(schema=TURNS), NO_KEYS)
+        first = self.newest.segments[segment].first_run
+        computed = next(record.as_of for record in self._accepted if record.id == first)
+        found = self._recorded(segment, FIRST_INSTANT, self.newest.record.as_of)
+        mine = found.select(pl.col("contact").cast(keys.dtype, strict=False), *TURNS.names()[1:])
+        several = pl.concat([self._every_alias["old"], self._every_alias["new"]])
+        merged = keys.filter(keys.cast(pl.String()).is_in(several.implode()))
+        return Turns(computed, mine.filter(pl.col("contact").is_in(keys.implode())), merged)
 
     def moves(self, segment: str, first: datetime | None, final: datetime, alignment: Alignment) -> pl.DataFrame:
         """A segment's changes within a time, oldest first, each under the key that the contact has now."""

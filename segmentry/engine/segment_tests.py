@@ -21,7 +21,7 @@ from segmentry.engine.instants import instant
 from segmentry.engine.keys import typed_key
 from segmentry.engine.loading import LoadedWorkspace, Segment
 from segmentry.engine.membership import Alignment
-from segmentry.engine.moment import Moment, Recorded, Remembering
+from segmentry.engine.moment import TURNS, Moment, Recorded, Remembering, Turns
 from segmentry.engine.populations import has_population
 from segmentry.engine.snapshot import Column, Snapshot
 from segmentry.engine.splitting import split_of
@@ -34,6 +34,7 @@ from segmentry.rules.parse import parse_text
 from segmentry.rules.suggest import did_you_mean
 from segmentry.rules.times import LiteralError, parse_moment
 from segmentry.rules.types import Kind
+from segmentry.rules.zones import FIRST_INSTANT
 from segmentry.verifying.reach import unread
 
 TIMES = ("ago", "at")
@@ -354,6 +355,9 @@ class _New:
 
     def recorded(self, _segment: str, _first: datetime | None, _as_of: datetime, _key: pl.Series) -> Recorded:
         return Recorded()
+
+    def turns(self, _segment: str, keys: pl.Series) -> Turns:
+        return Turns(FIRST_INSTANT, pl.DataFrame(schema=TURNS), keys.head(0))
 
 
 def _fresh_key(number: int, key: Column) -> int | str:

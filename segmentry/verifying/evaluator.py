@@ -19,6 +19,7 @@ from segmentry.rules.types import Kind, Type
 from segmentry.verifying import numbers, texts
 from segmentry.verifying.cells import Unread
 from segmentry.verifying.days import CALENDAR, DAY, Undecided, Zone, day_number, micros, next_return, weekday, year_month_day
+from segmentry.verifying.memories import Log
 from segmentry.verifying.orders import CLOSE, NEAR, Order, is_among, told
 from segmentry.verifying.patterns import UnreadPattern, like, regular
 from segmentry.verifying.people import EventRow, EventSource, Key, Person
@@ -33,13 +34,15 @@ LENGTHS: Mapping[n.Unit, int] = {n.Unit.SECOND: 1, n.Unit.MINUTE: 60, n.Unit.HOU
 
 @dataclass(frozen=True)
 class World:
-    """What answers depend on beside the contact: segments and lists by name, event tables, timezone, populations."""
+    """What answers depend on beside the contact: segments and lists by name, event tables, timezone, populations, earlier runs."""
 
     conditions: Mapping[str, n.Condition]
     events: Sequence[EventSource] = ()
     lists: Mapping[str, frozenset[Key]] = field(default_factory=dict)
     zone: Zone = field(default_factory=lambda: Zone("UTC"))
     orders: Mapping[n.Population, Order] = field(default_factory=dict)
+    logs: Mapping[str, Log] = field(default_factory=dict)
+    """What accepted runs say of segments, by name; of a segment that is missing they say nothing."""
 
 
 @dataclass(frozen=True)
@@ -413,6 +416,7 @@ CONDITIONS: Mapping[type[n.Condition], Callable[[Reading, Any], bool]] = {
     n.Sequence: Reading.sequence,
     n.Foremost: Reading.foremost,
     n.Member: lambda read, node: read.member(node.segment),
+    n.Remembered: lambda read, node: read.world.logs.get(node.segment, Log()).says(node, read.person.key),
     n.Listed: lambda read, node: read.person.key in read.world.lists[node.list],
     n.Sample: Reading.sample,
     n.And: lambda read, node: read.every(node.items),

@@ -35,6 +35,7 @@ CARRIES: Mapping[type[n.Node], frozenset[str]] = {
     n.Ranked: frozenset({"population", "standing", "parts"}),
     n.Population: frozenset({"by", "among", "per", "falling"}),
     n.Member: frozenset({"segment"}),
+    n.Remembered: frozenset({"segment", "memory", "as_of", "window"}),
     n.Listed: frozenset({"list"}),
     n.Sample: frozenset({"salt", "threshold"}),
     n.And: frozenset({"items"}),

@@ -6,6 +6,7 @@ The model keeps what every run accepted as plain Python values: who was in, and 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -129,8 +130,12 @@ def edit(draw: random.Random, model: Model) -> None:
                 del model.rows[old]
 
 
-def play(shop: Shop, draw: random.Random, runs: int) -> int:
-    """One history; how many answers were compared that had somebody in."""
+def nothing(_shop: Shop, _as_of: datetime) -> None:
+    pass
+
+
+def play(shop: Shop, draw: random.Random, runs: int, after: Callable[[Shop, datetime], None] = nothing) -> int:
+    """One history; how many answers were compared that had somebody in. `after` each run of `vip` something may look at it."""
     model, as_of, told = Model({key: draw.choice([5, 50]) for key in range(1, 8)}), START, 0
     names, is_there = ["vip"], True
     shop.key = "id, aliases: aliases.csv"
@@ -164,6 +169,7 @@ def play(shop: Shop, draw: random.Random, runs: int) -> int:
                 model.members = model.before
             else:
                 model.accept(as_of)
+            after(shop, as_of)
         if draw.random() < 0.1:
             shop.state.gc(timedelta(0), as_of + timedelta(days=400))
         if draw.random() < 0.1:

@@ -22,6 +22,7 @@ MOVED = {
         "not did(order_placed, last => '7 days')",
         "member('buyers') and not did(order_placed, last => '8 days')",
     ],
+    "entered('buyers', last => '7 days') and score < 50": ["score < 50", "entered('buyers', last => '7 days') and score <= 50"],
     "location = 'UK' and score < 50": ["location = 'UK' and score <= 50", "location in ('UK', 'U') and score < 50", "score < 50"],
     "not (score between 10 and 20) or location is set": ["not (score between 10 and 20)", "score is set or location is set"],
     "added in the last '30 days'": ["added in the last '31 days'", "added >= ago('30 days')"],
