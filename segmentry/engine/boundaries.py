@@ -6,22 +6,23 @@ second reading of rules looks for them, since it answers a made-up contact at on
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice, product
 from typing import Any
 
+from segmentry.engine.boundary_sequences import Journeys, Rows
+from segmentry.engine.boundary_writing import Edge, Sketch, Writing
 from segmentry.engine.config_tests import SegmentTestConfig
-from segmentry.engine.counterexample import shown
 from segmentry.engine.fixtures import Misfit, table_of
 from segmentry.engine.moment import Moment
 from segmentry.engine.outline import Outline, outline
+from segmentry.engine.populations import populations_in
 from segmentry.engine.second_reading import sources_of
 from segmentry.engine.segment_tests import run_tests
 from segmentry.engine.yaml import parse_document
@@ -30,9 +31,10 @@ from segmentry.rules.ground import Clock, ground
 from segmentry.rules.recursion import deep_recursion
 from segmentry.rules.types import Kind, Type
 from segmentry.rules.zones import FIRST_INSTANT
-from segmentry.verifying.days import EPOCH, Undecided, Zone, day_number, micros
+from segmentry.verifying.days import Undecided, Zone, day_number, micros
 from segmentry.verifying.evaluator import Reading, World
 from segmentry.verifying.memories import Log
+from segmentry.verifying.orders import Order
 from segmentry.verifying.people import EventRow, EventSource, Person, Sources
 from segmentry.verifying.reach import unread
 
@@ -48,32 +50,8 @@ MOST_EVENTS = 100
 COUNTED = frozenset({"count", "distinct"})
 """Aggregates that are a matter of how many events there are."""
 
-MOST_SHOWN = 3
-"""Contacts on the other side of one edge: too old, not quite so, one too few."""
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_ ]*")
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """A contact that is made up, as far as one or more conditions need it. A field that is None is missing."""
-
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    events: tuple[EventRow, ...] = ()
-    member: Mapping[str, bool] = field(default_factory=dict)
-
-    def beside(self, other: Sketch) -> Sketch:
-        """Both together; where they clash, the other's."""
-        return Sketch({**self.fields, **other.fields}, (*self.events, *other.events), {**self.member, **other.member})
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One condition's edge: its words, and contacts on either side of it (none where none were found)."""
-
-    condition: str
-    inside: Sequence[Sketch] = ()
-    outside: Sequence[Sketch] = ()
+MOST_SHOWN, MOST_OF_SEQUENCE = 3, 10
+"""Contacts on the other side of one edge: too old, not quite so, one too few. Of a sequence there are more edges, and on either side."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +69,7 @@ def boundaries(moment: Moment, name: str) -> Boundaries:
     if asked is None:
         return Boundaries(name, "", ("a static list has no conditions",))
     conditions = _alone(moment, ground(asked.condition, moment.clock))
-    reason = unread(conditions, RULE) or _not_of_one(conditions[RULE])
+    reason = unread(conditions, RULE)
     if reason is not None:
         return Boundaries(name, "", (reason,))
     lines = outline(asked.condition, asked.text).leaves()
@@ -99,7 +77,7 @@ def boundaries(moment: Moment, name: str) -> Boundaries:
         search = _Search(moment, conditions, [moment.grounded(line.condition) for line in lines])
         edges = [search.edge(line, leaf) for line, leaf in zip(lines, search.leaves, strict=True)]
     moving = ground(asked.condition, moment.clock) != ground(asked.condition, Clock(_later(moment.clock), moment.clock.zone))
-    writing = _Writing(search.sources, search.zone, moment.clock.as_of if moving else None)
+    writing = Writing(search.sources, search.zone, moment.clock.as_of if moving else None)
     made = [writing.lines(edge) for edge in edges]
     wrong = _refuted(moment, name, [line for tests in made for line in tests])
     kept: list[str] = []
@@ -113,14 +91,6 @@ def boundaries(moment: Moment, name: str) -> Boundaries:
         else:
             without.append(edge.condition)
     return Boundaries(name, "".join(["tests:\n", *kept]) if kept else "", tuple(without))
-
-
-def _not_of_one(rule: n.Condition) -> str | None:
-    """Why edges are not looked for though the rule can be read: what one contact's values and its events one by one don't decide."""
-    nodes = list(n.walk(rule))
-    if any(isinstance(node, n.Population) for node in nodes):
-        return "a place among all contacts has no edge of one contact's own"
-    return "the edges of a sequence are not looked for" if any(isinstance(node, n.Sequence) for node in nodes) else None
 
 
 def _alone(moment: Moment, condition: n.Condition) -> dict[str, n.Condition]:
@@ -158,9 +128,10 @@ class _Search:
         self.leaves = leaves
         self.sources: Sources = sources_of(moment.snapshot)
         self.zone = Zone(moment.clock.zone)
-        # a test's contact has been in nothing, by whatever runs there were
+        # a test's contact has been in nothing, by whatever runs there were, and is the only one
         logs = {node.segment: Log(FIRST_INSTANT) for node in n.walk(self.rule) if isinstance(node, n.Remembered)}
-        self.world = World(conditions, self.sources.events, {}, self.zone, logs=logs)
+        orders = {population: Order(population.falling) for population in populations_in(self.rule)}
+        self.world = World(conditions, self.sources.events, {}, self.zone, orders, logs)
         self._sides: dict[n.Condition, tuple[list[Sketch], list[Sketch]]] = {}
 
     def holds(self, condition: n.Condition, sketch: Sketch) -> bool | None:
@@ -176,16 +147,20 @@ class _Search:
         """A contact on either side of one condition, which alone decides whether the rule holds."""
         words = " ".join(line.text.split())
         inside, outside = self.sides(leaf)
+        in_order = any(isinstance(node, n.Sequence) for node in n.walk(leaf))
+        most = MOST_OF_SEQUENCE if in_order else MOST_SHOWN
         others = [self.sides(other) for other in self.leaves if other != leaf]
         for base in islice(self._bases(others), MOST_TRIED):
             for first in inside[:4]:
                 one = base.beside(first)
                 answer = self.holds(self.rule, one)
-                others_side = [base.beside(second) for second in outside[: MOST_SHOWN + 1]]
+                others_side = [base.beside(second) for second in outside[: most + 1]]
                 flipped = [other for other in others_side if answer is not None and self.holds(self.rule, other) is (not answer)]
                 if flipped:
-                    shown_side = flipped[: MOST_SHOWN if one.events else 1]
-                    return Edge(words, [one], shown_side) if answer else Edge(words, shown_side, [one])
+                    shown_side = flipped[: most if one.events else 1]
+                    same = [base.beside(other) for other in inside[:most]] if in_order else []
+                    own_side = [one, *(other for other in same if other != one and self.holds(self.rule, other) is answer)]
+                    return Edge(words, own_side, shown_side) if answer else Edge(words, shown_side, own_side)
         return Edge(words)
 
     def _bases(self, others: Sequence[tuple[list[Sketch], list[Sketch]]]) -> Iterator[Sketch]:
@@ -216,6 +191,9 @@ class _Search:
         members = [node.segment for node in n.walk(leaf) if isinstance(node, n.Member)]
         if members:
             yield from (Sketch(member=dict.fromkeys(members, inside)) for inside in (True, False))
+            return
+        if (sequence := next((node for node in n.walk(leaf) if isinstance(node, n.Sequence)), None)) is not None:
+            yield from (Sketch(events=rows) for rows in Journeys(sequence, self.of_step, self.zone).rows())
             return
         events = list(dict.fromkeys(node for node in n.walk(leaf) if isinstance(node, n.Events)))
         names = list(dict.fromkeys(node.name for node in n.walk(leaf) if isinstance(node, n.Field) and node.scope is n.Scope.CONTACT))
@@ -270,8 +248,23 @@ class _Search:
             found += [[*rows[:-1], row] for row in missed[:2]]
         return [*found, []]
 
-    def rows(self, events: n.Events, measured_by: n.Value | None, constants: Sequence[Any]) -> tuple[list[EventRow], list[EventRow]]:
-        """Events that are chosen, the first at the window's end and the last at its beginning; and such as are not, just so."""
+    def of_step(self, events: n.Events, asked: Collection[str]) -> Rows | None:
+        """Events that may be a step, whose properties `asked` later ones ask, and such as are not, just so; None where none are found."""
+        good, missed = self.rows(events, None, (), asked)
+        if not good:
+            return None
+        source = self.sources.events[good[0].table]
+        inside, before = self.times(events, source)
+        others = [row for row in missed if row.at not in before]
+        return Rows(good[0], others[:1], inside[0], inside[-1] if before else None, source.rows.columns[source.at].kind is Kind.DATE)
+
+    def rows(
+        self, events: n.Events, measured_by: n.Value | None, constants: Sequence[Any], asked: Collection[str] = ()
+    ) -> tuple[list[EventRow], list[EventRow]]:
+        """Events that are chosen, the first at the window's end and the last at its beginning; and such as are not, just so.
+
+        They have the properties in `asked` too.
+        """
         prop = None if measured_by is None else n.way(measured_by)[0]
         assert prop is None or isinstance(prop, n.Field)
         inner = (
@@ -279,7 +272,7 @@ class _Search:
             if events.where is None
             else [node for node in n.walk(events.where) if isinstance(node, n.Field) and node.scope is n.Scope.EVENT]
         )
-        names = list(dict.fromkeys([node.name for node in inner]))
+        names = list(dict.fromkeys([*(node.name for node in inner), *asked]))
         table = self.table(events.event, {*names, *([prop.name] if prop else [])})
         if table is None:
             return [], []
@@ -354,72 +347,3 @@ def _counts(constants: Sequence[Any]) -> list[int]:
 def _bare(text: str) -> str:
     """A text without what patterns put around and between its letters."""
     return re.sub(r"\(\?\w+\)|[\\^$%]", "", text) or text
-
-
-# ---------------------------------------------------------------- writing them
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """Writes contacts as tests; `as_of` where the rule reads the clock."""
-
-    sources: Sources
-    zone: Zone
-    as_of: datetime | None
-
-    def lines(self, edge: Edge) -> list[str]:
-        """A test for each contact, or none."""
-        if not edge.inside or not edge.outside:
-            return []
-        sides = [("just in", one, "true") for one in edge.inside] + [("just out", one, "false") for one in edge.outside]
-        return [f"  - {{{', '.join(self.parts(f'{side}: {edge.condition}', sketch))}, in: {inside}}}\n" for side, sketch, inside in sides]
-
-    def parts(self, name: str, sketch: Sketch) -> Iterator[str]:
-        yield f"name: {_quoted(name)}"
-        if self.as_of is not None:
-            yield f"as_of: {_quoted(_instant(self.as_of))}"
-        fields = {name: found for name, found in sketch.fields.items() if found is not None}
-        if fields:
-            yield f"contact: {self.mapping(fields, self.sources.contacts.columns)}"
-        if sketch.events:
-            yield "events: [" + ", ".join(self.event(row) for row in sketch.events) + "]"
-        if sketch.member:
-            yield "member: {" + ", ".join(f"{name}: {str(inside).lower()}" for name, inside in sketch.member.items()) + "}"
-
-    def event(self, row: EventRow) -> str:
-        source = self.sources.events[row.table]
-        assert row.at is not None
-        at = EPOCH + timedelta(microseconds=row.at)
-        time = _instant(at)
-        if source.rows.columns[source.at].kind is Kind.DATE:
-            time = (EPOCH.date() + timedelta(days=self.zone.local(row.at)[0])).isoformat()
-        fields = {name: found for name, found in row.fields.items() if found is not None}
-        inner = self.mapping(fields, source.rows.columns)[1:-1]
-        return "{" + ", ".join([f"event: {_quoted(str(row.event))}", *([inner] if inner else []), f"at: {_quoted(time)}"]) + "}"
-
-    def mapping(self, fields: Mapping[str, Any], columns: Mapping[str, Type]) -> str:
-        return (
-            "{" + ", ".join(f"{_key(name)}: {_value(shown(found, columns[name]), columns[name])}" for name, found in fields.items()) + "}"
-        )
-
-
-def _key(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else _quoted(name)
-
-
-def _value(found: object, type: Type) -> str:
-    if isinstance(found, list) and type.element is not None:
-        return "[" + ", ".join(_value(one, type.element) for one in found) + "]"
-    if isinstance(found, bool):
-        return str(found).lower()
-    if isinstance(found, datetime):
-        return _quoted(_instant(found))
-    return str(found) if type.kind is Kind.NUMBER else _quoted(str(found))
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _instant(instant: datetime) -> str:
-    return instant.isoformat().replace("+00:00", "Z")

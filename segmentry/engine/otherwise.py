@@ -8,12 +8,12 @@ such columns have a colon, which no segment's name has.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from segmentry.engine.definitions import Definitions, SegmentDefinition, composed, going_before, reaching
 from segmentry.engine.populations import has_population
-from segmentry.rules.nodes import Always, Condition, Listed, Member, Node, walk
+from segmentry.rules.nodes import Always, Condition, Listed, Member, walk
+from segmentry.rules.rebuilding import rebuilt
 from segmentry.rules.references import references
 
 FORMER_LISTS = "lists:"
@@ -120,23 +120,9 @@ def replaced(condition: Condition, members: Mapping[str, Condition]) -> Conditio
     """The condition with something else in place of `member(...)` of these segments, also of who is among a population."""
     if not members or not references(condition) & members.keys():
         return condition
-    found = _replaced(condition, members)
+    found = rebuilt(condition, lambda node: members.get(node.segment) if isinstance(node, Member) else None)
     assert isinstance(found, Condition)
     return found
-
-
-def _replaced(node: Node, members: Mapping[str, Condition]) -> Node:
-    """Chains are flat, so this is as deep as brackets."""
-    if isinstance(node, Member):
-        return members.get(node.segment, node)
-    changed: dict[str, Any] = {}
-    for spec in fields(node):
-        value = getattr(node, spec.name)
-        if isinstance(value, Node):
-            changed[spec.name] = _replaced(value, members)
-        elif isinstance(value, tuple) and any(isinstance(item, Node) for item in value):
-            changed[spec.name] = tuple(_replaced(item, members) if isinstance(item, Node) else item for item in value)
-    return replace(node, **changed) if changed else node
 
 
 def _scenario(prefix: str, otherwise: Mapping[str, Condition], current: Mapping[str, Condition]) -> Scenario:

@@ -123,7 +123,7 @@ class Reading:
     def sequence(self, node: n.Sequence) -> bool:
         former = [inner for inner in n.walk(node) if isinstance(inner, n.Former)]
         steps = [self._step(step) for step in node.steps]
-        return Search(steps, _length(node.within), frozenset(inner.step for inner in former)).succeeds()
+        return Search(steps, length(node.within), frozenset(inner.step for inner in former)).succeeds()
 
     def _step(self, step: n.Step) -> Step:
         """A step with the rows that may be it: where it asks former ones, those are asked with each way."""
@@ -135,7 +135,7 @@ class Reading:
 
         rows = self.rows(replace(step.events, where=None) if asks else step.events)
         ordered = sorted(((row.at, row) for row in rows if row.at is not None), key=lambda one: one[0])
-        return Step(ordered, step.negated, _length(step.within), fits if asks else None)
+        return Step(ordered, step.negated, length(step.within), fits if asks else None)
 
     def sample(self, node: n.Sample) -> bool:
         digits = hashlib.md5(f"{node.salt}:{self.person.key}".encode(), usedforsecurity=False).hexdigest()[:15]
@@ -300,7 +300,7 @@ class Reading:
         return made
 
 
-def _length(duration: n.Duration | None) -> int | None:
+def length(duration: n.Duration | None) -> int | None:
     """An exact length in microseconds."""
     return None if duration is None else duration.amount * LENGTHS[duration.unit] * 1_000_000
 
