@@ -41,7 +41,7 @@ from tests.histories.services import (
     sleeping_by,
 )
 from tests.histories.services_hands import Hands
-from tests.histories.services_model import CONSENT, Seen, SyncModel, seen
+from tests.histories.services_model import CONSENT, Planned, Seen, SyncKey, SyncModel, seen
 from tests.histories.world import Key, Policy, Segment, Split, Sync
 
 
@@ -55,7 +55,7 @@ class ServicesDriver(Hands):
     OFTEN = Driver.OFTEN[:-2]  # all but edits of splits, which are drawn where segments are divided
     gone: dict[str, Segment] = field(default_factory=dict)
     _noted: Accepted | None = None
-    _at_backup: Seen | None = None
+    _at_backup: tuple[Seen, Planned] | None = None
     _before: bool | None = None
     _recovered: bool = False
     _asked: set[str] = field(default_factory=set)
@@ -289,18 +289,21 @@ class ServicesDriver(Hands):
         if waiting:
             self.confirm(self.draws.choice(waiting), self.draws.choice(["send", "send", "skip"]))
 
-    def confirm(self, key: tuple[str, str, str], answer: str) -> bool:
+    def confirm(self, key: SyncKey, answer: str) -> bool:
         self.folder.write(self.world)
-        name, service, target = self.world.segments[key[0]].name, key[1], f"{key[2].partition(': ')[0]}:{self.services.title(key[2])}"
         with self.folder.state() as state:
             try:
-                found = confirm(self.folder.loaded(), state, (name, service, target), answer, utc(self.now), self.newest)
+                found = confirm(self.folder.loaded(), state, self.called(key), answer, utc(self.now), self.newest)
             except DecisionError:
                 return False
         assert found.before is None
-        self.known.note(self.model, self.world, switched=False)
+        self.known.note_word(self.model, self.world, {key})
         self.known.answered(self.model, key, answer)
         return True
+
+    def called(self, key: SyncKey) -> SyncKey:
+        """A sync as Segmentry calls it: its segment by the present name, and its target as text."""
+        return self.world.segments[key[0]].name, key[1], f"{key[2].partition(': ')[0]}:{self.services.title(key[2])}"
 
     def syncs_are_reconciled(self) -> None:
         self.folder.write(self.world)
@@ -326,10 +329,11 @@ class ServicesDriver(Hands):
         self.folder.write(self.world)
         with self.folder.state() as state:
             try:
-                readd(self.folder.loaded(), state, [key], utc(self.now), self.newest)
+                found = readd(self.folder.loaded(), state, [key], utc(self.now), self.newest)
             except (DecisionError, NotFound):
                 return
-        self.known.note(self.model, self.world, switched=False)
+        meant = {(one.segment, one.destination, one.target) for one in found}
+        self.known.note_word(self.model, self.world, [one for one, _ in self.known.said(self.world) if self.called(one) in meant])
         self._nobody_knows_of(key)
 
     def _nobody_knows_of(self, key: Key) -> None:
@@ -343,6 +347,7 @@ class ServicesDriver(Hands):
     def somebody_is_forgotten(self) -> None:
         before = self.model.erased.copy()
         super().somebody_is_forgotten()
+        self._nothing_is_planned()
         for key in self.model.erased - before:
             self._nobody_knows_of(key)
             for kept in self.known.syncs.values():
@@ -352,15 +357,18 @@ class ServicesDriver(Hands):
 
     def a_backup_is_made(self) -> None:
         super().a_backup_is_made()
-        self._at_backup = seen(self.services)
+        self._at_backup = seen(self.services), self.known.planned()
 
     def a_backup_is_put_back(self) -> None:
         """Whoever came, went or left since then may not be known of any more."""
         if self.backup is None or self._at_backup is None:
             return
         super().a_backup_is_put_back()
+        then, planned = self._at_backup
+        self._nothing_is_planned()
+        self.known.is_planned_as(planned)
         for place, people in seen(self.services).inside.items():
-            before = self._at_backup.inside[place]
+            before = then.inside[place]
             self.known.let_go |= {
                 one for one in {*people.values(), *before.values()} if (one in people.values()) != (one in before.values())
             }
@@ -369,6 +377,10 @@ class ServicesDriver(Hands):
         for kept in self.known.syncs.values():
             kept.begun_anew = True
         self._note_acknowledged()
+
+    def _nothing_is_planned(self) -> None:
+        """What is accepted is another thing, and no run or word has planned anything by it: the files' edits since do not count yet."""
+        self._noted, self._before = self.model.accepted, self.model.delivered
 
     def _note_acknowledged(self) -> None:
         self.known.acknowledged = acknowledged(self.services, self.folder)

@@ -17,7 +17,7 @@ And what a service refuses: an address for which somebody made a profile at Klav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from segmentry.sandbox.klaviyo_state import Consent
@@ -28,6 +28,9 @@ from tests.histories.world import Key, Row, Segment, Sync, World
 
 Place = tuple[str, str]
 """A service, and a list or tag of it."""
+
+SyncKey = tuple[str, str, str]
+"""Of a sync: its segment, its service, and the list or tag."""
 
 
 @dataclass
@@ -40,6 +43,14 @@ class Kept:
     begun_anew: bool = False
     elsewhere: frozenset[Key] = frozenset()
     """Members in groups that the sync has not."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What hangs on when syncs were planned: the addresses that contacts had then, and who was in groups that a sync had not."""
+
+    present: Mapping[Key, set[str]]
+    elsewhere: Mapping[SyncKey, frozenset[Key]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class SyncModel:
     """What is known of all syncs, and of what people did."""
 
     services: Services
-    syncs: dict[tuple[str, str, str], Kept] = field(default_factory=dict)
+    syncs: dict[SyncKey, Kept] = field(default_factory=dict)
     addresses: dict[Key, set[str]] = field(default_factory=dict)
     present: dict[Key, set[str]] = field(default_factory=dict)
     """The addresses that contacts had when a membership was last accepted: by its run, and by the files of then."""
@@ -167,15 +178,35 @@ class SyncModel:
     # ------------------------------------------------------------ runs
 
     def note(self, model: Model, files: World, *, switched: bool, recovered: bool = False) -> None:
-        """A membership was accepted, by a run or by somebody. `recovered`: by the first run after a recovery."""
+        """A membership was accepted, by a run or by somebody: all syncs are planned. `recovered`: by the first run after a recovery."""
         it = model.accepted
         assert it is not None
-        self.present = {}
         self.know(model, files)
+        self.present = {}
+        for rows in (it.world.rows, files.rows):
+            for key, row in rows.items():
+                self.present.setdefault(key, set()).update({row.address} - {None})
         if files.deliver:
             for key, sync in self.said(files):
                 if key[0] in it.members:
                     self._planned(model, files, key, sync, switched=switched, recovered=recovered)
+
+    def note_word(self, model: Model, files: World, meant: Collection[SyncKey]) -> None:
+        """Somebody said something of some syncs: these are planned anew, the others stay as the last run or word has left them."""
+        self.know(model, files)
+        for key, sync in self.said(files):
+            if key in meant:
+                self._planned(model, files, key, sync, switched=False, recovered=False)
+
+    def planned(self) -> Planned:
+        """What is planned now, for `is_planned_as`."""
+        return Planned(_copied(self.present), {key: kept.elsewhere for key, kept in self.syncs.items()})
+
+    def is_planned_as(self, then: Planned) -> None:
+        """An older state was put back: what it plans is what was planned then, whatever the files say by now."""
+        self.present = _copied(then.present)
+        for key, elsewhere in then.elsewhere.items():
+            self.syncs[key].elsewhere = elsewhere
 
     def know(self, model: Model, files: World) -> None:
         """By which addresses people are told of from now on: a run, or somebody's word, reads the newest files."""
@@ -185,12 +216,11 @@ class SyncModel:
             for key, row in rows.items():
                 if row.address is not None:
                     self.addresses.setdefault(key, set()).add(row.address)
-                    self.present.setdefault(key, set()).add(row.address)
         for key, row in it.world.rows.items():
             if consents(row):  # as it was computed; the address is as the newest files have it
                 self.agreed |= {one.address for one in (row, files.rows.get(key, row)) if one.address is not None}
 
-    def _planned(self, model: Model, files: World, key: tuple[str, str, str], sync: Sync, *, switched: bool, recovered: bool) -> None:
+    def _planned(self, model: Model, files: World, key: SyncKey, sync: Sync, *, switched: bool, recovered: bool) -> None:
         fresh = key not in self.syncs
         kept = self.syncs.setdefault(key, Kept())
         if switched:
@@ -206,7 +236,7 @@ class SyncModel:
         kept.baseline &= stayed
         kept.ever |= set(self.desired(model, key).values()) - {None}
 
-    def answered(self, model: Model, key: tuple[str, str, str], answer: str) -> None:
+    def answered(self, model: Model, key: SyncKey, answer: str) -> None:
         """It was said what becomes of those who are in."""
         kept = self.syncs[key]
         kept.answer = answer
@@ -215,13 +245,13 @@ class SyncModel:
             kept.baseline |= model.accepted.members[key[0]]
         kept.ever |= set(self.desired(model, key).values()) - {None}
 
-    def said(self, files: World) -> Iterator[tuple[tuple[str, str, str], Sync]]:
+    def said(self, files: World) -> Iterator[tuple[SyncKey, Sync]]:
         """Every sync that the files say."""
         for name, segment in files.segments.items():
             for sync in segment.sync:
                 yield (name, sync.destination, sync.target), sync
 
-    def desired(self, model: Model, key: tuple[str, str, str]) -> dict[Key, str | None]:
+    def desired(self, model: Model, key: SyncKey) -> dict[Key, str | None]:
         """Who should be there, with their addresses."""
         it, kept = model.accepted, self.syncs[key]
         assert it is not None
@@ -364,7 +394,7 @@ class SyncModel:
                 assert self._may_stay(key, sync, address, groups.get(address), model), f"{address} is in {key}, and should not be"
             self._check_fields(model, key, sync, wanted, groups, there)
 
-    def _is_free(self, key: tuple[str, str, str], group: Group) -> bool:
+    def _is_free(self, key: SyncKey, group: Group) -> bool:
         """Whether somebody did something that explains whatever is."""
         place, named = key[1:], group.addresses
         hands = (
@@ -372,7 +402,7 @@ class SyncModel:
         )
         return group.muddled or bool(named & hands)
 
-    def _may_lack(self, key: tuple[str, str, str], address: str, group: Group, model: Model) -> bool:
+    def _may_lack(self, key: SyncKey, address: str, group: Group, model: Model) -> bool:
         if self._is_free(key, group) or self.syncs[key].begun_anew or self._was_told_late(key, group, model):
             return True
         it, services = model.accepted, self.services
@@ -384,7 +414,7 @@ class SyncModel:
             return services.new_contacts == "skip" or (services.new_contacts == "subscribed" and not all(map(consents, rows)))
         return False
 
-    def _may_stay(self, key: tuple[str, str, str], sync: Sync, address: str, group: Group | None, model: Model) -> bool:
+    def _may_stay(self, key: SyncKey, sync: Sync, address: str, group: Group | None, model: Model) -> bool:
         kept, it = self.syncs[key], model.accepted
         assert it is not None
         if group is None:  # who changed the address by hand is nobody's, whatever they do then
@@ -397,7 +427,7 @@ class SyncModel:
         unaddressed = any(one in it.world.rows and it.world.rows[one].address is None for one in members)
         return self._is_free(key, group) or unaddressed or self._was_told_late(key, group, model)
 
-    def _was_told_late(self, key: tuple[str, str, str], group: Group, model: Model) -> bool:
+    def _was_told_late(self, key: SyncKey, group: Group, model: Model) -> bool:
         """Whether Klaviyo was told of an enrollment by an address that the person had when it was first asked, and has no more.
 
         The event says both who it is and the address of then, and so the profile gets that address back.
@@ -407,7 +437,7 @@ class SyncModel:
     def _check_fields(
         self,
         model: Model,
-        key: tuple[str, str, str],
+        key: SyncKey,
         sync: Sync,
         wanted: Mapping[Key, str | None],
         groups: Mapping[str, Group],
@@ -422,6 +452,10 @@ class SyncModel:
                 said = self.services.told(key[1], address)
                 value = rows[one].spend
                 assert said == value or str(said) == str(value), f"{address} in {key} has {said}, and should have {value}"
+
+
+def _copied(sets: Mapping[Key, set[str]]) -> dict[Key, set[str]]:
+    return {key: set(one) for key, one in sets.items()}
 
 
 def _in_other_groups(model: Model, name: str, segment: Segment, sync: Sync) -> frozenset[Key]:
