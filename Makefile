@@ -12,12 +12,14 @@ PYTHON ?= $(firstword $(foreach p,python3 python python3.14 python3.13 python3.1
 	$(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 WORKERS ?= 2
 ARGS ?=
+RUNS ?= 1000
+SEED ?=
 
 # Compiled modules are kept, also where the environment says otherwise: the tests start hundreds of processes, and each would
 # compile the whole package, which takes longer than what most of them do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-full test-compiled test-examples test-wheel lint format types docs session peers bench clean
+.PHONY: help demo test test-full soak test-compiled test-examples test-wheel lint format types docs session peers bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ test: $(VENV)/.installed-dev  ## the tests, in about sixteen minutes (ARGS="test
 
 test-full: $(VENV)/.installed-full  ## all tests: the long ones and Spark's too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "" $(ARGS)
+
+soak: $(VENV)/.installed-dev  ## 1,000 hourly runs of one workspace, each held to a full one; half an hour (RUNS=200 SEED=7)
+	$(BIN)/python -m tests.state.soak --runs $(RUNS) $(if $(SEED),--seed $(SEED))
 
 test-compiled: .make/compiled/.installed-dev  ## the tests of the rules under sqlglot's compiled build, in an environment of its own
 	.make/compiled/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(or $(ARGS),tests/rules)

@@ -158,6 +158,8 @@ class Drawn:
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     next: list[datetime] = field(default_factory=list)
     numbers: int = 0
+    first: int = 1
+    """The lowest number that a contact has; where a history is long, later ones come."""
     aliases: dict[int, int] = field(default_factory=dict)
     renamed: list[str] = field(default_factory=lambda: ["listed"])
     fulls: list[str] = field(default_factory=list)
@@ -232,6 +234,10 @@ class Drawn:
             "refuses": draw.choice([None, True, False]),
         }
 
+    def anybody(self, among: int) -> int:
+        """The number of somebody who is there, or was, or will be."""
+        return self.first - 1 + self.draw.randint(1, among)
+
     def instant(self) -> datetime:
         """An instant about now, often so that a window's edge passes it soon; some in the future."""
         length = self.draw.choice(
@@ -248,7 +254,7 @@ class Drawn:
         for _ in range(self.draw.randint(1, 14)):
             amount = self.draw.choice([None, Decimal(self.draw.randint(0, 900)) / 100])
             at = self.draw.choice([self.instant(), self.instant(), self.instant(), None if self.draw.random() < 0.2 else self.instant()])
-            row = {"contact_id": self.draw.randint(1, 16), "at": at, "event": self.draw.choice(["order", "visit", "order"])}
+            row = {"contact_id": self.anybody(16), "at": at, "event": self.draw.choice(["order", "visit", "order"])}
             rows.append({**row, "amount": amount, "due": self.draw.choice([None, self.instant()])})
         if rows and self.draw.random() < 0.2:
             rows.append(dict(rows[0]))
@@ -258,7 +264,7 @@ class Drawn:
     def more_calls(self) -> None:
         self.numbers += 1
         rows = [
-            {"contact_id": self.draw.randint(1, 16), "day": self.instant().date(), "minutes": self.draw.choice([None, 0.5, 2.25, 3.0])}
+            {"contact_id": self.anybody(16), "day": self.instant().date(), "minutes": self.draw.choice([None, 0.5, 2.25, 3.0])}
             for _ in range(self.draw.randint(1, 8))
         ]
         self.files[f"calls/c{self.numbers}"] = rows
@@ -302,7 +308,7 @@ class Drawn:
     def people_come_and_go(self) -> None:
         if len(self.people) > 6:
             del self.people[self.draw.choice(list(self.people))]
-        self.people[self.draw.randint(1, 18)] = self.person()
+        self.people[self.anybody(18)] = self.person()
         self.write_contacts()
 
     def a_file_is_rewritten(self) -> None:
@@ -311,7 +317,7 @@ class Drawn:
         if len(rows) > 1 and self.draw.random() < 0.6:
             rows.pop(self.draw.randrange(len(rows)))
         else:
-            rows[0] = {**rows[0], "contact_id": self.draw.randint(1, 16)}
+            rows[0] = {**rows[0], "contact_id": self.anybody(16)}
         self.write(name)
 
     def a_file_goes(self, name: str | None = None) -> None:
@@ -341,14 +347,14 @@ class Drawn:
         (folder / f"{self.renamed[-1]}.yml").write_text(f"{text}renamed_from: [{', '.join(self.renamed[:-1])}]\n")
 
     def a_list_changes(self) -> None:
-        self.a_list_has(*self.draw.sample(range(1, 14), 3))
+        self.a_list_has(*self.draw.sample(range(self.first, self.first + 13), 3))
 
     def a_list_has(self, *numbers: int) -> None:
         self.shop.list("vip.csv", *(self.listed(number) for number in numbers))
 
     def somebody_is_merged(self) -> None:
         """Somebody, who may be gone or there, is another contact from now on; the data may be the same."""
-        old, new = self.draw.sample(range(1, 19), 2)
+        old, new = self.draw.sample(range(self.first, self.first + 18), 2)
         if old not in self.aliases and new not in self.aliases and old not in self.aliases.values():
             self.aliases[old] = new
             self.write_aliases()
@@ -374,7 +380,7 @@ class Drawn:
         before, after = self.shop.root / "before", self.shop.root / "after"
         if folder.exists():
             shutil.copytree(folder, before)
-        own = self.kept(self.shop.run(self.now))
+        own = self.own()
         folder.rename(after)
         if before.exists():
             before.rename(folder)
@@ -383,20 +389,27 @@ class Drawn:
         after.rename(folder)
         assert own == whole, self.told()
 
+    def own(self) -> dict[str, Any]:
+        """What a run by itself keeps."""
+        return self.kept(self.shop.run(self.now))
+
     def told(self) -> str:
         rules = "\n".join(f"{path.stem}: {path.read_text().strip()}" for path in sorted((self.shop.root / "segments").iterdir()))
         return f"at {self.now}, computed {self.parts[-1:]}\n{rules}"
 
     def kept(self, run: Recomputed) -> dict[str, Any]:
         """What a run left behind, as plain values."""
-        report = run.record.report
+        return self.kept_of(run.record.id, run.changes())
+
+    def kept_of(self, run: int, changes: pl.DataFrame) -> dict[str, Any]:
+        state = self.shop.state
+        record = state.run(run)
+        report = record.report
         computed = report["computed"]
         if not computed["full"]:
             self.parts.append(computed)
         elif computed["why"] != "it was asked for":
             self.fulls.append(computed["why"])
-        state = self.shop.state
-        record = state.run(run.record.id)
         names = sorted({column for chunk in record.members for _, columns in chunk for column in columns})
         order, digests = state.order(record.id), state.digests(record.id)
         files = {(file.source, file.path): state.event_digests(file).sort("position").rows() for file in state.event_files(record.id)}
@@ -404,8 +417,8 @@ class Drawn:
             "status": record.status,
             "members": state.columns(names, record.id).to_dict(as_series=False),
             "order": (order.keys.to_list(), order.present.to_list()),
-            "changes": run.changes().sort("segment", "contact", "change").rows(),
-            "types": run.changes().schema,
+            "changes": changes.sort("segment", "contact", "change").rows(),
+            "types": changes.schema,
             "digests": None if digests is None else digests.to_list(),
             "events": files,
             "segments": report["segments"],

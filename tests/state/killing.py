@@ -1,10 +1,13 @@
-"""What the tests of killed runs run in a process of their own."""
+"""Processes that are killed, and what they run."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,30 @@ from segmentry.engine.state import commit as commits
 from segmentry.engine.state.files import Staging
 from segmentry.errors import SegmentryError
 from tests.state.conftest import day
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["segmentry.engine.run", "tests.state.killing"])
+"""Processes that begin with everything imported and no thread running, so that one costs no second."""
+
+
+def ended(target: Callable[..., None], *arguments: object) -> int | None:
+    """How a process ends that may kill itself."""
+    process = SERVER.Process(target=target, args=arguments)
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def killed_within(seconds: float, target: Callable[..., None], *arguments: object) -> int | None:
+    """How a process ends that is killed so long after it began; it sets an event, its last argument, when it does."""
+    began = SERVER.Event()
+    process = SERVER.Process(target=target, args=(*arguments, began))
+    process.start()
+    began.wait(60)
+    time.sleep(seconds)
+    process.kill()
+    process.join(60)
+    return process.exitcode
 
 
 def kill_self(*_: object) -> None:
@@ -42,6 +69,14 @@ def killed_after(root: Path, as_of: str, began: Any) -> None:
     """A run that somebody else kills; `began` is set when it starts."""
     began.set()
     recompute(load(root), as_of=day(as_of), now=day(as_of))
+
+
+def gc_killed_after(root: Path, keep: timedelta, now: datetime, began: Any) -> None:
+    """A `gc` that somebody else kills."""
+    from tests.state.conftest import ID, State
+
+    began.set()
+    State.open(root / ".segmentry" / "default", ID).gc(keep, now)
 
 
 def forgetting_killed(root: Path, keys: list[object], moment: str) -> None:

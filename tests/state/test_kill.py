@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,11 +19,7 @@ from segmentry.engine.state import State
 from segmentry.engine.state.reading import listed_paths
 from segmentry.errors import LeaseHeld
 from tests.state.conftest import Shop, at, day
-from tests.state.killing import forgetting_killed, killed_after, killed_at, stopped_at
-
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["segmentry.engine.run", "tests.state.killing"])
-"""Processes that begin with everything imported and no thread running, so that one costs no second."""
+from tests.state.killing import SERVER, ended, forgetting_killed, killed_after, killed_at, killed_within, stopped_at
 
 
 def second(shop: Shop) -> None:
@@ -64,11 +60,8 @@ def expected(first: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tupl
     return Shop(root, events=True).run("2026-01-03").changes().rows()
 
 
-def killed(target: object, *arguments: object) -> None:
-    process = SERVER.Process(target=target, args=arguments)
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+def killed(target: Callable[..., None], *arguments: object) -> None:
+    assert ended(target, *arguments) == -signal.SIGKILL
 
 
 def files(state: State) -> set[str]:
@@ -116,13 +109,7 @@ def test_killed_at_every_stage(shop: Shop, expected: list[tuple[object, ...]], m
 
 
 def killed_at_random(shop: Shop, expected: list[tuple[object, ...]], draw: random.Random) -> None:
-    began = SERVER.Event()
-    process = SERVER.Process(target=killed_after, args=(shop.root, "2026-01-03", began))
-    process.start()
-    began.wait(60)
-    time.sleep(draw.uniform(0, 0.4))
-    process.kill()
-    process.join(60)
+    killed_within(draw.uniform(0, 0.4), killed_after, shop.root, "2026-01-03")
     assert_recovers(shop, expected)
 
 
