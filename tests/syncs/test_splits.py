@@ -98,6 +98,22 @@ def test_an_add_that_waits_ends_where_the_contact_is_in_another_group_now(shop: 
     assert shop.members == those("a", later)
 
 
+def test_an_edit_counts_from_the_next_run_on_whatever_else_is_said_meanwhile(shop: Synced) -> None:
+    gone = min(those("a", HALVES))
+    come(shop, *MANY)
+    say(shop, MIRROR)
+    shop.hour("2026-01-02", tell=False)
+    later = {"holdout": 80, "a": 20}
+    say(shop, MIRROR, later)
+    shop.run("2026-01-01", now=shop.now)
+    shop.state.forget([gone], shop.now)
+    shop.tell()
+    assert shop.members == those("a", HALVES) - {gone}
+    shop.people({"id": [key for key in MANY if key != gone], "country": ["UK"] * (len(MANY) - 1)})
+    shop.hour("2026-01-02T01:00")
+    assert shop.members == those("a", later) - {gone}
+
+
 def test_who_shares_an_address_is_in_the_list_if_one_of_them_is_in_the_group(shop: Synced) -> None:
     out, member = min(those("holdout", HALVES)), min(those("a", HALVES))
     keys = [out, member]
