@@ -23,6 +23,7 @@ from segmentry.engine.positions import Placement, in_order, is_compacted, place,
 from segmentry.engine.prepared import Prepared
 from segmentry.engine.snapshot import PinnedFile
 from segmentry.engine.state.records import LIST_COLUMN
+from segmentry.engine.storing import NOTHING, CarriedOver
 
 Restricted = Callable[[pl.Series], Evaluation]
 """An evaluation of the contacts with these keys, open as long as the run is."""
@@ -40,6 +41,8 @@ class Computed:
     """How it was computed, as plain values for the report."""
     kept: Kept | None = None
     """What it keeps of its sources, where that is known by then."""
+    over: CarriedOver = NOTHING
+    """What of the accepted run's columns stands."""
 
 
 def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, placed: Callable[[pl.Series], Placement], why: str) -> Computed:
@@ -73,7 +76,7 @@ def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluatio
         return f"{len(keys):,} contacts are affected"
     partial.some = restricted(keys) if len(keys) else None
     told = {"full": False, "affected": len(keys), "segments": division.told(prepared.rules.conditions)}
-    return Computed(partial.plan, placement, partial.answers(), partial, told, kept)
+    return Computed(partial.plan, placement, partial.answers(), partial, told, kept, partial.over)
 
 
 @dataclass
@@ -142,6 +145,15 @@ class Partial:
         """As of an evaluation of all contacts."""
         return self._evaluating_all().event_digests(source, files, columns, only)
 
+    @cached_property
+    def over(self) -> CarriedOver:
+        """The columns of the accepted run that stand, but for those who have been evaluated, and those who are gone since."""
+        order, present = self.former.order, self.placement.alignment.present
+        nobody = pl.Series(dtype=pl.UInt32())
+        evaluated = nobody if self.some is None else self._positions
+        gone = (relocated(order.present, self.placement) & ~present).arg_true() if self.division.changed.contacts else nobody
+        return CarriedOver(self._before, pl.concat([evaluated, gone]).unique())
+
     @property
     def counters(self) -> Counters:
         """What both evaluations did. What only a reader of everything can count is what the accepted run says of it."""
@@ -164,13 +176,17 @@ class Partial:
     # ------------------------------------------------------------ within
 
     @cached_property
-    def _kept(self) -> dict[str, pl.Series]:
-        """The columns of the accepted run that stand, but for affected contacts. Who is gone is in none, and who came, in none yet."""
+    def _before(self) -> dict[str, pl.Series]:
+        """The columns of the accepted run that stand, but for affected contacts, as that run has them; who came is in none yet."""
         names = sorted(name for name, part in self.division.parts.items() if part.way is not Way.ALL)
-        kept = {name: relocated(column, self.placement) for name, column in zip(names, self.former.read(names).get_columns(), strict=True)}
+        return {name: relocated(column, self.placement) for name, column in zip(names, self.former.read(names).get_columns(), strict=True)}
+
+    @cached_property
+    def _kept(self) -> dict[str, pl.Series]:
+        """The same without those who are gone since."""
         if not self.division.changed.contacts:
-            return kept
-        return {name: column & self.placement.alignment.present for name, column in kept.items()}
+            return self._before
+        return {name: column & self.placement.alignment.present for name, column in self._before.items()}
 
     @cached_property
     def _for_all(self) -> tuple[Question, Plan] | None:

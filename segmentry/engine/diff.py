@@ -25,6 +25,16 @@ def moves(segment: str, former: pl.Series, current: pl.Series, start: int = 0) -
     )
 
 
+def moves_among(segment: str, former: pl.Series, current: pl.Series, positions: pl.Series) -> pl.DataFrame:
+    """Who of the contacts at these positions changed in one segment, which has told of each whether it was in and whether it is."""
+    changed = former ^ current
+    who = positions.filter(changed)
+    return pl.DataFrame(
+        {"segment": pl.repeat(segment, len(who), dtype=pl.String(), eager=True), "position": who, "entered": current.filter(changed)},
+        schema=MOVES,
+    )
+
+
 def resized(bitmap: pl.Series, size: int) -> pl.Series:
     """A bitmap over the first positions of an order, as one over `size` positions: nobody was in at the new ones."""
     if len(bitmap) >= size:

@@ -290,7 +290,7 @@ class _Run:
             kept = None if self.historical else computed.kept or self._kept(prepared, computed)
         with watch.stage("compare"):
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
-            compared = compare_members(self.place.state, answers.memberships, names, self.former, placement)
+            compared = compare_members(self.place.state, answers.memberships, names, self.former, placement, computed.over)
             changes, firsts = self._changes(prepared, computed, comparison, answers, compared, kept)
         return _Result(prepared, computed, answers.memberships, compared, kept, changes, firsts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from segmentry.engine.diff import MOVES, changes_frame, moves, resized
+from segmentry.engine.diff import MOVES, changes_frame, moves, moves_among, resized
 from segmentry.engine.former import HELD_COLUMN, FormerRun
 from segmentry.engine.membership import CHUNK_ROWS, Memberships, chunk_bounds
 from segmentry.engine.positions import Placement, carried, handed_on
@@ -18,6 +18,23 @@ from segmentry.engine.state.files import Staging
 from segmentry.engine.state.records import CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN
 
 Chunks = tuple[tuple[tuple[FileRef, tuple[str, ...]], ...], ...]
+
+
+@dataclass(frozen=True)
+class CarriedOver:
+    """What is known of a run's columns without a look at all of them: these, of the accepted run, stand outside of `positions`.
+
+    `columns` are as that run has them, everybody for themselves, over the present order, whose beginning is the accepted run's.
+    """
+
+    columns: Mapping[str, pl.Series]
+    positions: pl.Series
+
+
+NO_SEGMENTS = (CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN)
+"""Before the names of columns that are no segments': who moves there has not changed."""
+
+NOTHING = CarriedOver({}, pl.Series(dtype=pl.UInt32()))
 
 
 @dataclass(frozen=True)
@@ -59,24 +76,39 @@ def store_contacts(
 
 
 def compare_members(
-    state: State, memberships: Memberships, names: Sequence[str], former: FormerRun | None, placement: Placement
+    state: State,
+    memberships: Memberships,
+    names: Sequence[str],
+    former: FormerRun | None,
+    placement: Placement,
+    over: CarriedOver = NOTHING,
 ) -> Compared:
-    """The columns `names` beside the former run's accepted ones, chunk by chunk. What is in no column there has not moved."""
-    source = FormerChunks(state, former, placement, sorted(names))
-    moved: list[pl.DataFrame] = []
+    """The columns `names` beside the former run's accepted ones, chunk by chunk. What is in no column there has not moved.
+
+    Of those that are carried `over`, only the positions that may be otherwise are looked at, and no file.
+    """
+    source = FormerChunks(state, former, placement, sorted(names), over)
+    few = {
+        name: moves_among(name, over.columns[name].gather(over.positions), memberships.column(name).gather(over.positions), over.positions)
+        for name in source.carried_over
+    }
+    moved_in = {name: frozenset((frame["position"] // CHUNK_ROWS).unique().to_list()) for name, frame in few.items()}
+    others = [name for name in source.names if name not in few]
+    found = list(few.values())
     same: list[Mapping[str, int]] = []
     for index, chunk in enumerate(memberships.chunks):
-        before, homes = source.read(index, chunk.height)
-        unchanged: dict[str, int] = {}
+        standing = source.homes(index, chunk.height) if few else {}
+        unchanged = {name: home for name, home in standing.items() if name in few and index not in moved_in[name]}
+        before, homes = source.read(index, chunk.height, others)
         for then in before.get_columns():
             name, current = then.name, chunk[then.name]
             if name in homes and then.equals(current):
                 unchanged[name] = homes[name]
-            elif not name.startswith((CONSENT_COLUMN, LIST_COLUMN, SUPPRESS_COLUMN)):
-                moved.append(moves(name, then, current, index * CHUNK_ROWS))
+            else:
+                found.append(moves(name, then, current, index * CHUNK_ROWS))
         same.append(unchanged)
-    found = [frame for frame in moved if frame.height]
-    everyone = pl.concat(found).sort("segment", "position") if found else pl.DataFrame(schema=MOVES)
+    moved = [frame for frame in found if frame.height and not frame["segment"][0].startswith(NO_SEGMENTS)]
+    everyone = pl.concat(moved).sort("segment", "position") if moved else pl.DataFrame(schema=MOVES)
     return Compared(memberships, tuple(sorted(names)), everyone, tuple(same), source)
 
 
@@ -140,10 +172,15 @@ def changes_of(decided: pl.DataFrame, keys: pl.Series, gone: Mapping[str, pl.Ser
 
 
 class FormerChunks:
-    """The former run's columns of these names, as far as it has them, chunk by chunk of the present order."""
+    """The former run's columns of these names, as far as it has them, chunk by chunk of the present order.
 
-    def __init__(self, state: State, former: FormerRun | None, placement: Placement, names: Sequence[str]) -> None:
-        self.state, self.former, self.placement = state, former, placement
+    No file is read for columns that are carried `over`.
+    """
+
+    def __init__(
+        self, state: State, former: FormerRun | None, placement: Placement, names: Sequence[str], over: CarriedOver = NOTHING
+    ) -> None:
+        self.state, self.former, self.placement, self.over = state, former, placement, over
         self.names = [name for name in names if former is not None and name in former.columns]
         self.moved: pl.DataFrame | None = None
         self.where: dict[int, str] = {}
@@ -158,6 +195,18 @@ class FormerChunks:
             self.where = reading.paths(connection, (number for chunk in former.record.members for number, _ in chunk))
         if placement.merges is not None and self.names:
             self.handed_on = self._merged(placement.merges.positions.sort("old"))
+
+    @property
+    def carried_over(self) -> list[str]:
+        """The columns that nobody has to look through: they are carried over, and nobody who was merged was in them."""
+        return [name for name in self.names if name in self.over.columns and name not in self.handed_on]
+
+    def homes(self, index: int, height: int) -> dict[str, int]:
+        """The files with a chunk of the former columns, where it has that height and they are called in them as they are now."""
+        if self.former is None or self.placement.former_positions is not None or not height or height != self._height(index):
+            return {}
+        former, chunk = self.former, self.former.record.members[index]
+        return {name: number for number, columns in chunk for name in columns if name in former.columns and former.stored(name) == name}
 
     def read(self, index: int, height: int, names: Sequence[str] | None = None) -> tuple[pl.DataFrame, dict[str, int]]:
         """A chunk of the former columns over the present positions, and the files that hold it just so (none after a compaction)."""
@@ -191,10 +240,17 @@ class FormerChunks:
         assert self.former is not None
         if index >= len(self.former.record.members) or not names:
             return pl.DataFrame({name: pl.Series([], dtype=pl.Boolean()) for name in names}), {}
+        height = self._height(index)
+        known = [self.over.columns[name].slice(index * CHUNK_ROWS, height).alias(name) for name in names if name in self.over.columns]
+        stored = {self.former.stored(name): name for name in names if name not in self.over.columns}
         chunk = self.former.record.members[index]
-        stored = {self.former.stored(name): name for name in names}
-        found = reading.chunk_columns(self.state.folder, chunk, self.where, list(stored)).rename(stored)
-        return found, {column: number for number, columns in chunk for column in columns if stored.get(column) == column}
+        read = reading.chunk_columns(self.state.folder, chunk, self.where, list(stored)).rename(stored).get_columns() if stored else []
+        homes = self.homes(index, height)
+        return pl.DataFrame([*known, *read]).select(names), {name: homes[name] for name in names if name in homes}
+
+    def _height(self, index: int) -> int:
+        """Of a chunk, in the former order."""
+        return max(0, min(CHUNK_ROWS, self.placement.former_size - index * CHUNK_ROWS))
 
     def _merged(self, pairs: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """For each column the merges of contacts that were in it."""

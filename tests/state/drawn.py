@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine.run import Recomputed
+from segmentry.engine.state import reading
 from segmentry.engine.state.records import Status
 from tests.state.conftest import Shop
 
@@ -413,8 +414,18 @@ class Drawn:
         names = sorted({column for chunk in record.members for _, columns in chunk for column in columns})
         order, digests = state.order(record.id), state.digests(record.id)
         files = {(file.source, file.path): state.event_digests(file).sort("position").rows() for file in state.event_files(record.id)}
+        with state.catalog.reading() as connection:
+            where = reading.paths(connection, {number for chunk in record.members for number, _ in chunk})
+        anew = [
+            (index, column)
+            for index, chunk in enumerate(record.members)
+            for number, columns in chunk
+            for column in columns
+            if where[number].startswith(f"runs/{record.id}/")
+        ]
         kept = {
             "status": record.status,
+            "written": sorted(anew),
             "members": state.columns(names, record.id).to_dict(as_series=False),
             "order": (order.keys.to_list(), order.present.to_list()),
             "changes": changes.sort("segment", "contact", "change").rows(),

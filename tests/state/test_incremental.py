@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from segmentry.engine import incremental
+from segmentry.engine import incremental, storing
 from segmentry.engine.deciding import approve
 from segmentry.engine.former import FormerRun
 from segmentry.engine.loading import load
 from segmentry.engine.moment import Moment
 from segmentry.engine.prepared import prepare
 from segmentry.engine.result import Run
+from segmentry.engine.state import reading
+from segmentry.engine.state.records import ChunkFiles
 from tests.state.conftest import Shop, at, day
 from tests.state.holding import holding
 
@@ -134,6 +137,31 @@ def test_what_did_not_change_is_kept_in_the_files_of_the_former_run(shop: Shop) 
     first = shop.state.run(None)
     run = shop.run("2026-01-03T01:00").record
     assert (run.members, run.digests_file) == (first.members, first.digests_file)
+
+
+@pytest.mark.parametrize("as_of", ["2026-01-03T01:00", "2026-01-04T12:00"])
+def test_bitmaps_that_are_carried_over_are_read_once_and_compared_only_where_somebody_was_computed(
+    shop: Shop, as_of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    compared: list[int] = []
+
+    def counting(root: Path, chunk: ChunkFiles, where: Mapping[int, str], names: Sequence[str]) -> pl.DataFrame:
+        read.extend(names)
+        return chunk_columns(root, chunk, where, names)
+
+    def looking(segment: str, former: pl.Series, current: pl.Series, positions: pl.Series) -> pl.DataFrame:
+        compared.append(len(positions))
+        return moves_among(segment, former, current, positions)
+
+    chunk_columns, moves_among = reading.chunk_columns, storing.moves_among
+    monkeypatch.setattr(reading, "chunk_columns", counting)
+    monkeypatch.setattr(storing, "moves_among", looking)
+    monkeypatch.setattr(storing, "moves", None)
+    told = computed(shop, as_of)
+    assert compared == [told["affected"]] * len(RULES)
+    # who was in `recent` and in `british` says why somebody has left `british_recent`
+    assert sorted(read) == sorted([*RULES, *(["british", "recent"] if told["affected"] else [])])
 
 
 def test_what_it_says_of_itself(shop: Shop) -> None:

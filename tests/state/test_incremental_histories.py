@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from segmentry.engine import membership, storing
 from tests.state.conftest import Shop
 from tests.state.drawn import START, TICK, Drawn
 
@@ -116,6 +117,25 @@ def test_all_that_may_happen(shop: Shop) -> None:
     drawn = play(shop, 7, runs=6, segments=6, busy=0.5)
     assert drawn.parts
     assert drawn.fulls
+
+
+def in_small_chunks(patch: pytest.MonkeyPatch) -> None:
+    """Has bitmaps in chunks of three contacts."""
+    for module in (membership, storing):
+        patch.setattr(module, "CHUNK_ROWS", 3)
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_all_that_may_happen_in_small_chunks(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_small_chunks(monkeypatch)
+    assert play(shop, seed, runs=5, segments=6, busy=0.8).parts
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(300, 330))
+def test_all_that_may_happen_in_small_chunks_at_length(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_small_chunks(monkeypatch)
+    play(shop, seed, runs=15, segments=8, busy=0.8)
 
 
 def test_somebody_who_is_gone_is_merged_while_the_data_is_the_same(shop: Shop) -> None:
