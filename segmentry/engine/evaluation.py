@@ -21,6 +21,7 @@ from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.columns import INTEGERS
 from segmentry.engine.counters import Counters
 from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
+from segmentry.engine.few_rows import few_rows
 from segmentry.engine.footers import bytes_of, nulls_of
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.keys import check_keys
@@ -31,7 +32,7 @@ from segmentry.engine.lowering.duckdb import DUCKDB
 from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
 from segmentry.engine.populations import Level, is_foremost, places, standing
-from segmentry.engine.relations import scan
+from segmentry.engine.relations import reading_frame, scan
 from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, contact_digest, event_key, numbered, placed, with_keys
 from segmentry.engine.scans import (
     CONTACTS,
@@ -45,6 +46,8 @@ from segmentry.engine.scans import (
     contacts_in_order,
     events_table,
     fields_below,
+    key_in,
+    telling_missing,
 )
 from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
 from segmentry.rules.ground import Clock
@@ -64,6 +67,7 @@ POSITIONS = sql.internal("positions")
 ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
 CHOSEN_POSITIONS = sql.internal("chosen positions")
+FEW = sql.internal("few")
 NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
 
 
@@ -100,6 +104,7 @@ class Evaluation:
         self._aligned = False
         self._wanted: frozenset[str] = frozenset()
         self._digests: dict[tuple[str, ...], pl.Series] = {}
+        self._only = only
         self._restricted = only is not None
         self._scattered: dict[int, Scatter] = {}
         if only is not None:
@@ -162,13 +167,15 @@ class Evaluation:
         if self._columns is not None and columns <= self._columns:
             return
         wanted = columns | self._wanted | (self._columns or frozenset())
+        contacts = self.snapshot.contacts
         with self._timed("contacts"):
-            query = contact_rows(DUCKDB, self.snapshot.contacts, sorted(wanted))
+            query = contact_rows(DUCKDB, contacts, sorted(wanted))
             if self._restricted:
-                key = self.snapshot.contacts.relation.columns[self.snapshot.contacts.key]
-                query = sql.select(contact_columns(sorted(wanted)), sql.subquery(query, "c"), _among(sql.column(KEY), CHOSEN, key.stored))
-            self._create(SNAPSHOT, query)
-        self._count(self.snapshot.contacts.relation, {*wanted, self.snapshot.contacts.key})
+                key = contacts.relation.columns[contacts.key]
+                query = sql.select(contact_columns(sorted(wanted)), sql.subquery(query, "c"), key_in(sql.column(KEY), CHOSEN, key.stored))
+            with self._reading_few(query, contacts.relation, contacts.key, wanted) as reading:
+                self._create(SNAPSHOT, reading)
+        self._count(contacts.relation, {*wanted, contacts.key})
         self._columns = wanted
         self._aligned = False
 
@@ -232,7 +239,7 @@ class Evaluation:
         listed = self._bitmaps(plan, lists or {})
         alignment = self.alignment
         frames = []
-        for first, end, leaves in self._chunks(_telling_missing(plan.leaves_query, missing)):
+        for first, end, leaves in self._chunks(telling_missing(plan.leaves_query, missing)):
             columns = [alignment.keys[first:end].alias(KEY), *(leaves[column] for column in plan.leaf_columns)]
             columns += [bitmap[first:end].alias(column) for column, bitmap in listed.items()]
             columns += [leaves[column] for column in plan.value_columns]
@@ -254,11 +261,28 @@ class Evaluation:
         name = events_table(events.source)
         with self._timed("events"):
             if not self._scatter(events, source):
-                self._create(name, events.query(_among(sql.column(KEY), CONTACTS) if self._restricted else None))
+                query = events.query(key_in(sql.column(KEY), CONTACTS) if self._restricted else None)
+                with self._reading_few(query, source.relation, source.contact, events.columns) as reading:
+                    self._create(name, reading)
                 unknown = sql.select({"rows": sql.call("sum", sql.column(ROWS))}, sql.table(name), sql.is_null(sql.column(POSITION)))
                 self.counters.unknown_events[events.source] = int(self._fetch(unknown)["rows"][0] or 0)
             self.counters.timeless_events[events.source] = self._timeless(source)
         self._count(source.relation, events.columns)
+
+    @contextmanager
+    def _reading_few(self, query: exp.Select, relation: Relation, key: str, columns: Collection[str]) -> Iterator[exp.Select]:
+        """The query, or where that is quicker, one that reads a frame of the rows of these few contacts in place of all files."""
+        rows = None
+        if self._only is not None:
+            rows = few_rows(relation, key, columns, self._only, self.snapshot.contacts.relation, self._database.memory())
+        if rows is None:
+            yield query
+            return
+        self._database.register(FEW, rows)
+        try:
+            yield reading_frame(query, relation, FEW)
+        finally:
+            self._database.unregister(FEW)
 
     def _scatter(self, events: EventScan, source: EventSource) -> bool:
         """The aggregates as arrays, where that pays and all sums fit; whether it was done."""
@@ -368,7 +392,7 @@ class Evaluation:
         self._load(frozenset(below[Scope.CONTACT]))
         scans = EventScans(DUCKDB, Canon(), self.snapshot.contacts, Calendar(DUCKDB, self.clock.zone), LAST_INSTANT)
         with self._timed("events"):
-            return self._fetch(scans.listing(self.snapshot.events[source], chosen, values, _among(sql.column(KEY), CONTACTS)))
+            return self._fetch(scans.listing(self.snapshot.events[source], chosen, values, key_in(sql.column(KEY), CONTACTS)))
 
     # ---------------------------------------------------------------- digests
 
@@ -494,22 +518,3 @@ class Evaluation:
 def _paths(snapshot: Snapshot) -> Iterator[str]:
     for relation in (snapshot.contacts.relation, *(source.relation for source in snapshot.events)):
         yield from (file.path for file in relation.files)
-
-
-def _among(column: sql.Expr, table: str, stored: str | None = None) -> sql.Expr:
-    """Whether a key is one of a table's; `stored` is how keys are held, where the table came from Python (which has UUIDs as text)."""
-    key = sql.cast(sql.column(KEY), stored) if stored == "UUID" else sql.column(KEY)
-    return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: key}, sql.table(table))))
-
-
-def _telling_missing(query: exp.Select, columns: Collection[str]) -> exp.Select:
-    """The query with, in place of these columns, whether they are missing: a bit, where a text would be copied to be looked at once."""
-    if not columns:
-        return query
-    selected = [
-        sql.named(sql.is_null(one.this.copy()), one.alias) if isinstance(one, exp.Alias) and one.alias in columns else one.copy()
-        for one in query.expressions
-    ]
-    query = query.copy()
-    query.set("expressions", selected)
-    return query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -25,6 +26,31 @@ def bytes_of(file: PinnedFile, columns: frozenset[str]) -> int:
             if column.path_in_schema.partition(".")[0] in columns:
                 total += column.total_compressed_size
     return total
+
+
+def rows_of(relation: Relation) -> int:
+    """How many rows the relation's Parquet files have."""
+    return sum(file.rows or 0 for file in relation.files)
+
+
+@lru_cache(maxsize=4096)
+def decoded_bytes(file: PinnedFile, columns: frozenset[str]) -> tuple[int, ...]:
+    """The bytes of those columns in each row group of a Parquet file, no longer compressed; of a file of no rows as of one group."""
+    metadata = pq.read_metadata(file.path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return tuple(_decoded(group, columns) for group in groups) or (0,)
+
+
+def has_long_times(relation: Relation, columns: Collection[str]) -> bool:
+    """Whether one of these columns has times of 96 bits, in the first of its Parquet files."""
+    schema = _schema(relation.files[0])
+    found = (schema.column(number) for number in range(len(schema)))
+    return any(column.physical_type == "INT96" for column in found if column.path.partition(".")[0] in columns)
+
+
+def _decoded(group: pq.RowGroupMetaData, columns: frozenset[str]) -> int:
+    chunks = (group.column(number) for number in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns)
 
 
 @lru_cache(maxsize=4096)

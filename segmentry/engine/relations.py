@@ -21,6 +21,15 @@ def scan(relation: Relation) -> sql.Expr:
     return _read(relation, relation.files, reader(relation)[1])
 
 
+def reading_frame(query: exp.Select, relation: Relation, frame: str) -> exp.Select:
+    """The query with a frame in place of the relation's files."""
+    files, query = scan(relation), query.copy()
+    for node in list(query.find_all(type(files))):
+        if node == files:
+            node.replace(sql.table(frame))
+    return query
+
+
 def scan_files(relation: Relation, files: Sequence[PinnedFile], number: str) -> sql.Expr:
     """The rows of some of a relation's files: all the relation's columns, and in a column of that name which of the files it is, from 0."""
     options = reader(relation)[1]

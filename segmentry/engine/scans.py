@@ -6,7 +6,7 @@ expressions share, stage by stage; then the result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -455,3 +455,22 @@ class _Grouping:
 def mask_name(source: int, word: int) -> str:
     """The column of one word of a table's masks."""
     return sql.internal(f"{source}.mask{word}")
+
+
+def telling_missing(query: exp.Select, columns: Collection[str]) -> exp.Select:
+    """The query with, in place of these columns, whether they are missing: a bit, where a text would be copied to be looked at once."""
+    if not columns:
+        return query
+    selected = [
+        sql.named(sql.is_null(one.this.copy()), one.alias) if isinstance(one, exp.Alias) and one.alias in columns else one.copy()
+        for one in query.expressions
+    ]
+    query = query.copy()
+    query.set("expressions", selected)
+    return query
+
+
+def key_in(column: sql.Expr, table: str, stored: str | None = None) -> sql.Expr:
+    """Whether a key is one of a table's; `stored` is how keys are held, where the table came from Python (which has UUIDs as text)."""
+    key = sql.cast(sql.column(KEY), stored) if stored == "UUID" else sql.column(KEY)
+    return exp.In(this=column, query=exp.Subquery(this=sql.select({KEY: key}, sql.table(table))))

@@ -9,8 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from sqlglot import exp
 
-from segmentry.engine import incremental, storing
+from segmentry.engine import few_rows, incremental, storing
+from segmentry.engine.backends.duckdb import DuckDB
 from segmentry.engine.deciding import approve
 from segmentry.engine.former import FormerRun
 from segmentry.engine.loading import load
@@ -162,6 +164,30 @@ def test_bitmaps_that_are_carried_over_are_read_once_and_compared_only_where_som
     assert compared == [told["affected"]] * len(RULES)
     # who was in `recent` and in `british` says why somebody has left `british_recent`
     assert sorted(read) == sorted([*RULES, *(["british", "recent"] if told["affected"] else [])])
+
+
+def test_who_came_and_is_in_nothing_has_a_place_in_every_bitmap(shop: Shop) -> None:
+    before = members(shop)
+    shop.contacts(
+        {"id": [1, 2, 3, 4, 5], "country": [*people(1, 2, 3, 4)["country"], "FR"], "joined": [*people(1, 2, 3, 4)["joined"], None]}
+    )
+    assert not computed(shop, "2026-01-03T01:00")["full"]
+    assert (shop.state.columns(list(RULES)).height, members(shop)) == (5, before)
+
+
+def test_of_many_rows_those_of_few_contacts_are_read_without_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, bool]] = []
+    create = DuckDB.create
+
+    def reading_files(self: DuckDB, table: str, query: exp.Query) -> None:
+        read.append((table, query.sql().lower().count("read_parquet") > 0))
+        create(self, table, query)
+
+    monkeypatch.setattr(few_rows, "FEWEST_ROWS", 0)
+    monkeypatch.setattr(DuckDB, "create", reading_files)
+    assert computed(shop, "2026-01-04T12:00")["affected"] == 2
+    assert members(shop)["recent"] == [2]
+    assert read == [("$snapshot", False), ("$events0", False)]
 
 
 def test_what_it_says_of_itself(shop: Shop) -> None:

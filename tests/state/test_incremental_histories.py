@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
+import polars as pl
 import pytest
 
-from segmentry.engine import membership, storing
+from segmentry.engine import evaluation, few_rows, membership, storing
 from tests.state.conftest import Shop
 from tests.state.drawn import START, TICK, Drawn
 
@@ -119,22 +121,33 @@ def test_all_that_may_happen(shop: Shop) -> None:
     assert drawn.fulls
 
 
-def in_small_chunks(patch: pytest.MonkeyPatch) -> None:
-    """Has bitmaps in chunks of three contacts."""
+def as_of_many(patch: pytest.MonkeyPatch) -> list[int]:
+    """Has three contacts treated as many: bitmaps are in chunks, and what few contacts have is read by itself, as often as this tells."""
+    found: list[int] = []
+
+    def counting(*asked: Any) -> pl.DataFrame | None:
+        rows = few_rows.few_rows(*asked)
+        found.extend([] if rows is None else [len(rows)])
+        return rows
+
     for module in (membership, storing):
         patch.setattr(module, "CHUNK_ROWS", 3)
+    patch.setattr(few_rows, "FEWEST_ROWS", 0)
+    patch.setattr(evaluation, "few_rows", counting)
+    return found
 
 
 @pytest.mark.parametrize("seed", [11, 12])
-def test_all_that_may_happen_in_small_chunks(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_small_chunks(monkeypatch)
+def test_all_that_may_happen_to_many(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = as_of_many(monkeypatch)
     assert play(shop, seed, runs=5, segments=6, busy=0.8).parts
+    assert few
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(300, 330))
-def test_all_that_may_happen_in_small_chunks_at_length(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_small_chunks(monkeypatch)
+def test_all_that_may_happen_to_many_at_length(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_of_many(monkeypatch)
     play(shop, seed, runs=15, segments=8, busy=0.8)
 
 
