@@ -20,7 +20,7 @@ from segmentry.engine.connectors.syncing import Member
 from segmentry.engine.identity import address_hash, normalised_address
 from segmentry.engine.people import CONTACT, HASH
 from segmentry.engine.state.synced import AWAY, BASELINE, MEMBER, OUT, ROWS
-from segmentry.engine.sync_decisions import closed
+from segmentry.engine.sync_rows import closed
 
 SETTLES = timedelta(minutes=10)
 """How long after an acknowledgement a destination may not say yet that somebody is there."""

@@ -24,7 +24,8 @@ Who is in a group of the segment that the sync has not should not be there, as i
 
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
 more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then. Who was the member
-is out, as the person that the other is now: what the destination calls that one stays known of both.
+is out, as the person that the other is now: what the destination calls that one stays known of both. What the other was there itself stays
+known too (`former_ids`) until it is told of: who left as that comes in as nobody else.
 
 A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
 the former address is the other one as well. It is taken out under that, and comes in anew. Where that address stays, for somebody else, it
@@ -41,21 +42,22 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION
-from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, TOLD, UPDATE
+from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
 from segmentry.engine.sync_heirs import (
     ABSENT,
     EXITED,
+    LEFT_AS_ANOTHER,
     REGROUPED,
     SHARED,
     SUPPRESSED,
     UNADDRESSED,
     apart,
     handed_over,
-    known_only,
-    perhaps_out,
     taken_over,
 )
+from segmentry.engine.sync_merging import merged
 from segmentry.engine.sync_people import CONSENTED, CONSENTS, FINGERPRINT, hashed
+from segmentry.engine.sync_rows import STANDS, closed, known_only, perhaps_out
 
 GRACE = timedelta(hours=24)
 """How long a member that is gone from the snapshot stays, in case it comes back."""
@@ -124,7 +126,7 @@ class Step:
 
 def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     """What brings a sync in step. `rows` as `synced.ROWS`; nothing is written, and nothing read but what `case.sharing` says."""
-    rows, rekeyed, spread, given = _merged(rows, case, wanted.present)
+    rows, rekeyed, spread, given = merged(rows.with_columns(pl.col("former_ids").alias(STANDS)), case.merged, wanted.present)
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
@@ -134,9 +136,10 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
+    named = joined.filter(pl.col("former_ids").ne_missing(pl.col(STANDS)), pl.col("next").is_null(), pl.col("lease").is_null())
     # who is gone from the snapshot may go on under another key of which nobody said so: then both are one person, and one name
     formers = handed.formers.filter(pl.col(CONTACT).is_in(wanted.present.implode()))
-    changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
+    changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode())), _as_rows(named)])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
     other = pl.when(pl.col("wish")).then((pl.col("action") == REMOVE) & ~pl.col("apart")).otherwise(pl.col("action") != REMOVE)
     agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
@@ -148,45 +151,6 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
 
 
 # ---------------------------------------------------------------- who is who
-
-
-def _merged(rows: pl.DataFrame, case: Case, present: pl.Series) -> tuple[pl.DataFrame, list[tuple[str, str]], pl.DataFrame, pl.DataFrame]:
-    """The rows under surviving keys; pairs that go on so; surviving rows that leave because a former one had left; and those given up.
-
-    Where both keys have a row, the survivor's stays, and the other is that of a contact who is gone; but who was a member goes on as
-    that where the survivor is known to be out.
-    """
-    nothing = rows.head(0)
-    if not case.merged or not rows.height:
-        return rows, [], nothing, nothing.select(CONTACT, "revision")
-    old = rows.filter(pl.col(CONTACT).is_in(list(case.merged)), ~pl.col(CONTACT).is_in(present.implode()), pl.col("lease").is_null())
-    if not old.height:
-        return rows, [], nothing, nothing.select(CONTACT, "revision")
-    heirs = {case.merged[one] for one in old.filter(pl.col("state") == MEMBER)[CONTACT]}
-    nothing_open = ~pl.col("maybe") & ~perhaps_out() & pl.col("lease").is_null() & pl.col("action").is_null()
-    given = rows.filter(pl.col(CONTACT).is_in(list(heirs)), pl.col("state") == OUT, nothing_open)
-    rows = rows.filter(~pl.col(CONTACT).is_in(given[CONTACT].implode()))
-    known, taken = set(rows[CONTACT].to_list()), set()
-    members_first = pl.col("state") != MEMBER
-    pairs: list[tuple[str, str]] = []
-    left: set[str] = set()
-    for contact, state in old.sort(members_first, "state", CONTACT).select(CONTACT, "state").iter_rows():
-        survivor = case.merged[contact]
-        if survivor not in known and survivor not in taken:
-            pairs.append((contact, survivor))
-            taken.add(survivor)
-        elif state == AWAY:
-            left.add(survivor)
-    names = dict(pairs)
-    rows = rows.with_columns(pl.col(CONTACT).replace(names))
-    spreads = pl.col(CONTACT).is_in(list(left)) & (pl.col("state") != AWAY)
-    reason = pl.lit("another key of the contact left there")
-    rows = rows.with_columns(
-        pl.when(spreads).then(pl.lit(AWAY)).otherwise("state").alias("state"),
-        pl.when(spreads).then(reason).otherwise("reason").alias("reason"),
-    )
-    spread = closed(rows.filter(pl.col(CONTACT).is_in(list(left)), pl.col("lease").is_null()))
-    return rows, pairs, spread, given.select(CONTACT, "revision")
 
 
 def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl.DataFrame, pl.Series]:
@@ -244,7 +208,9 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
     there, left = pl.col("new").is_not_null(), pl.col("barred").fill_null(value=False) | (pl.col("state") == AWAY).fill_null(value=False)
     contact = pl.col(CONTACT)
     why = (
-        pl.when(left)
+        pl.when(pl.col("beside").fill_null(value=False))
+        .then(pl.lit(LEFT_AS_ANOTHER))
+        .when(left)
         .then(pl.lit(AWAY))
         .when(there & ~pl.col("carries").fill_null(value=True))
         .then(pl.lit(SHARED))
@@ -328,7 +294,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     state, action, why = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("why_not")
     new, maybe = pl.col("state").is_null(), pl.col("maybe").fill_null(value=False)
     removal = (action == REMOVE).fill_null(value=False)
-    at_once = why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED])
+    at_once = why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, LEFT_AS_ANOTHER])
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
@@ -344,7 +310,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         .then(NOTHING)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
         .then(
-            pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT]))
+            pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT, LEFT_AS_ANOTHER]))
             .then(pl.when(_settled()).then(given_up).when(_claimed()).then(CLOSES).otherwise(goes))
             .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
@@ -432,7 +398,7 @@ def _known_so(states: pl.DataFrame) -> pl.Series:
 def _let_be(rows: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, case: Case) -> pl.DataFrame:
     """Of who is baseline those who can't, or must not, be told of now: later neither."""
     if not case.baseline:
-        return rows.head(0)
+        return rows.head(0).select(ROWS.names())
     others = pl.concat([unaddressed, wanted.suppressed_members.alias(CONTACT), wanted.elsewhere.alias(CONTACT)]).unique(maintain_order=True)
     fresh = others.filter(~others.is_in(rows[CONTACT].implode())).to_frame(CONTACT)
     columns = {"state": BASELINE, "revision": -1, "attempts": 0, "maybe": False}
@@ -451,17 +417,6 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def closed(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with nothing open any more. What was told of who was perhaps added, or given another address, stays: it finds them."""
-    moved = ((pl.col("action") == UPDATE) & (pl.col("wanted_hash") != pl.col("address_hash"))).fill_null(value=False)
-    found = pl.col("maybe") & ((pl.col("state") != MEMBER) | moved)
-    return rows.select(ROWS.names()).with_columns(
-        *(pl.lit(None, pl.String()).alias(name) for name in OPEN if name not in TOLD),
-        *(pl.when(found).then(name).alias(name) for name in TOLD),
-        pl.lit(0, pl.Int64()).alias("attempts"),
-    )
-
-
 def _newly_left(joined: pl.DataFrame) -> list[str]:
     """The present addresses of who left, under which nobody is to be put back either."""
     left = joined.filter(pl.col("state") == AWAY, pl.col("new_hash").is_not_null(), ~pl.col("barred").fill_null(value=True))
@@ -478,6 +433,6 @@ def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> di
         **{name: counts.get(name, 0) for name in (ADD, UPDATE, REMOVE)},
         "no_address": len(unaddressed),
         "shared": whys.get(SHARED, 0),
-        "left": whys.get(AWAY, 0),
+        "left": whys.get(AWAY, 0) + whys.get(LEFT_AS_ANOTHER, 0),
         "suppressed": len(wanted.suppressed_members),
     }

@@ -22,10 +22,10 @@ from segmentry.engine.state import reading, sync_said, synced
 from segmentry.engine.state.lease import Lease, hold
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.synced import DETACHED, MEMBER, OUT, REJECTED, REMOVE, SKIPPED, SyncDraft, SyncRecord, apply_syncs
-from segmentry.engine.sync_decisions import closed
 from segmentry.engine.sync_ground import named_record, records_of, require_telling
 from segmentry.engine.sync_plans import leaving, syncs_of
 from segmentry.engine.sync_reaching import reached
+from segmentry.engine.sync_rows import closed
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.sync_words import sync_name
 from segmentry.engine.telling import Circle

@@ -13,9 +13,13 @@ import polars as pl
 from segmentry.engine.people import CONTACT
 from segmentry.engine.state.synced import BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
 from segmentry.engine.sync_people import CONSENTED
+from segmentry.engine.sync_rows import OWN_NAMES, STANDS, also_called, known_only, perhaps, perhaps_out
 
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
 """Why a contact should not be there."""
+
+LEFT_AS_ANOTHER = "another key of the contact left there"
+"""The same: and it is there as a person beside that one."""
 
 REGROUPED = "in another group"
 """The same: it is in the segment, and in a group of it that the sync has not."""
@@ -60,23 +64,21 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     if not pairs.height:
         return nothing
     formers = known_only(joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode()))).with_columns(revision=pl.lit(-1, pl.Int64()))
-    own = [name for name in joined.columns if name in ROWS and name != CONTACT]
+    own = [name for name in joined.columns if (name in ROWS or name == STANDS) and name != CONTACT]
     rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
     rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
     rest = joined.filter(~pl.col(CONTACT).is_in(pairs["former"].implode()))
     others = [name for name in joined.columns if name not in own and name != CONTACT]
-    heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode())).select(CONTACT, *others).join(rows, on=CONTACT, how="left")
+    heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode()))
+    heirs = heirs.select(CONTACT, *others, *OWN_NAMES).join(rows, on=CONTACT, how="left")
+    # what was told was told of the other, and what is told next looks at the names
+    heirs = heirs.with_columns(also_called("remote_id")).with_columns(
+        fingerprint=pl.when(pl.col("former_ids").is_null()).then(pl.col("fingerprint"))
+    )
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
     replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")
     return HandedOver(pl.concat([kept, heirs.select(joined.columns)]), handed, replaced, formers)
-
-
-def known_only(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of who is out, and of whom only what the destination calls them is known, and the address that they had there; as `ROWS`."""
-    values = {"state": OUT, "attempts": 0, "maybe": False}
-    kept = (CONTACT, "revision", "remote_id", "remote_status", "address_hash")
-    return rows.select(pl.col(name) if name in kept else pl.lit(values.get(name), kind).alias(name) for name, kind in ROWS.items())
 
 
 def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
@@ -104,7 +106,9 @@ def taken_over(joined: pl.DataFrame, *, mirror: bool) -> pl.DataFrame:
         "fingerprint": pl.lit(None, pl.String()),  # what was told was told of the other: it is told anew
         "remote_id": pl.col("remote_id_former"),
         "remote_status": pl.col("remote_status_former"),
+        "former_ids": also_called("remote_id_former"),
     }
+    found = found.with_columns(OWN_NAMES)
     changed = [pl.when(heir).then(value).otherwise(pl.col(name)).alias(name) for name, value in become.items()]
     return found.with_columns(changed).select(joined.columns)
 
@@ -169,26 +173,17 @@ def _as_followers(before: pl.DataFrame, joined: pl.DataFrame, pairs: Mapping[str
     former = before.filter(pl.col(CONTACT).is_in(list(pairs))).select(
         pl.col(CONTACT).replace(pairs), *(pl.col(name).alias(f"{name}_former") for name in taken)
     )
-    found = joined.join(former, on=CONTACT, how="left", maintain_order="left")
+    found = joined.join(former, on=CONTACT, how="left", maintain_order="left").with_columns(OWN_NAMES)
     heir = pl.col(CONTACT).is_in(list(pairs.values()))
     values = {
         "state": pl.lit(MEMBER),
         "fingerprint": None,
         "maybe": pl.lit(value=False),
+        "former_ids": also_called("remote_id_former"),
         **dict.fromkeys((*OPEN, "reason")),
         **{name: pl.col(f"{name}_former") for name in taken},
     }
     return found.with_columns(pl.when(heir).then(values[name]).otherwise(name).alias(name) for name in values).select(joined.columns)
-
-
-def perhaps(action: str) -> pl.Expr:
-    """Whether an action is open that may have been done."""
-    return ((pl.col("action") == action) & pl.col("maybe")).fill_null(value=False)
-
-
-def perhaps_out() -> pl.Expr:
-    """Whether a removal may have been done of which nobody heard."""
-    return pl.col("perhaps_out").fill_null(value=False)
 
 
 def _surely_out() -> pl.Expr:

@@ -17,9 +17,10 @@ from segmentry.engine.identity import address_hash, change_id, normalised_addres
 from segmentry.engine.people import ADDRESS, CONTACT, locate
 from segmentry.engine.splitting import among
 from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, MEMBER, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
-from segmentry.engine.sync_decisions import Case, Step, Wanted, closed, decide
+from segmentry.engine.sync_decisions import Case, Step, Wanted, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
 from segmentry.engine.sync_people import payloads, wanted
+from segmentry.engine.sync_rows import closed
 
 if TYPE_CHECKING:
     from segmentry.engine.activation import Standing

@@ -311,6 +311,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
                 "state": MEMBER,
                 "reason": None,
                 "refused": None,
+                "former_ids": None,
             }
             if row.action == Action.UPDATE:  # which says nothing of membership
                 told["perhaps_out"] = row.perhaps_out
@@ -386,6 +387,7 @@ def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> C
         back=ANEW in payload,
         perhaps_out=bool(row.perhaps_out),
         perhaps_in=row.action == Action.REMOVE and row.state != MEMBER,
+        former_ids=tuple(dict.fromkeys((row.former_ids or "").splitlines())),
     )
 
 

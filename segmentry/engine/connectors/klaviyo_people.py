@@ -80,13 +80,15 @@ def profile_of(item: Mapping[str, Any]) -> Profile:
 class People:
     """Profiles by Klaviyo's id, by contact (`external_id`) and by address.
 
-    `astray`: contacts whose key stands at a profile that is another contact's by now, who had the same address once.
+    `formers`: those that contacts were before they stood for another one's, by id. `astray`: contacts whose key stands at a profile that is
+    another contact's by now, who had the same address once.
     """
 
     by_id: dict[str, Profile] = field(default_factory=dict)
     by_contact: dict[str, Profile] = field(default_factory=dict)
     by_address: dict[str, Profile] = field(default_factory=dict)
     astray: frozenset[str] = frozenset()
+    formers: dict[str, Profile] = field(default_factory=dict)
 
 
 def people_of(client: Client, turn: Turn, batch: SyncBatch) -> People:
@@ -102,6 +104,7 @@ def people_of(client: Client, turn: Turn, batch: SyncBatch) -> People:
         by_address={
             found.email: found for found in find(client, turn, "email", (change.address for change in changes)) if found.email is not None
         },
+        formers={found.id: found for found in find(client, turn, "id", (id for change in changes for id in change.former_ids))},
     )
     return replace(people, astray=_astray(people, batch))
 
@@ -198,6 +201,18 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
     # a profile that has the contact's key and is not the one that is meant keeps it, and would be taken for it
     key = {"external_id": change.contact} if keyed is None or keyed == target else {}
     return Going(change, {**({"id": target.id} if target else {}), "email": change.address, **key}, target)
+
+
+def left_before(change: Change, people: People, list_id: str) -> Answer | None:
+    """Whether a person left as who a contact was there before it stood for another one's."""
+    for id in change.former_ids:
+        one = people.formers.get(id)
+        if one is None:  # unless it was merged into another one, which has the contact's key then
+            if change.contact not in people.by_contact:
+                return Answer(Verdict.LEFT, DELETED)
+        elif one.unreachable or list_id in one.off:
+            return Answer(Verdict.LEFT, FORMER if one.unreachable else OFF_THIS_LIST, one.id, status=one.status)
+    return None
 
 
 def own_of(change: Change, people: People) -> tuple[Profile | None, list[Profile]]:

@@ -80,6 +80,7 @@ class Work:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
         self._without_unfit()
+        self._without_gone()
         self._move_all()
         groups = self._groups()
         wanted = {hash: self._wanted(numbers, hash, say) for hash, numbers in groups.items()}
@@ -97,6 +98,7 @@ class Work:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
         self._without_unfit()
+        self._without_gone()
         self._move_all()
         groups = self._groups()
         standing = self.known.audience.standing(self.calls, list(groups), ())
@@ -372,6 +374,37 @@ class Work:
             answer = unfit(self._change(number).address)
             if answer is not None:
                 self.answers[number] = answer
+
+    def _without_gone(self) -> None:
+        """Who has another contact's membership, and left as the person that it was before, has left: nobody stays in for it."""
+        left = {number: found for number in self._open() if (found := self._left_before(number)) is not None}
+        self.answers |= left
+        tag = self.known.tags.find(self.calls, self.batch.target.name) if left and self.batch.action is Action.UPDATE else None
+        if tag is None:
+            return
+        stay = set(self._groups())
+        people = {str(self._change(number).remote_id): self._change(number).address for number in left}
+        inside = self.known.tags.having(self.calls, tag, [hash for hash in people if hash not in stay])
+        off = self.known.tags.take_off(self.calls, tag, self.batch.target.name, {hash: people[hash] for hash in inside})
+        for number in left:
+            refused = off.get(str(self._change(number).remote_id))
+            if refused is not None and refused.verdict is not Verdict.SENT:
+                self.answers[number] = replace(refused, verdict=Verdict.LATER)
+
+    def _left_before(self, number: int) -> Answer | None:
+        """Whether somebody left as the person that a contact was known to be before."""
+        for name in self._change(number).former_ids:
+            someone = self.calls.someone(name)
+            if someone is None and not self._is_moved_by_us(name):
+                return LEFT_FORMER
+            if someone is not None and someone.status in AWAY:
+                return replace(LEFT_FORMER, reason=f"{AWAY[someone.status]}, under the former address", status=someone.status)
+        return None
+
+    def _is_moved_by_us(self, name: str) -> bool:
+        """Whether who had a name may have got another address by one of these changes, or another before."""
+        ours = (one for one in range(len(self.batch.changes)) if self._change(one).remote_id == name)
+        return name in self.known.moved or any(self._was_moving(one) for one in ours)
 
     def _wanted(self, numbers: Sequence[int], hash: str, say: Say) -> Wanted:
         """One person of the contacts that share an address: the first one's fields, and consent only where all consent.

@@ -62,7 +62,9 @@ class Change:
     not there by `remote_id` any more has not left by that: somebody said so, or another contact's person may have got another address.
     `back`: somebody said so, and it is put in under whatever address it has now. `perhaps_out`: a removal of ours may have been done of
     which nobody heard: who is not in the target any more has not left by that. `perhaps_in`, of who goes: an addition of ours may have been
-    done of which nobody heard, under `address`: by `remote_id` only where that is no other contact (`shared`).
+    done of which nobody heard, under `address`: by `remote_id` only where that is no other contact (`shared`). `former_ids`: what the
+    destination was known to call the contact besides, before it was another one's `remote_id`. Where a person left under one of them, the
+    contact has left, and is taken out under the other's.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Change:
     back: bool = False
     perhaps_out: bool = False
     perhaps_in: bool = False
+    former_ids: tuple[str, ...] = ()
 
 
 @dataclass

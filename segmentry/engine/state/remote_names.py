@@ -48,9 +48,11 @@ def called_otherwise(connection: Connection, destination: str, names: Mapping[st
 
 def _of_syncs(connection: Connection, destination: str, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     row = SYNCED.c
-    query = select(row.contact, row.remote_id).where(row.sync.in_(_syncs(connection, destination)), row.remote_id.is_not(None))
+    known = row.sync.in_(_syncs(connection, destination)), row.remote_id.is_not(None)
+    query = select(row.contact, row.remote_id, row.former_ids).where(*known)
     for part in _parts(keys):
-        yield from ((str(key), str(name)) for key, name in connection.execute(query.where(row.contact.in_(part))))
+        for key, name, formers in connection.execute(query.where(row.contact.in_(part))):
+            yield from ((str(key), one) for one in (str(name), *(formers or "").splitlines()))
 
 
 def _of_enrollments(connection: Connection, destination: str, persons: Sequence[str]) -> Iterator[tuple[str, str]]:

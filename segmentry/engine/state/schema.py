@@ -6,11 +6,11 @@ canonical text (sorted keys), so that equal values are equal bytes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, text
 
 METADATA = MetaData()
 
-REVISION = "0006"
+REVISION = "0007"
 """The schema version this code reads and writes: the newest file of `migrations/versions`."""
 
 WORKSPACE = Table(
@@ -315,10 +315,12 @@ SYNCED = Table(
     Column("maybe", Boolean, nullable=False),
     Column("grace", String),
     Column("perhaps_out", Boolean),
+    Column("former_ids", Text),
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
     Index("ix_synced_remote", "remote_id"),
+    Index("ix_synced_former", "former_ids", sqlite_where=text("former_ids is not null")),
 )
 """What a sync's destination acknowledged of each contact, and the one open row that there may be.
 
@@ -331,7 +333,9 @@ those of who was perhaps added, or given another address.
 `revision` rises with every write, so that a run whose reading is out of date changes nothing. `batch`, `lease` and `stop` are as in
 deliveries.
 `maybe`: what was asked last may have been done, and no answer said so. `grace`: until when a removal waits for who may be back, where it
-does. `perhaps_out`: a removal may have been done of which no answer was heard, whatever is open since; who is not there has not left."""
+does. `perhaps_out`: a removal may have been done of which no answer was heard, whatever is open since; who is not there has not left.
+`former_ids`: of who has another contact's membership, what the destination calls the contact besides `remote_id`, each on a line: whether
+it left under one of them is looked at with what is told next."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

@@ -51,6 +51,7 @@ class OpenRow:
     batch: str | None
     maybe: bool
     perhaps_out: bool | None
+    former_ids: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,13 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
         if row.sync in syncs:
             mine = and_(_S.sync == row.sync, _S.contact == row.contact)
             connection.execute(update(SYNCED).where(mine).values(remote_id=None, revision=_S.revision + 1))
+    besides = select(_S.sync, _S.contact, _S.former_ids).where(_S.former_ids.is_not(None))
+    for number, contact, formers in connection.execute(besides).all():
+        names = formers.splitlines()
+        if number in syncs and ending.former in names:
+            rest = "\n".join(name for name in names if name != ending.former) or None
+            mine = and_(_S.sync == number, _S.contact == contact)
+            connection.execute(update(SYNCED).where(mine).values(former_ids=rest, revision=_S.revision + 1))
 
 
 def _others(sync: int) -> Select[Any]:

@@ -65,12 +65,14 @@ def there(connection: Connection, sync: int) -> int:
 
 def remote_ids(connection: Connection, contacts: Collection[str]) -> pl.DataFrame:
     """What destinations call contacts, or called them: as `REMOTE`. `told`: whether one was told of them, or may have been."""
-    columns = SYNCS.c.segment, SYNCS.c.destination, SYNCS.c.target, _S.remote_id, _S.address_hash, _S.state, _S.lease, _S.attempts, _S.batch
+    names = _S.remote_id, _S.former_ids, _S.address_hash
+    columns = SYNCS.c.segment, SYNCS.c.destination, SYNCS.c.target, *names, _S.state, _S.lease, _S.attempts, _S.batch
     query = select(*columns).join(SYNCS, SYNCS.c.id == _S.sync).order_by(SYNCS.c.destination, SYNCS.c.target, SYNCS.c.segment)
     rows = [
-        (row.segment, row.destination, row.target, row.remote_id, _was_told(row))
+        (row.segment, row.destination, row.target, name, _was_told(row))
         for part in _parts(list(contacts))
         for row in connection.execute(query.where(_S.contact.in_(part)))
+        for name in (row.remote_id, *(row.former_ids or "").splitlines())
     ]
     return pl.DataFrame(rows, schema=REMOTE, orient="row")
 
