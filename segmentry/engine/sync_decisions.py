@@ -25,7 +25,8 @@ Who is in a group of the segment that the sync has not should not be there, as i
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
 more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then. Who was the member
 is out, as the person that the other is now: what the destination calls that one stays known of both. What the other was there itself stays
-known too (`former_ids`) until it is told of: who left as that comes in as nobody else.
+known too (`former_ids`) until it is told of. Who left as that (`left_before`), or under another key that was merged into its own, should not
+be there: a member is removed, and once it is out, or with `add`, it is `left`.
 
 A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
 the former address is the other one as well. It is taken out under that, and comes in anew. Where that address stays, for somebody else, it
@@ -42,7 +43,7 @@ from typing import Any
 import polars as pl
 
 from segmentry.engine.people import ADDRESS, CONTACT, HASH, POSITION
-from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
+from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, NAMED, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
 from segmentry.engine.sync_heirs import (
     ABSENT,
     EXITED,
@@ -57,7 +58,7 @@ from segmentry.engine.sync_heirs import (
 )
 from segmentry.engine.sync_merging import merged
 from segmentry.engine.sync_people import CONSENTED, CONSENTS, FINGERPRINT, hashed
-from segmentry.engine.sync_rows import STANDS, closed, known_only, perhaps_out
+from segmentry.engine.sync_rows import THERE, closed, known_only, perhaps_out
 
 GRACE = timedelta(hours=24)
 """How long a member that is gone from the snapshot stays, in case it comes back."""
@@ -65,7 +66,7 @@ GRACE = timedelta(hours=24)
 SKIPS = timedelta(hours=24)
 """How long after a destination skipped a contact it is asked again, with nothing changed."""
 
-LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED)
+LET_END = (EXITED, REGROUPED, SHARED, ABSENT, UNADDRESSED, LEFT_AS_ANOTHER)
 """Why a member should not be there of whom a change that may have been made goes on first: it may have got another address."""
 
 CLOSE, LET_GO, NAME_ONLY = "close", "let go", "name only"
@@ -116,6 +117,7 @@ class Step:
     """What is decided, as in `SyncDraft`; rows that are to be told have no payload and no id yet."""
 
     written: pl.DataFrame
+    named: pl.DataFrame
     removed: pl.DataFrame
     replaced: pl.DataFrame
     stops: Mapping[str, str]
@@ -126,7 +128,9 @@ class Step:
 
 def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     """What brings a sync in step. `rows` as `synced.ROWS`; nothing is written, and nothing read but what `case.sharing` says."""
-    rows, rekeyed, spread, given = merged(rows.with_columns(pl.col("former_ids").alias(STANDS)), case.merged, wanted.present)
+    rows, rekeyed, spread, given = merged(
+        rows.with_columns(pl.col(name).alias(there) for name, there in THERE.items()), case.merged, wanted.present
+    )
     people, unaddressed = _addressed(wanted.people, rows, case)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
@@ -136,18 +140,20 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
-    named = joined.filter(pl.col("former_ids").ne_missing(pl.col(STANDS)), pl.col("next").is_null(), pl.col("lease").is_null())
     # who is gone from the snapshot may go on under another key of which nobody said so: then both are one person, and one name
     formers = handed.formers.filter(pl.col(CONTACT).is_in(wanted.present.implode()))
-    changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode())), _as_rows(named)])
+    changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(there)) for name, there in THERE.items())
+    named = joined.filter(differs, pl.col("next").is_null(), pl.col("lease").is_null(), ~pl.col(CONTACT).is_in(changed[CONTACT].implode()))
+    named = named.select(CONTACT, "revision", *NAMED)
     other = pl.when(pl.col("wish")).then((pl.col("action") == REMOVE) & ~pl.col("apart")).otherwise(pl.col("action") != REMOVE)
     agreed = pl.col("wish") & ~pl.col(CONSENTS) & pl.col("wanted").str.ends_with(CONSENTED)
     ended = joined.filter(pl.col("lease").is_not_null(), other | agreed.fill_null(value=False))
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
     stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
     replaced, pairs = pl.concat([given, handed.replaced]), [*rekeyed, *handed.pairs]
-    return Step(changed, removed, replaced, stops, pairs, _newly_left(joined), _figures(joined, wanted, unaddressed))
+    return Step(changed, named, removed, replaced, stops, pairs, _newly_left(joined), _figures(joined, wanted, unaddressed))
 
 
 # ---------------------------------------------------------------- who is who
@@ -239,10 +245,11 @@ def _next(case: Case) -> list[pl.Expr]:
 def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     """The same, of who should be there."""
     state, action, new = pl.col("state").fill_null(OUT), pl.col("action"), pl.col("state").is_null()
-    refused = (pl.col("refused") == tells).fill_null(value=False)
+    unsure_who = pl.col("former_ids").is_not_null()  # whether it left as who it was before is looked at when it is told of
+    refused = (pl.col("refused") == tells).fill_null(value=False) & ~unsure_who
     recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
     maybe = pl.col("maybe").fill_null(value=False)
-    different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe
+    different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe | unsure_who
     open_so = (pl.col("wanted") == tells).fill_null(value=False)
 
     def opens(kind: str) -> pl.Expr:
@@ -299,7 +306,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
     kept_id = pl.col("remote_id").is_not_null()
     # where another contact is the person there from now on, both were called so
-    given_up = pl.when(kept_id & (why != ABSENT)).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
+    given_up = pl.when((kept_id & (why != ABSENT)) | (why == LEFT_AS_ANOTHER)).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     return (
         pl.when(new)
@@ -312,11 +319,13 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         .then(
             pl.when(pl.lit(case.mirror) & why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, ABSENT, LEFT_AS_ANOTHER]))
             .then(pl.when(_settled()).then(given_up).when(_claimed()).then(CLOSES).otherwise(goes))
+            .when(why == LEFT_AS_ANOTHER)
+            .then(pl.lit(AWAY))
             .otherwise(pl.when(forgets).then(pl.lit(CLOSE)).otherwise(CLOSES))
         )
         .when(state == BASELINE)
         .then(pl.when(why == EXITED).then(pl.lit(LET_GO)).otherwise(NOTHING))
-        .when(why == AWAY)
+        .when(why.is_in([AWAY, LEFT_AS_ANOTHER]))
         .then(pl.lit(AWAY))
         .when(kept_id)
         .then(CLOSES)
@@ -373,6 +382,10 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
     settled = closed(_as_rows(states)).with_columns(
         states["next"].alias("state"),
+        pl.when(states["why_not"] == LEFT_AS_ANOTHER)
+        .then(pl.coalesce("reason", pl.lit(LEFT_AS_ANOTHER)))
+        .otherwise("reason")
+        .alias("reason"),
         *(
             pl.when(_known_so(states)).then(own).otherwise(states[new]).alias(own)
             for own, new in (("address_hash", "new_hash"), ("fingerprint", "new"))
@@ -418,9 +431,13 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newly_left(joined: pl.DataFrame) -> list[str]:
-    """The present addresses of who left, under which nobody is to be put back either."""
+    """The present addresses of who left, under which nobody is to be put back either.
+
+    One that another contact is known by there is no way in for as long as they have it, and no longer.
+    """
+    others = joined.filter(pl.col("state") != AWAY)["address_hash"].drop_nulls()
     left = joined.filter(pl.col("state") == AWAY, pl.col("new_hash").is_not_null(), ~pl.col("barred").fill_null(value=True))
-    return left["new_hash"].unique().sort().to_list()
+    return left.filter(~pl.col("new_hash").is_in(others.implode()))["new_hash"].unique().sort().to_list()
 
 
 def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> dict[str, Any]:

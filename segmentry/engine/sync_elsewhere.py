@@ -66,7 +66,7 @@ class Elsewhere:
         found = written.select(CONTACT).join(called, on=CONTACT, how="left", maintain_order="left")
         return written.with_columns(
             pl.when(strange & found[name].is_not_null()).then(found[name]).otherwise(pl.col(name)).alias(name)
-            for name in ("remote_id", "address_hash")
+            for name in ("remote_id", "address_hash", "former_ids")
         )
 
     def moved(self, contacts: Sequence[str]) -> Mapping[tuple[str, str], str]:

@@ -13,7 +13,7 @@ import polars as pl
 from segmentry.engine.people import CONTACT
 from segmentry.engine.state.synced import BASELINE, MEMBER, OPEN, OUT, REJECTED, REMOVE, ROWS, SKIPPED, UPDATE
 from segmentry.engine.sync_people import CONSENTED
-from segmentry.engine.sync_rows import OWN_NAMES, STANDS, also_called, known_only, perhaps, perhaps_out
+from segmentry.engine.sync_rows import OWN_NAMES, THERE, also_called, known_only, perhaps, perhaps_out
 
 SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone from the snapshot", "shared address", "no address"
 """Why a contact should not be there."""
@@ -50,7 +50,9 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     going = joined.filter(
         pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
-    coming = joined.filter(pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null())
+    coming = joined.filter(
+        pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null(), ~pl.col("beside").fill_null(value=False)
+    )
     if not going.height or not coming.height:
         return nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(
@@ -64,17 +66,14 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     if not pairs.height:
         return nothing
     formers = known_only(joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode()))).with_columns(revision=pl.lit(-1, pl.Int64()))
-    own = [name for name in joined.columns if (name in ROWS or name == STANDS) and name != CONTACT]
+    own = [name for name in joined.columns if (name in ROWS or name in THERE.values()) and name != CONTACT]
     rows = joined.filter(pl.col(CONTACT).is_in(pairs["former"].implode())).select(CONTACT, *own)
     rows = rows.with_columns(pl.col(CONTACT).replace(dict(pairs.select("former", "heir").iter_rows())))
     rest = joined.filter(~pl.col(CONTACT).is_in(pairs["former"].implode()))
     others = [name for name in joined.columns if name not in own and name != CONTACT]
     heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     heirs = heirs.select(CONTACT, *others, *OWN_NAMES).join(rows, on=CONTACT, how="left")
-    # what was told was told of the other, and what is told next looks at the names
-    heirs = heirs.with_columns(also_called("remote_id")).with_columns(
-        fingerprint=pl.when(pl.col("former_ids").is_null()).then(pl.col("fingerprint"))
-    )
+    heirs = heirs.with_columns(also_called("remote_id"), left_before=None)
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
     replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")

@@ -22,7 +22,7 @@ def merged(
     first (`beside`).
     """
     nothing = rows.head(0).select(ROWS.names())
-    rows = rows.with_columns(pl.lit(value=False).alias("beside"))
+    rows = rows.with_columns(pl.col("left_before").fill_null(value=False).alias("beside"))
     if not survivors or not rows.height:
         return rows, [], nothing, nothing.select(CONTACT, "revision")
     old = rows.filter(pl.col(CONTACT).is_in(list(survivors)), ~pl.col(CONTACT).is_in(present.implode()), pl.col("lease").is_null())
@@ -30,7 +30,7 @@ def merged(
         return rows, [], nothing, nothing.select(CONTACT, "revision")
     heirs = {survivors[one] for one in old.filter(pl.col("state") == MEMBER)[CONTACT]}
     nothing_open = ~pl.col("maybe") & ~perhaps_out() & pl.col("lease").is_null() & pl.col("action").is_null()
-    given = rows.filter(pl.col(CONTACT).is_in(list(heirs)), pl.col("state") == OUT, nothing_open)
+    given = rows.filter(pl.col(CONTACT).is_in(list(heirs)), pl.col("state") == OUT, nothing_open, ~pl.col("beside"))
     rows = rows.filter(~pl.col(CONTACT).is_in(given[CONTACT].implode()))
     known, taken = set(rows[CONTACT].to_list()), set()
     members_first = pl.col("state") != MEMBER
@@ -47,13 +47,15 @@ def merged(
     rows = _named_so_too(rows.with_columns(pl.col(CONTACT).replace(names)), given)
     leaving = [survivor for _, survivor in left]
     spreads = pl.col(CONTACT).is_in(leaving) & (pl.col("state") != AWAY)
-    beside = spreads & ((pl.col("state") == MEMBER) | pl.col("maybe")) & ~pl.col(CONTACT).is_in(_same_as(rows, left))
+    other = spreads & ((pl.col("state") == MEMBER) | pl.col("maybe")) & ~pl.col(CONTACT).is_in(_same_as(rows, left))
+    newly = rows.filter(spreads & ~other)[CONTACT]
+    gone = pl.col(CONTACT).is_in(newly.implode())
     rows = rows.with_columns(
-        pl.when(spreads & ~beside).then(pl.lit(AWAY)).otherwise("state").alias("state"),
-        pl.when(spreads & ~beside).then(pl.lit(LEFT_AS_ANOTHER)).otherwise("reason").alias("reason"),
-        beside.alias("beside"),
+        pl.when(gone).then(pl.lit(AWAY)).otherwise("state").alias("state"),
+        pl.when(gone).then(pl.lit(LEFT_AS_ANOTHER)).otherwise("reason").alias("reason"),
+        (pl.col("beside") | other).alias("beside"),
     )
-    spread = closed(rows.filter(pl.col(CONTACT).is_in(leaving), ~pl.col("beside"), pl.col("lease").is_null()))
+    spread = closed(rows.filter(gone, pl.col("lease").is_null()))
     return rows, pairs, spread, given.select(CONTACT, "revision")
 
 
@@ -68,10 +70,7 @@ def _same_as(rows: pl.DataFrame, left: Sequence[tuple[str, str]]) -> list[str]:
 def _named_so_too(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     """The rows; those that go on in the place of one that is given up have its names besides, which are looked at when it is next told."""
     own = given.select(CONTACT, *OWN_NAMES)
-    found = rows.join(own, on=CONTACT, how="left", maintain_order="left")
-    found = found.with_columns(also=pl.concat_str(also_called("remote_id"), "former_ids", separator="\n", ignore_nulls=True))
-    heir = pl.col(CONTACT).is_in(own[CONTACT].implode()) & (pl.col("also") != "")
-    return found.with_columns(
-        pl.when(heir).then("also").otherwise("former_ids").alias("former_ids"),
-        pl.when(heir).then(None).otherwise("fingerprint").alias("fingerprint"),
-    ).select(rows.columns)
+    found = rows.join(own, on=CONTACT, how="left", maintain_order="left").with_columns(also_called("remote_id").alias("also"))
+    both = pl.concat_str("former_ids", "also", separator="\n", ignore_nulls=True)
+    heir = pl.col("also").is_not_null()
+    return found.with_columns(pl.when(heir).then(both).otherwise("former_ids").alias("former_ids")).select(rows.columns)

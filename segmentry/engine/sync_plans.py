@@ -128,6 +128,7 @@ def plan_sync(
         draft,
         figures=step.figures,
         written=written,
+        named=step.named,
         removed=step.removed,
         replaced=step.replaced,
         stops=step.stops,
@@ -253,7 +254,8 @@ def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsew
         keys, written = found[snapshot.key].cast(pl.String()), found[snapshot.email].cast(pl.String())
         addresses = {key: normalised_address(address) for key, address in zip(keys, written, strict=True)}
     moved = elsewhere.moved(rows[CONTACT].to_list())
-    claimed = set(people[ADDRESS].drop_nulls()) if moved or rows["maybe"].any() else set()
+    staying = people.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))  # who goes claims nothing, though in the segment
+    claimed = set(staying[ADDRESS].drop_nulls()) if moved or rows["maybe"].any() else set()
     texts = {}
     known = rows.select(CONTACT, "state", "address_hash", "remote_id", "payload", "maybe")
     for contact, state, acknowledged, name, kept, maybe in known.iter_rows():

@@ -5,19 +5,22 @@ from __future__ import annotations
 import polars as pl
 
 from segmentry.engine.people import CONTACT
-from segmentry.engine.state.synced import MEMBER, OPEN, OUT, ROWS, TOLD, UPDATE
+from segmentry.engine.state.synced import MEMBER, NAMED, OPEN, OUT, ROWS, TOLD, UPDATE
 
-STANDS = "former_ids_there"
-"""The `former_ids` of a row as they stand in the table."""
+THERE = {name: f"{name}_there" for name in NAMED}
+"""The columns beside `NAMED` that say what of them a row has in the table."""
 
 OWN_NAMES = (pl.col("remote_id").alias("own_id"), pl.col("former_ids").alias("own_former_ids"))
 
 
 def also_called(taken: str) -> pl.Expr:
-    """What else the destination calls those who are called as the column `taken` says from now on, and were `own_id` (`former_ids`)."""
-    other = pl.when(pl.col("own_id").ne_missing(pl.col(taken))).then(pl.col("own_id"))
-    names = pl.concat_str("own_former_ids", other, separator="\n", ignore_nulls=True)
-    return pl.when(names != "").then(names).alias("former_ids")
+    """What the destination called those who are called as the column `taken` says from now on, and were `own_id` (`former_ids`).
+
+    Who was never told of as `own_id` was not that one: it is known to be another's, and what it was before is in `own_former_ids`.
+    """
+    own = pl.when(pl.col("own_former_ids").is_null() & pl.col("own_id").ne_missing(pl.col(taken))).then(pl.col("own_id"))
+    names = pl.concat_list(pl.coalesce("own_former_ids", own).str.split("\n")).list.set_difference(pl.concat_list(taken))
+    return pl.when(names.list.len() > 0).then(names.list.sort().list.join("\n")).alias("former_ids")
 
 
 def perhaps(action: str) -> pl.Expr:
@@ -33,7 +36,7 @@ def perhaps_out() -> pl.Expr:
 def known_only(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of who is out, and of whom only what the destination calls them is known, and the address that they had there; as `ROWS`."""
     values = {"state": OUT, "attempts": 0, "maybe": False}
-    kept = (CONTACT, "revision", "remote_id", "remote_status", "address_hash", "former_ids")
+    kept = (CONTACT, "revision", "remote_id", "remote_status", "address_hash", *NAMED)
     return rows.select(pl.col(name) if name in kept else pl.lit(values.get(name), kind).alias(name) for name, kind in ROWS.items())
 
 

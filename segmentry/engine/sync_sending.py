@@ -4,6 +4,7 @@ An answer, and what becomes of its row:
 
     SENT               add, update: a member, with what was told; remove: out
     LEFT, of a remove  out, where it was only perhaps added
+    LEFT, before       as acknowledged before, and to be taken out; `left` where it is out
     LEFT               left: never put back
     SKIPPED            skipped, until something changes, or a day
     REJECTED           add: rejected, until something changes; update: as acknowledged before, until something changes
@@ -319,6 +320,10 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             same = answer.readdressed or answer.remote_id == row.remote_id
             former = row.remote_id if remote and same and _moved(row) else None
             return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former)
+        case Verdict.LEFT if answer.before:  # whom it is told as has not left, and goes as whoever is not to be there
+            refused["refused"] = row.refused
+            inside = row.state == MEMBER or row.maybe
+            return SyncEnding(row.contact, refused | ({"left_before": True} if inside else {"state": AWAY}))
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
             return _out(row, answer, {**CLOSED, **remote, **status})
         case Verdict.LEFT:
@@ -331,7 +336,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             return _later(row, answer, due)
         case Verdict.REJECTED | Verdict.SKIPPED:
             state = SKIPPED if answer.verdict is Verdict.SKIPPED else REJECTED
-            refused["state"] = state if row.action == Action.ADD else row.state
+            refused |= {"state": state if row.action == Action.ADD else row.state, "former_ids": None}
             if answer.readdressed and remote and _moved(row):  # the address was taken, and only the rest refused
                 return SyncEnding(row.contact, refused | {"address_hash": row.wanted_hash}, former=row.remote_id)
             return SyncEnding(row.contact, refused)

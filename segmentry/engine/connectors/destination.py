@@ -81,7 +81,8 @@ class Answer:
     """A row's verdict. `reason` is fit to be shown and kept: no address, no secret. `after`: seconds the destination asks to wait.
 
     `status` is what the destination says of the person (`subscribed`, `cleaned`), where it says so. `readdressed`: it is the same
-    person there under another address, who is called by `remote_id` from now on, whoever asks.
+    person there under another address, who is called by `remote_id` from now on, whoever asks. `before`: it left as the person that it
+    was before (`Change.former_ids`), not as the one that it is told as.
     """
 
     verdict: Verdict
@@ -92,6 +93,7 @@ class Answer:
     maybe: bool = False
     status: str | None = None
     readdressed: bool = False
+    before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

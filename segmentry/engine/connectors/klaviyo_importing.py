@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from segmentry.engine.connectors.destination import Answer, Verdict
 from segmentry.engine.connectors.klaviyo_bodies import import_one, profile
-from segmentry.engine.connectors.klaviyo_client import LIST, LIST_ADD, LIST_REMOVE, PROFILE_IMPORT, LaterError, RefusedError
+from segmentry.engine.connectors.klaviyo_client import LIST, LIST_ADD, PROFILE_IMPORT, LaterError, RefusedError
 from segmentry.engine.connectors.klaviyo_jobs import PROFILE_BYTES, await_jobs, import_many, size_of
-from segmentry.engine.connectors.klaviyo_people import Going, People, judge, left_before, on_list_all_the_same, people_of
+from segmentry.engine.connectors.klaviyo_people import Going, judge, left_before, on_list_all_the_same, people_of
 from segmentry.engine.connectors.klaviyo_work import Work, id_of, rejected
 from segmentry.engine.connectors.syncing import Action, Change
 
@@ -33,9 +33,8 @@ def upsert(work: Work) -> None:
     people = people_of(work.client, work.turn, batch)
     inside = on_list_all_the_same(work.client, work.turn, people, work.list_id) if batch.action is Action.ADD else ()
     going: dict[str, Going] = {}
-    _without_gone(work, people)
-    for change in work.open(batch.changes):
-        found = judge(change, people, batch.action, work.list_id, inside)
+    for change in batch.changes:
+        found = left_before(change, people, work.list_id) or judge(change, people, batch.action, work.list_id, inside)
         if isinstance(found, Answer):
             work.say(change, found)
         elif size_of(found) > PROFILE_BYTES:
@@ -46,17 +45,6 @@ def upsert(work: Work) -> None:
         _import_few(work, list(going.values()))
     else:
         import_many(work, going)
-
-
-def _without_gone(work: Work, people: People) -> None:
-    """Who has another contact's membership, and left as the person that it was before, has left: nobody stays on the list for it."""
-    left = [(change, answer) for change in work.batch.changes if (answer := left_before(change, people, work.list_id)) is not None]
-    in_by_another = [(change, str(change.remote_id)) for change, _ in left if change.remote_id in people.by_id]
-    if work.batch.action is Action.UPDATE:
-        work.relate(LIST_REMOVE, in_by_another)
-    for change, answer in left:
-        if change.id not in work.answers:  # else it was refused to take that one off
-            work.say(change, answer)
 
 
 def _import_few(work: Work, going: Sequence[Going]) -> None:

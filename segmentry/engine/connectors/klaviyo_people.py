@@ -204,14 +204,10 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
 
 
 def left_before(change: Change, people: People, list_id: str) -> Answer | None:
-    """Whether a person left as who a contact was there before it stood for another one's."""
-    for id in change.former_ids:
-        one = people.formers.get(id)
-        if one is None:  # unless it was merged into another one, which has the contact's key then
-            if change.contact not in people.by_contact:
-                return Answer(Verdict.LEFT, DELETED)
-        elif one.unreachable or list_id in one.off:
-            return Answer(Verdict.LEFT, FORMER if one.unreachable else OFF_THIS_LIST, one.id, status=one.status)
+    """Whether a person left as who a contact was there before it stood for another one's. A profile that is gone may have been merged."""
+    for one in (people.formers.get(id) for id in change.former_ids):
+        if one is not None and (one.unreachable or list_id in one.off):
+            return Answer(Verdict.LEFT, FORMER if one.unreachable else OFF_THIS_LIST, before=True)
     return None
 
 

@@ -79,8 +79,8 @@ class Work:
     def _add(self) -> None:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
-        self._without_unfit()
         self._without_gone()
+        self._without_unfit()
         self._move_all()
         groups = self._groups()
         wanted = {hash: self._wanted(numbers, hash, say) for hash, numbers in groups.items()}
@@ -97,8 +97,8 @@ class Work:
     def _update(self) -> None:
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
-        self._without_unfit()
         self._without_gone()
+        self._without_unfit()
         self._move_all()
         groups = self._groups()
         standing = self.known.audience.standing(self.calls, list(groups), ())
@@ -376,29 +376,16 @@ class Work:
                 self.answers[number] = answer
 
     def _without_gone(self) -> None:
-        """Who has another contact's membership, and left as the person that it was before, has left: nobody stays in for it."""
-        left = {number: found for number in self._open() if (found := self._left_before(number)) is not None}
-        self.answers |= left
-        tag = self.known.tags.find(self.calls, self.batch.target.name) if left and self.batch.action is Action.UPDATE else None
-        if tag is None:
-            return
-        stay = set(self._groups())
-        people = {str(self._change(number).remote_id): self._change(number).address for number in left}
-        inside = self.known.tags.having(self.calls, tag, [hash for hash in people if hash not in stay])
-        off = self.known.tags.take_off(self.calls, tag, self.batch.target.name, {hash: people[hash] for hash in inside})
-        for number in left:
-            refused = off.get(str(self._change(number).remote_id))
-            if refused is not None and refused.verdict is not Verdict.SENT:
-                self.answers[number] = replace(refused, verdict=Verdict.LATER)
+        """Who has another contact's membership may have left as the person that it was before."""
+        self.answers |= {number: found for number in self._open() if (found := self._left_before(number)) is not None}
 
     def _left_before(self, number: int) -> Answer | None:
-        """Whether somebody left as the person that a contact was known to be before."""
         for name in self._change(number).former_ids:
             someone = self.calls.someone(name)
             if someone is None and not self._is_moved_by_us(name):
-                return LEFT_FORMER
+                return replace(LEFT_FORMER, before=True)
             if someone is not None and someone.status in AWAY:
-                return replace(LEFT_FORMER, reason=f"{AWAY[someone.status]}, under the former address", status=someone.status)
+                return Answer(Verdict.LEFT, f"{AWAY[someone.status]}, under the former address", before=True)
         return None
 
     def _is_moved_by_us(self, name: str) -> bool:

@@ -63,8 +63,8 @@ class Change:
     `back`: somebody said so, and it is put in under whatever address it has now. `perhaps_out`: a removal of ours may have been done of
     which nobody heard: who is not in the target any more has not left by that. `perhaps_in`, of who goes: an addition of ours may have been
     done of which nobody heard, under `address`: by `remote_id` only where that is no other contact (`shared`). `former_ids`: what the
-    destination was known to call the contact besides, before it was another one's `remote_id`. Where a person left under one of them, the
-    contact has left, and is taken out under the other's.
+    destination was known to call the contact, before it was another one's `remote_id`. Who left under one of them is answered LEFT, with
+    `before`, and nothing is made or changed.
     """
 
     id: str

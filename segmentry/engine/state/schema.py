@@ -316,6 +316,7 @@ SYNCED = Table(
     Column("grace", String),
     Column("perhaps_out", Boolean),
     Column("former_ids", Text),
+    Column("left_before", Boolean),
     Index("ix_synced_due", "sync", "action", "due", "contact"),
     Index("ix_synced_hash", "sync", "address_hash"),
     Index("ix_synced_batch", "batch"),
@@ -335,7 +336,8 @@ deliveries.
 `maybe`: what was asked last may have been done, and no answer said so. `grace`: until when a removal waits for who may be back, where it
 does. `perhaps_out`: a removal may have been done of which no answer was heard, whatever is open since; who is not there has not left.
 `former_ids`: of who has another contact's membership, what the destination calls the contact besides `remote_id`, each on a line: whether
-it left under one of them is looked at with what is told next."""
+it left under one of them is looked at with what is told next. `left_before`: it did, or somebody with a key that was merged into its own
+did: as the person that it is by now it is to go, and is `left` then."""
 
 SYNC_BATCHES = Table(
     "sync_batches",

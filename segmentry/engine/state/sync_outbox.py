@@ -52,6 +52,7 @@ class OpenRow:
     maybe: bool
     perhaps_out: bool | None
     former_ids: str | None
+    refused: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +215,13 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
         if row.sync in syncs:
             mine = and_(_S.sync == row.sync, _S.contact == row.contact)
             connection.execute(update(SYNCED).where(mine).values(remote_id=None, revision=_S.revision + 1))
-    besides = select(_S.sync, _S.contact, _S.former_ids).where(_S.former_ids.is_not(None))
+    besides = select(_S.sync, _S.contact, _S.former_ids).where(_S.former_ids.is_not(None), _S.lease.is_(None))
     for number, contact, formers in connection.execute(besides).all():
         names = formers.splitlines()
         if number in syncs and ending.former in names:
-            rest = "\n".join(name for name in names if name != ending.former) or None
+            called = "\n".join(str(values["remote_id"]) if name == ending.former else name for name in names)
             mine = and_(_S.sync == number, _S.contact == contact)
-            connection.execute(update(SYNCED).where(mine).values(former_ids=rest, revision=_S.revision + 1))
+            connection.execute(update(SYNCED).where(mine).values(former_ids=called, revision=_S.revision + 1))
 
 
 def _others(sync: int) -> Select[Any]:
@@ -340,15 +341,15 @@ def _named(connection: Connection, parcel: SyncParcel) -> SyncParcel:
     sync = parcel.rows[0].sync
     others = list(connection.execute(_others(sync)).scalars()) if strange else []
     known = and_(_S.sync.in_(others), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
-    query = select(_S.contact, _S.remote_id, _S.address_hash).where(known).order_by(_S.changed)
+    heard = "remote_id", "address_hash", "former_ids"
+    query = select(_S.contact, *(_S[name] for name in heard)).where(known).order_by(_S.changed)
     parts = _parts(sorted(strange)) if others else ()
     names = {row.contact: row for part in parts for row in connection.execute(query.where(_S.contact.in_(part)))}
     for contact, row in names.items():
         mine = and_(_S.sync == sync, _S.contact == contact)
-        connection.execute(update(SYNCED).where(mine).values(remote_id=row.remote_id, address_hash=row.address_hash))
+        connection.execute(update(SYNCED).where(mine).values({name: getattr(row, name) for name in heard}))
     found = [
-        replace(row, remote_id=names[row.contact].remote_id, address_hash=names[row.contact].address_hash) if row.contact in names else row
-        for row in parcel.rows
+        replace(row, **{name: getattr(names[row.contact], name) for name in heard}) if row.contact in names else row for row in parcel.rows
     ]
     return replace(parcel, rows=tuple(found))
 

@@ -34,15 +34,19 @@ SEVERAL = 5_000
 
 _TEXT, _COUNT = pl.String(), pl.Int64()
 _KINDS = {"sync": _COUNT, "revision": _COUNT, "attempts": _COUNT, "lease": _COUNT, "maybe": pl.Boolean(), "perhaps_out": pl.Boolean()}
+_KINDS["left_before"] = pl.Boolean()
 ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNCED.columns})
 """The rows of a sync as a frame; times are text, as the catalog has them."""
 
-CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "changed")})
+CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "former_ids", "changed")})
 
 NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_id", "state", "maybe")})
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
 """The columns of an open row that are empty without one."""
+
+NAMED = ("former_ids", "left_before")
+"""The columns that say who a contact was before it stood for another one's person."""
 
 TOLD = ("wanted_hash", "payload")
 """Those of them that stay with who was perhaps added, or given another address: they find them."""
@@ -80,8 +84,8 @@ class SyncDraft:
     """What a run's commit makes of one sync.
 
     `id` None begins one. `written` are rows to insert or to change, as `ROWS` (of rows that are there with the revision they were
-    read with, of new ones with -1), `removed` rows to delete (`contact`, `revision`), and `replaced` those in whose place another
-    contact's row goes on. `stops`: contacts whose row, if it is under
+    read with, of new ones with -1), `named` those of which only `NAMED` changes, whatever is open in them, `removed` rows to delete
+    (`contact`, `revision`), and `replaced` those in whose place another contact's row goes on. `stops`: contacts whose row, if it is under
     way, must not go any more, and why. `rekeyed`: contacts that go on under another key. `left`: address hashes that stay out.
     """
 
@@ -94,6 +98,7 @@ class SyncDraft:
     answer: str | None
     figures: Mapping[str, Any] = field(default_factory=dict)
     written: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ROWS))
+    named: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={name: ROWS[name] for name in ("contact", "revision", *NAMED)}))
     removed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"contact": _TEXT, "revision": _COUNT}))
     replaced: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"contact": _TEXT, "revision": _COUNT}))
     stops: Mapping[str, str] = field(default_factory=dict)
@@ -205,11 +210,11 @@ def apply_syncs(connection: Connection, drafts: Sequence[SyncDraft], now: dateti
     stamp = now.isoformat(timespec="microseconds")
     for draft in drafts:
         number = _record(connection, draft, stamp)
-        _delete(connection, number, draft.replaced)
-        taken = _rekey(connection, number, draft.rekeyed)
+        taken = _rekey(connection, number, draft.rekeyed, draft.replaced)
         _stop(connection, number, draft.stops)
         _delete(connection, number, draft.removed)
         _write(connection, number, draft.written.filter(~pl.col("contact").is_in(taken)), stamp)
+        _name(connection, number, draft.named.filter(~pl.col("contact").is_in(taken)))
         note_left(connection, number, draft.left, None, stamp)
 
 
@@ -246,17 +251,21 @@ def _record(connection: Connection, draft: SyncDraft, stamp: str) -> int:
     return number
 
 
-def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Rows go on under other keys. Those of which that can't be, as a row is there or is under way by now, are given, old keys and new.
-
-    What was decided of them is not so.
+def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]], replaced: pl.DataFrame) -> list[str]:
+    """Rows go on under other keys, in the place of `replaced`. Those of which that can't be are given, old keys and new: what was decided
+    of them is not so, as a row is there, or one of them is under way by now or another than was read.
     """
+    seen = dict(replaced.iter_rows())
     taken = []
     for former, contact in pairs:
-        there = connection.execute(select(_S.contact).where(_S.sync == sync, _S.contact == contact)).first()
         free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
-        if there is not None or not connection.execute(update(SYNCED).where(free).values(contact=contact)).rowcount:
+        there = connection.execute(select(_S.revision, _S.lease).where(_S.sync == sync, _S.contact == contact)).first()
+        gives_way = there is None or (there.revision == seen.get(contact) and there.lease is None)
+        if not gives_way or connection.execute(select(_S.contact).where(free)).first() is None:
             taken += [former, contact]
+            continue
+        connection.execute(delete(SYNCED).where(_S.sync == sync, _S.contact == contact))
+        connection.execute(update(SYNCED).where(free).values(contact=contact))
     return taken
 
 
@@ -285,6 +294,17 @@ def _write(connection: Connection, sync: int, frame: pl.DataFrame, stamp: str) -
     for part in _slices(rows.filter(pl.col("revision") >= 0)):
         told = part.select(
             pl.col("contact").alias("key"), pl.col("revision").alias("seen"), *(pl.col(name).alias(f"new_{name}") for name in names)
+        )
+        connection.execute(change, told.to_dicts())
+
+
+def _name(connection: Connection, sync: int, frame: pl.DataFrame) -> None:
+    """Notes who contacts were before, in rows that are as they were read and not under way."""
+    mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.revision == bindparam("seen"), _S.lease.is_(None))
+    change = update(SYNCED).where(mine).values(revision=_S.revision + 1, **{name: bindparam(f"new_{name}") for name in NAMED})
+    for part in _slices(frame):
+        told = part.select(
+            pl.col("contact").alias("key"), pl.col("revision").alias("seen"), *(pl.col(name).alias(f"new_{name}") for name in NAMED)
         )
         connection.execute(change, told.to_dicts())
 

@@ -13,4 +13,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("synced", sa.Column("former_ids", sa.Text))
+    op.add_column("synced", sa.Column("left_before", sa.Boolean))
     op.create_index("ix_synced_former", "synced", ["former_ids"], sqlite_where=sa.text("former_ids is not null"))
