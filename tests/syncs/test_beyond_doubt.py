@@ -183,7 +183,7 @@ def test_a_catalog_of_before_knows_who_may_be_out(shop: Synced) -> None:
     connection = sqlite3.connect(folder / "catalog.sqlite")
     connection.executescript(
         "alter table destinations drop column place; alter table synced drop column perhaps_out;"
-        "drop index ix_synced_former; alter table synced drop column former_ids;"
+        "drop index ix_synced_former; alter table synced drop column former_ids; alter table synced drop column left_before;"
         "update alembic_version set version_num = '0005';"
         "update synced set action = 'remove', maybe = 1 where contact = 'a';"
         "update synced set action = 'add', maybe = 1 where contact = 'b';"
