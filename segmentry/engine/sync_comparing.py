@@ -66,7 +66,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self._ours = self.rows.filter(pl.col("state") == MEMBER)
-        kept = self.rows.filter(pl.col("state").is_in([AWAY, BASELINE]))[CONTACT]
+        kept = self.rows.filter(pl.col("state").is_in([AWAY, BASELINE]) | pl.col("left_before").fill_null(value=False))[CONTACT]
         named = self.people.filter(~pl.col(CONTACT).is_in(kept.implode()))
         self._wanted = named.filter(~pl.col(HASH).is_in(self.barred.implode()).fill_null(value=False))
 

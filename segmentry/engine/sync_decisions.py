@@ -25,8 +25,8 @@ Who is in a group of the segment that the sync has not should not be there, as i
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
 more and another should, the other takes its row, or in `mirror` goes on as the member it was if it was let be till then. Who was the member
 is out, as the person that the other is now: what the destination calls that one stays known of both. What the other was there itself stays
-known too (`former_ids`) until it is told of. Who left as that (`left_before`), or under another key that was merged into its own, should not
-be there: a member is removed, and once it is out, or with `add`, it is `left`.
+known too (`former_ids`) until it is told of. Who left as that (`left_before`), or under another key that was merged into its own, should
+not be there: a member is removed, and once it is out, or with `add`, it is `left`.
 
 A member with another address whom the destination knows as another contact too, by whichever sync, does not get it there: the person under
 the former address is the other one as well. It is taken out under that, and comes in anew. Where that address stays, for somebody else, it
@@ -48,6 +48,7 @@ from segmentry.engine.sync_heirs import (
     ABSENT,
     EXITED,
     LEFT_AS_ANOTHER,
+    LEFT_BEFORE,
     REGROUPED,
     SHARED,
     SUPPRESSED,
@@ -141,7 +142,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
     # who is gone from the snapshot may go on under another key of which nobody said so: then both are one person, and one name
-    formers = handed.formers.filter(pl.col(CONTACT).is_in(wanted.present.implode()))
+    formers = handed.formers.filter(pl.col(CONTACT).is_in(wanted.present.implode()) | pl.col("left_before").fill_null(value=False))
     changed = pl.concat([found, formers, spread.filter(~pl.col(CONTACT).is_in(found[CONTACT].implode()))])
     removed = joined.filter(pl.col("next") == LET_GO).select(CONTACT, "revision")
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(there)) for name, there in THERE.items())
@@ -304,7 +305,7 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     at_once = why.is_in([EXITED, REGROUPED, SUPPRESSED, SHARED, LEFT_AS_ANOTHER])
     waits = (pl.col("due") > case.now.isoformat(timespec="microseconds")).fill_null(value=False)
     goes = pl.when(removal & ~(at_once & waits)).then(NOTHING).otherwise(pl.lit(REMOVE))
-    kept_id = pl.col("remote_id").is_not_null()
+    kept_id = pl.col("remote_id").is_not_null() | pl.col("former_ids").is_not_null()
     # where another contact is the person there from now on, both were called so
     given_up = pl.when((kept_id & (why != ABSENT)) | (why == LEFT_AS_ANOTHER)).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
@@ -382,16 +383,19 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     states = joined.filter(pl.col("next").is_in([BASELINE, AWAY]))
     settled = closed(_as_rows(states)).with_columns(
         states["next"].alias("state"),
-        pl.when(states["why_not"] == LEFT_AS_ANOTHER)
-        .then(pl.coalesce("reason", pl.lit(LEFT_AS_ANOTHER)))
-        .otherwise("reason")
-        .alias("reason"),
+        pl.when(states["why_not"] == LEFT_AS_ANOTHER).then(_why_left(states)).otherwise("reason").alias("reason"),
         *(
             pl.when(_known_so(states)).then(own).otherwise(states[new]).alias(own)
             for own, new in (("address_hash", "new_hash"), ("fingerprint", "new"))
         ),
     )
     return pl.concat([opened, ended, settled, known_only(joined.filter(pl.col("next") == NAME_ONLY))])
+
+
+def _why_left(states: pl.DataFrame) -> pl.Series:
+    """What is said of who is `left` as another person than it is now."""
+    before = pl.col("left_before").fill_null(value=False)
+    return states.select(pl.when(before).then(pl.coalesce("reason", pl.lit(LEFT_BEFORE))).otherwise(pl.lit(LEFT_AS_ANOTHER))).to_series()
 
 
 def _told_of() -> pl.Expr:
@@ -431,13 +435,9 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newly_left(joined: pl.DataFrame) -> list[str]:
-    """The present addresses of who left, under which nobody is to be put back either.
-
-    One that another contact is known by there is no way in for as long as they have it, and no longer.
-    """
-    others = joined.filter(pl.col("state") != AWAY)["address_hash"].drop_nulls()
+    """The present addresses of who left, under which nobody is to be put back either."""
     left = joined.filter(pl.col("state") == AWAY, pl.col("new_hash").is_not_null(), ~pl.col("barred").fill_null(value=True))
-    return left.filter(~pl.col("new_hash").is_in(others.implode()))["new_hash"].unique().sort().to_list()
+    return left["new_hash"].unique().sort().to_list()
 
 
 def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> dict[str, Any]:

@@ -21,6 +21,8 @@ SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone 
 LEFT_AS_ANOTHER = "another key of the contact left there"
 """The same: and it is there as a person beside that one."""
 
+LEFT_BEFORE = "it left there as the person that it was before"
+
 REGROUPED = "in another group"
 """The same: it is in the segment, and in a group of it that the sync has not."""
 
@@ -47,8 +49,9 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     still, as the other one, gets no other.
     """
     nothing = HandedOver(joined, [], joined.head(0).select(CONTACT, "revision"), joined.head(0).select(ROWS.names()))
+    left = pl.col("beside").fill_null(value=False) & (pl.col("address_hash") != pl.col("new_hash"))  # it goes though it is in the segment
     going = joined.filter(
-        pl.col("new").is_null(), pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
+        pl.col("new").is_null() | left, pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
     coming = joined.filter(
         pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null(), ~pl.col("beside").fill_null(value=False)
@@ -73,7 +76,8 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     others = [name for name in joined.columns if name not in own and name != CONTACT]
     heirs = rest.filter(pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     heirs = heirs.select(CONTACT, *others, *OWN_NAMES).join(rows, on=CONTACT, how="left")
-    heirs = heirs.with_columns(also_called("remote_id"), left_before=None)
+    reason = pl.when(~pl.col("left_before").fill_null(value=False)).then(pl.col("reason"))  # why the other left
+    heirs = heirs.with_columns(also_called("remote_id"), reason=reason, left_before=None)
     kept = rest.filter(~pl.col(CONTACT).is_in(rows[CONTACT].implode()))
     handed = [(former, heir) for former, heir in pairs.select("former", "heir").iter_rows()]
     replaced = coming.filter(pl.col(CONTACT).is_in(pairs["heir"].implode()), pl.col("state").is_not_null()).select(CONTACT, "revision")

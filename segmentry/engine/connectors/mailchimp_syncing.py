@@ -77,9 +77,9 @@ class Work:
     # ------------------------------------------------------------ the three kinds
 
     def _add(self) -> None:
+        self._without_gone()
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
-        self._without_gone()
         self._without_unfit()
         self._move_all()
         groups = self._groups()
@@ -95,9 +95,9 @@ class Work:
             self._tag(going, groups, admitted)
 
     def _update(self) -> None:
+        self._without_gone()
         self._settle_kept()
         say = self.known.fields.ready(self.calls, (change.fields for change in self.batch.changes))
-        self._without_gone()
         self._without_unfit()
         self._move_all()
         groups = self._groups()
@@ -376,22 +376,15 @@ class Work:
                 self.answers[number] = answer
 
     def _without_gone(self) -> None:
-        """Who has another contact's membership may have left as the person that it was before."""
-        self.answers |= {number: found for number in self._open() if (found := self._left_before(number)) is not None}
+        """Who has another contact's membership may have left as the person that it was before.
 
-    def _left_before(self, number: int) -> Answer | None:
-        for name in self._change(number).former_ids:
-            someone = self.calls.someone(name)
-            if someone is None and not self._is_moved_by_us(name):
-                return replace(LEFT_FORMER, before=True)
-            if someone is not None and someone.status in AWAY:
-                return Answer(Verdict.LEFT, f"{AWAY[someone.status]}, under the former address", before=True)
-        return None
-
-    def _is_moved_by_us(self, name: str) -> bool:
-        """Whether who had a name may have got another address by one of these changes, or another before."""
-        ours = (one for one in range(len(self.batch.changes)) if self._change(one).remote_id == name)
-        return name in self.known.moved or any(self._was_moving(one) for one in ours)
+        That nobody is there by that name says nothing: the person may have another address by now.
+        """
+        for number in self._open():
+            found = (self.calls.someone(name) for name in self._change(number).former_ids)
+            away = next((one.status for one in found if one is not None and one.status in AWAY), None)
+            if away is not None:
+                self.answers[number] = Answer(Verdict.LEFT, f"{AWAY[away]}, under the former address", before=True)
 
     def _wanted(self, numbers: Sequence[int], hash: str, say: Say) -> Wanted:
         """One person of the contacts that share an address: the first one's fields, and consent only where all consent.

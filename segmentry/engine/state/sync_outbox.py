@@ -13,7 +13,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, exists, func, insert, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.syncing import THERE
@@ -341,17 +357,20 @@ def _named(connection: Connection, parcel: SyncParcel) -> SyncParcel:
     sync = parcel.rows[0].sync
     others = list(connection.execute(_others(sync)).scalars()) if strange else []
     known = and_(_S.sync.in_(others), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
-    heard = "remote_id", "address_hash", "former_ids"
-    query = select(_S.contact, *(_S[name] for name in heard)).where(known).order_by(_S.changed)
+    query = select(_S.contact, _S.remote_id, _S.address_hash, _S.former_ids).where(known).order_by(_S.changed)
     parts = _parts(sorted(strange)) if others else ()
     names = {row.contact: row for part in parts for row in connection.execute(query.where(_S.contact.in_(part)))}
     for contact, row in names.items():
         mine = and_(_S.sync == sync, _S.contact == contact)
-        connection.execute(update(SYNCED).where(mine).values({name: getattr(row, name) for name in heard}))
-    found = [
-        replace(row, **{name: getattr(names[row.contact], name) for name in heard}) if row.contact in names else row for row in parcel.rows
-    ]
+        connection.execute(update(SYNCED).where(mine).values(_heard(row)))
+    found = [replace(row, **_heard(names[row.contact])) if row.contact in names else row for row in parcel.rows]
     return replace(parcel, rows=tuple(found))
+
+
+def _heard(row: Any) -> dict[str, Any]:
+    """What of another sync's row holds for one that knows no name of the contact."""
+    former = {} if row.former_ids is None else {"former_ids": row.former_ids}
+    return {"remote_id": row.remote_id, "address_hash": row.address_hash, **former}
 
 
 def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime, *, perhaps: bool) -> SyncParcel:

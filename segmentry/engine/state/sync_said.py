@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, NAMED, OPEN, OUT, REMOVE, same_target
+from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE, same_target
 
 SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
@@ -94,7 +94,13 @@ def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str]
     for column, values in ((_S.contact, contacts), (_S.address_hash, hashes)):
         for part in _parts(values):
             mine = and_(column.in_(part), _S.sync == sync, _S.lease.is_(None))
-            known = {**dict.fromkeys(NAMED), "reason": None, "refused": None, "changed": stamp(now), "revision": _S.revision + 1}
+            known: dict[str, Any] = {
+                "left_before": None,
+                "reason": None,
+                "refused": None,
+                "changed": stamp(now),
+                "revision": _S.revision + 1,
+            }
             found += connection.execute(update(SYNCED).where(mine, _S.state == AWAY).values(state=OUT, **known)).rowcount
             found += connection.execute(update(SYNCED).where(mine, _S.left_before.is_(True)).values(known)).rowcount
     gone = 0

@@ -210,7 +210,7 @@ def apply_syncs(connection: Connection, drafts: Sequence[SyncDraft], now: dateti
     stamp = now.isoformat(timespec="microseconds")
     for draft in drafts:
         number = _record(connection, draft, stamp)
-        taken = _rekey(connection, number, draft.rekeyed, draft.replaced)
+        taken = _rekey(connection, number, draft)
         _stop(connection, number, draft.stops)
         _delete(connection, number, draft.removed)
         _write(connection, number, draft.written.filter(~pl.col("contact").is_in(taken)), stamp)
@@ -251,21 +251,26 @@ def _record(connection: Connection, draft: SyncDraft, stamp: str) -> int:
     return number
 
 
-def _rekey(connection: Connection, sync: int, pairs: Sequence[tuple[str, str]], replaced: pl.DataFrame) -> list[str]:
-    """Rows go on under other keys, in the place of `replaced`. Those of which that can't be are given, old keys and new: what was decided
-    of them is not so, as a row is there, or one of them is under way by now or another than was read.
+def _rekey(connection: Connection, sync: int, draft: SyncDraft) -> list[str]:
+    """Rows go on under other keys, in the place of those that are replaced. Those of which that can't be are given, old keys and new.
+
+    What was decided of them is not so: a row is there, or one of them is under way by now, or another than was read.
     """
-    seen = dict(replaced.iter_rows())
+    gives_way = dict(draft.replaced.iter_rows())
+    seen = {
+        contact: revision for rows in (draft.written, draft.named) for contact, revision in rows.select("contact", "revision").iter_rows()
+    }
     taken = []
-    for former, contact in pairs:
-        free = and_(_S.sync == sync, _S.contact == former, _S.lease.is_(None))
-        there = connection.execute(select(_S.revision, _S.lease).where(_S.sync == sync, _S.contact == contact)).first()
-        gives_way = there is None or (there.revision == seen.get(contact) and there.lease is None)
-        if not gives_way or connection.execute(select(_S.contact).where(free)).first() is None:
+    for former, contact in draft.rekeyed:
+        own, other = (
+            connection.execute(select(_S.revision, _S.lease).where(_S.sync == sync, _S.contact == key)).first() for key in (former, contact)
+        )
+        free = own is not None and own.lease is None and own.revision == seen.get(contact, own.revision)
+        if not free or not (other is None or (other.lease is None and other.revision == gives_way.get(contact))):
             taken += [former, contact]
             continue
         connection.execute(delete(SYNCED).where(_S.sync == sync, _S.contact == contact))
-        connection.execute(update(SYNCED).where(free).values(contact=contact))
+        connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact == former).values(contact=contact))
     return taken
 
 
