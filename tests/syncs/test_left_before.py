@@ -66,6 +66,7 @@ def test_who_could_not_be_taken_off_is_tried_again(two: Two, monkeypatch: pytest
     assert two.states == {("uk", "b"): "left"}
 
 
+@FULL
 def test_whose_removal_is_in_doubt_is_taken_off_too(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """a was to go, and nobody knows whether it did, when b came in its place."""
     left_as_another(two)
@@ -74,6 +75,7 @@ def test_whose_removal_is_in_doubt_is_taken_off_too(two: Two, monkeypatch: pytes
     assert listed(two) == {}
 
 
+@FULL
 def test_who_was_taken_off_unheard_has_not_left(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     left_as_another(two)
     two.hour(a=(X, ""), b=(X, "uk"))
@@ -121,6 +123,7 @@ def test_where_nobody_is_taken_off_the_other_stays(two: Two, both: bool) -> None
     assert two.states["uk", "b"] == "left"
 
 
+@FULL
 def test_whose_address_it_has_is_kept_out_no_longer_than_it_has_it(two: Two) -> None:
     left_as_another(two)
     for_days(two, a=(X, ""), b=(X, "uk"))
@@ -128,6 +131,7 @@ def test_whose_address_it_has_is_kept_out_no_longer_than_it_has_it(two: Two) -> 
     assert listed(two) == {X: {"uk"}}
 
 
+@FULL
 @pytest.mark.parametrize("told", [True, pytest.param(False, marks=FULL)])
 def test_who_left_so_is_put_in_another_list_neither(two: Two, told: bool) -> None:
     left_as_another(two)
@@ -157,6 +161,7 @@ def test_who_is_said_to_come_back_does_unless_it_is_unsubscribed_still(two: Two)
     assert listed(two) == {X: {"uk"}}
 
 
+@FULL
 @pytest.mark.parametrize("late", [False, pytest.param(True, marks=FULL)])
 def test_who_left_so_comes_in_by_no_word_about_the_other(two: Two, late: bool) -> None:
     """Both had one address."""
@@ -177,6 +182,7 @@ def test_who_was_taken_off_by_hand_meanwhile_is_not_put_back_as_the_other(two: T
     assert X not in listed(two)
 
 
+@FULL
 def test_who_is_gone_when_the_other_comes_back_left_all_the_same(two: Two) -> None:
     left_as_another(two)
     two.hour(a=(X, ""), b=(X, "uk"))
@@ -185,6 +191,7 @@ def test_who_is_gone_when_the_other_comes_back_left_all_the_same(two: Two) -> No
     assert listed(two) == {X: {"uk"}}
 
 
+@FULL
 def test_whose_person_before_has_another_address_by_our_doing_has_not_left(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody heard of it, and the person is there by another name."""
     if isinstance(two.service, KlaviyoSandbox):
@@ -199,6 +206,7 @@ def test_whose_person_before_has_another_address_by_our_doing_has_not_left(two: 
     assert listed(two) == {X: {"rich"}, A: {"uk"}}
 
 
+@FULL
 def test_what_a_batch_of_before_came_to_says_nothing_of_who_it_was(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """a was told of in a batch whose end nobody heard; b goes on as a."""
     if isinstance(two.service, KlaviyoSandbox):
@@ -227,6 +235,7 @@ def test_a_change_of_address_that_may_have_been_made_goes_on_as_it_was(two: Two,
     assert two.states == {("uk", "b"): "member"}
 
 
+@FULL
 @pytest.mark.parametrize("done", [True, pytest.param(False, marks=FULL)])
 @pytest.mark.parametrize("to", [B, pytest.param(A, marks=FULL), pytest.param(X, marks=FULL)])
 def test_a_merged_one_goes_with_it(two: Two, monkeypatch: pytest.MonkeyPatch, done: bool, to: str) -> None:
@@ -237,6 +246,7 @@ def test_a_merged_one_goes_with_it(two: Two, monkeypatch: pytest.MonkeyPatch, do
     assert listed(two) == {}
 
 
+@FULL
 def test_who_left_under_another_key_is_taken_off_by_whichever_address_it_has(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     two.hour(a=(X, "uk"), b=(B, "uk"), z=Z)
     off(two)

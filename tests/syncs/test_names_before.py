@@ -37,6 +37,7 @@ def test_who_left_as_another_person_comes_in_under_no_third_address(two: Two) ->
     assert two.states == {("uk", "b"): "left"}
 
 
+@FULL
 def test_who_left_as_another_person_keeps_nobody_in(two: Two) -> None:
     out_as_another(two)
     two.leaves(B)
@@ -46,6 +47,7 @@ def test_who_left_as_another_person_keeps_nobody_in(two: Two) -> None:
     assert listed(two) == {}
 
 
+@FULL
 def test_who_was_another_person_and_did_not_leave_goes_on(two: Two) -> None:
     out_as_another(two)
     two.hour(a=(X, "uk"), b=(X, ""))
@@ -78,6 +80,7 @@ def test_who_is_merged_and_was_another_person_goes_on(two: Two) -> None:
     assert listed(two) == {C: {"uk"}}
 
 
+@FULL
 def test_who_is_somebody_else_twice_is_looked_at_as_both(two: Two) -> None:
     """What it was at first is known still, though nothing was told of it in between."""
     two.hour(a=(X, "uk"), b=(B, "uk"), c=(C, "uk"))
@@ -101,6 +104,7 @@ def test_who_left_is_known_to_have_left_where_nothing_else_is_told(two: Two, sam
     assert listed(two) == {}
 
 
+@FULL
 def test_whom_nobody_hears_to_have_been_taken_off_has_left(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     out_as_another(two)
     two.leaves(B)

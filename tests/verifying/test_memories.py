@@ -93,7 +93,7 @@ def history(shop: Shop, seed: int, runs: int) -> Counter[str]:
 
 
 def test_a_history_is_read_a_second_time(shop: Shop) -> None:
-    counts = history(shop, 2, 6)
+    counts = history(shop, 2, 3)
     assert counts["checked"] > counts["open"]
     assert counts["members"]
 

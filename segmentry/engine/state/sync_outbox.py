@@ -16,7 +16,6 @@ from uuid import UUID, uuid5
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     bindparam,
