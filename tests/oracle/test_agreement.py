@@ -13,9 +13,9 @@ from tests.oracle.printer import builder_of, text_of
 from tests.oracle.product import ask, with_extremes
 
 PER_BATCH = 50
-FULL_PARTS = 16
+FULL_PARTS = 40
 FULL_PER_BATCH = 100
-FULL_BATCHES_EACH = 13  # 16 x 13 x 100 = 20,800 pairs
+FULL_BATCHES_EACH = 13  # 40 x 13 x 100 = 52,000 pairs
 
 
 def report(found: list[str]) -> str:
@@ -30,7 +30,7 @@ def test_it_agrees_with_the_oracle(seed: int, number: int):
 
 @pytest.mark.full
 @pytest.mark.parametrize("part", range(FULL_PARTS))
-def test_it_agrees_with_the_oracle_on_twenty_thousand_pairs(seed: int, part: int):
+def test_it_agrees_with_the_oracle_on_fifty_thousand_pairs(seed: int, part: int):
     found: list[str] = []
     for number in range(FULL_BATCHES_EACH):
         found += disagreements(batch(f"{seed}:full:{part}:{number}", FULL_PER_BATCH))

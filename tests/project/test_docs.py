@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import random
 import re
 import sys
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from ruamel.yaml import YAML
@@ -96,6 +99,44 @@ def test_what_is_certain_of_a_rule_is_said_as_documented(rule: str, told: str) -
 )
 def test_rules_for_behaviour_are_rules(rule: str) -> None:
     check(parse_text(rule), SHOP)
+
+
+ELSEWHERE = RULES[RULES.index("## Coming from SQL") : RULES.index("## Limits")]
+IN_SQL, ELSEWHERE_SAID = ELSEWHERE[: ELSEWHERE.index("**From Klaviyo")], ELSEWHERE[ELSEWHERE.index("**From Klaviyo") :]
+
+
+@pytest.mark.parametrize("rule", re.findall(r"^\| [^|]+ \| `(.*)` \|$", ELSEWHERE_SAID, re.MULTILINE))
+def test_what_other_products_say_is_a_rule_here(rule: str) -> None:
+    check(parse_text(rule), SHOP)
+
+
+@pytest.mark.parametrize(("query", "rule"), re.findall(r"^\| `(.*)` \| `(.*)` \|$", IN_SQL, re.MULTILINE))
+def test_sql_and_the_rule_beside_it_find_the_same_contacts(query: str, rule: str) -> None:
+    places, counts = ["UK", "FR", "US", None], [1, 3, 4, 7, None]
+    both = list(product(places, counts))
+    people = pl.DataFrame(
+        {
+            "id": list(range(len(both))),
+            "location": [place for place, _ in both],
+            "activity_count": [count for _, count in both],
+            "email": [None if number % 7 == 0 else f"p{number}@{('GMAIL.com', 'x.io')[number % 2]}" for number in range(len(both))],
+        }
+    )
+    draw = random.Random(5)
+    rows = [
+        (who, day, draw.choice([50, 80, 120]), draw.choice(["A", None])) for who in range(0, len(both), 2) for day in range(1, 1 + who % 5)
+    ]
+    orders = pl.DataFrame(rows, schema=["contact", "day", "amount", "coupon"], orient="row").with_columns(
+        at=pl.datetime(2026, 3, pl.col("day"), time_zone="UTC"), event=pl.lit("order_placed")
+    )
+    with duckdb.connect() as connection:
+        connection.register("contacts", people.to_arrow())
+        connection.register("orders", orders.to_arrow())
+        expected = {row[0] for row in connection.execute(f"select id from contacts where {query}").fetchall()}
+    events = Events(orders.drop("day"), contact="contact")
+    found = evaluate({"r": rule}, contacts=people, key="id", events=events, as_of=datetime(2026, 3, 31, tzinfo=UTC)).to_polars()
+    assert set(found.filter("r")["id"]) == expected
+    assert 0 < len(expected) < len(both)
 
 
 def test_the_sequences_that_are_shown_find_whom_they_say() -> None:
