@@ -27,7 +27,7 @@ help:  ## what can be made
 demo: $(VENV)/.installed  ## one million contacts, a dozen segments, an hour later (ARGS="--contacts 20000" for fewer)
 	$(BIN)/python -m segmentry.demo $(ARGS)
 
-test: $(VENV)/.installed-dev  ## the tests, in about sixteen minutes (ARGS="tests/rules -k text")
+test: $(VENV)/.installed-dev  ## the tests, in about eighteen minutes (ARGS="tests/rules -k text")
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-full: $(VENV)/.installed-full  ## all tests: the long ones and Spark's too

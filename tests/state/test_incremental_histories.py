@@ -137,7 +137,7 @@ def as_of_many(patch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [pytest.param(11, marks=pytest.mark.full), 12])
 def test_all_that_may_happen_to_many(shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     few = as_of_many(monkeypatch)
     assert play(shop, seed, runs=5, segments=6, busy=0.8).parts

@@ -33,8 +33,10 @@ SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
 _TEXT, _COUNT = pl.String(), pl.Int64()
-_KINDS = {"sync": _COUNT, "revision": _COUNT, "attempts": _COUNT, "lease": _COUNT, "maybe": pl.Boolean(), "perhaps_out": pl.Boolean()}
-_KINDS["left_before"] = pl.Boolean()
+_KINDS = {
+    **dict.fromkeys(("sync", "revision", "attempts", "lease"), _COUNT),
+    **dict.fromkeys(("maybe", "perhaps_out", "left_before"), pl.Boolean()),
+}
 ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNCED.columns})
 """The rows of a sync as a frame; times are text, as the catalog has them."""
 
