@@ -67,8 +67,10 @@ def rounds(options: argparse.Namespace, folder: Path, names: list[str]) -> tuple
     failed: dict[str, str] = {}
     for _ in range(options.rounds or ROUNDS.get(options.size, 3)):
         for name in names:
+            if name in failed:
+                continue
             shutil.rmtree(folder / name, ignore_errors=True)
-            for step in [step for step in STEPS if step in peer(name).STEPS and name not in failed]:
+            for step in [step for step in STEPS if step in peer(name).STEPS]:
                 try:
                     measured = measure(name, step, folder, options.size)
                 except subprocess.CalledProcessError:
@@ -76,7 +78,7 @@ def rounds(options: argparse.Namespace, folder: Path, names: list[str]) -> tuple
                         raise
                     failed[name] = step
                     print(f"{name} {step}: ended with an error", file=sys.stderr)
-                    continue
+                    break
                 results[name].setdefault(step, []).append(measured)
                 told = f"{measured['seconds']:.2f} s, {measured['peak_bytes'] / 2**20:,.0f} MiB"
                 print(f"{name} {step}: {told}", file=sys.stderr)

@@ -54,8 +54,11 @@ def test_a_small_round_has_equal_answers(tmp_path: Path) -> None:
 
 
 def test_a_peer_that_fails_keeps_nobody_else_from_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
     def measure(name: str, step: str, folder: Path, size: str) -> dict[str, float]:
-        if (name, step) == ("polars_lazy", "full"):
+        asked.append(f"{name} {step}")
+        if name == "polars_lazy" and step != "first":
             raise subprocess.CalledProcessError(1, name)
         return {"seconds": 1.0, "peak_bytes": 1.0}
 
@@ -64,6 +67,7 @@ def test_a_peer_that_fails_keeps_nobody_else_from_going_on(tmp_path: Path, monke
     results, failed = harness.rounds(options, tmp_path, ["polars_lazy", "limit"])
     assert (set(results), failed) == ({"limit"}, {"polars_lazy": "full"})
     assert [len(found) for found in results["limit"].values()] == [2]
+    assert asked == ["polars_lazy first", "polars_lazy full", "limit full", "limit full"]  # no step after the one that failed
 
 
 def test_another_membership_is_an_error(tmp_path: Path) -> None:
