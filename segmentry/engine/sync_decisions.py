@@ -8,7 +8,7 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 member         nothing; if different, update, unless refused; add, if a removal may have been done; a change of
                                address that may have been made goes on first: only its answer says who is where
                 baseline       nothing: it was in at the start, and was to be let be
-                left           nothing, ever; nor for anybody else with that address
+                left           nothing, ever; nor for anybody else with an address that it left under, or with its own while it has that
                 rejected       nothing while refused, else add
                 skipped        nothing while refused and for a day, else add
     should not  out            nothing; an open add ends; one that may have been done is as a member
@@ -47,6 +47,7 @@ from segmentry.engine.state.synced import ADD, AWAY, BASELINE, MEMBER, NAMED, OU
 from segmentry.engine.sync_heirs import (
     ABSENT,
     EXITED,
+    HOUSED,
     LEFT_AS_ANOTHER,
     LEFT_BEFORE,
     REGROUPED,
@@ -92,6 +93,8 @@ class Wanted:
     present: pl.Series
     elsewhere: pl.Series
     """Members in groups of the segment that the sync has not."""
+    seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTACT: pl.String(), HASH: pl.String()}))
+    """Of those who left and were last seen with another address than before: the hash of the one that each has now."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,6 @@ class Step:
     replaced: pl.DataFrame
     stops: Mapping[str, str]
     rekeyed: list[tuple[str, str]]
-    left: list[str]
     figures: Mapping[str, int]
 
 
@@ -133,6 +135,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
         rows.with_columns(pl.col(name).alias(there) for name, there in THERE.items()), case.merged, wanted.present
     )
     people, unaddressed = _addressed(wanted.people, rows, case)
+    rows = _last_seen(rows, people, wanted)
     people = _carriers(people, rows, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     handed = handed_over(joined)
@@ -154,7 +157,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     here = pl.when(pl.col("action") == REMOVE).then(pl.lit("it is in the segment again")).otherwise(pl.lit("the consent is withdrawn"))
     stops = dict(ended.select(CONTACT, pl.coalesce("why_not", here)).iter_rows())
     replaced, pairs = pl.concat([given, handed.replaced]), [*rekeyed, *handed.pairs]
-    return Step(changed, named, removed, replaced, stops, pairs, _newly_left(joined), _figures(joined, wanted, unaddressed))
+    return Step(changed, named, removed, replaced, stops, pairs, _figures(joined, wanted, unaddressed))
 
 
 # ---------------------------------------------------------------- who is who
@@ -185,25 +188,32 @@ def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl
     return found.select(CONTACT, POSITION, CONSENTS, pl.col(FINGERPRINT).alias("new"), pl.col(HASH).alias("new_hash")), unaddressed
 
 
+def _last_seen(rows: pl.DataFrame, people: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+    """The rows; of who left, the hash of the address that each was last seen with (`seen`)."""
+    now = pl.concat([people.select(CONTACT, pl.col("new_hash").alias("has")), wanted.seen.rename({HASH: "has"})])
+    found = rows.join(now.unique(CONTACT, keep="first"), on=CONTACT, how="left", maintain_order="left")
+    return found.with_columns(pl.when(pl.col("state") == AWAY).then(pl.coalesce("has", "wanted_hash")).alias("seen")).drop("has")
+
+
 def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """The people, and whether each is the one that stands for its address (`carries`), and whether that left (`barred`).
+    """The people, and whether each is the one that stands for its address (`carries`), whether somebody left under that (`barred`), and
+    whether somebody has it who left (`housed`).
 
     `claims` is the hash of an address that is one person's, whoever has it: none where contacts are known by their keys alone.
     """
     barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
     if not case.needs_address:
         nobody = pl.lit(None, pl.String()).alias("claims")
-        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"), nobody)
+        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"), pl.lit(value=False).alias("housed"), nobody)
     left = pl.col("state") == AWAY  # who left stands for nobody else
     rank = pl.when(pl.col("state") == MEMBER).then(0).when(left).then(3).when(pl.col("action").is_not_null()).then(1).otherwise(2)
     ranked = people.join(rows.select(CONTACT, "state", "action", "address_hash"), on=CONTACT, how="left", maintain_order="left")
     there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
     ranked = ranked.with_columns(rank=pl.when(there).then(-1).otherwise(rank)).sort("new_hash", "rank", CONTACT)
     first = ranked.select(CONTACT, carries=pl.col("new_hash").is_first_distinct())
-    away = ranked.filter(left)["new_hash"].drop_nulls()  # the address that they have now is no other contact's way in
-    barred |= pl.col("new_hash").is_in(away.implode()).fill_null(value=False)
+    housed = pl.col("new_hash").is_in(rows["seen"].drop_nulls().implode()).fill_null(value=False)
     people = people.join(first, on=CONTACT, how="left", maintain_order="left")
-    return people.with_columns(barred.alias("barred"), pl.col("new_hash").alias("claims"))
+    return people.with_columns(barred.alias("barred"), housed.alias("housed"), pl.col("new_hash").alias("claims"))
 
 
 # ---------------------------------------------------------------- what becomes of each
@@ -219,6 +229,8 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
         .then(pl.lit(LEFT_AS_ANOTHER))
         .when(left)
         .then(pl.lit(AWAY))
+        .when(there & pl.col("housed").fill_null(value=False))
+        .then(pl.lit(HOUSED))
         .when(there & ~pl.col("carries").fill_null(value=True))
         .then(pl.lit(SHARED))
         .when(there)
@@ -308,12 +320,19 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
     kept_id = pl.col("remote_id").is_not_null() | pl.col("former_ids").is_not_null()
     # where another contact is the person there from now on, both were called so
     given_up = pl.when((kept_id & (why != ABSENT)) | (why == LEFT_AS_ANOTHER)).then(pl.lit(NAME_ONLY)).otherwise(pl.lit(LET_GO))
+    has_another = pl.col("seen").is_not_null() & pl.col("seen").ne_missing(pl.coalesce("wanted_hash", "address_hash")) & ~maybe
     forgets = pl.lit(case.others_tell) & (state == MEMBER) & pl.col("fingerprint").is_not_null()
     return (
         pl.when(new)
-        .then(pl.when(why == AWAY).then(pl.lit(AWAY)).when(case.baseline & (why == SHARED)).then(pl.lit(BASELINE)).otherwise(NOTHING))
+        .then(
+            pl.when(why == AWAY)
+            .then(pl.lit(AWAY))
+            .when(case.baseline & why.is_in([SHARED, HOUSED]))
+            .then(pl.lit(BASELINE))
+            .otherwise(NOTHING)
+        )
         .when(state == AWAY)
-        .then(CLOSES)
+        .then(pl.when(has_another).then(pl.lit(AWAY)).otherwise(CLOSES))
         .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in(LET_END))
         .then(NOTHING)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))
@@ -384,6 +403,7 @@ def _written(joined: pl.DataFrame, case: Case) -> pl.DataFrame:
     settled = closed(_as_rows(states)).with_columns(
         states["next"].alias("state"),
         pl.when(states["why_not"] == LEFT_AS_ANOTHER).then(_why_left(states)).otherwise("reason").alias("reason"),
+        pl.coalesce(states["seen"], "wanted_hash").alias("wanted_hash"),
         *(
             pl.when(_known_so(states)).then(own).otherwise(states[new]).alias(own)
             for own, new in (("address_hash", "new_hash"), ("fingerprint", "new"))
@@ -434,12 +454,6 @@ def _as_rows(frame: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _newly_left(joined: pl.DataFrame) -> list[str]:
-    """The present addresses of who left, under which nobody is to be put back either."""
-    left = joined.filter(pl.col("state") == AWAY, pl.col("new_hash").is_not_null(), ~pl.col("barred").fill_null(value=True))
-    return left["new_hash"].unique().sort().to_list()
-
-
 def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> dict[str, Any]:
     """What a run says of a sync."""
     acts = joined["next"].value_counts(name="rows")
@@ -450,6 +464,6 @@ def _figures(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> di
         **{name: counts.get(name, 0) for name in (ADD, UPDATE, REMOVE)},
         "no_address": len(unaddressed),
         "shared": whys.get(SHARED, 0),
-        "left": whys.get(AWAY, 0) + whys.get(LEFT_AS_ANOTHER, 0),
+        "left": sum(whys.get(why, 0) for why in (AWAY, LEFT_AS_ANOTHER, HOUSED)),
         "suppressed": len(wanted.suppressed_members),
     }

@@ -21,6 +21,9 @@ SUPPRESSED, EXITED, ABSENT, SHARED, UNADDRESSED = "suppressed", "exited", "gone 
 LEFT_AS_ANOTHER = "another key of the contact left there"
 """The same: and it is there as a person beside that one."""
 
+HOUSED = "somebody who left has its address"
+"""The same: as long as that one has it."""
+
 LEFT_BEFORE = "it left there as the person that it was before"
 
 REGROUPED = "in another group"

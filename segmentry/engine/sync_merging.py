@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from segmentry.engine.people import CONTACT
-from segmentry.engine.state.synced import AWAY, MEMBER, OUT, ROWS
+from segmentry.engine.state.synced import AWAY, BASELINE, MEMBER, OUT, ROWS
 from segmentry.engine.sync_heirs import LEFT_AS_ANOTHER
 from segmentry.engine.sync_rows import OWN_NAMES, also_called, closed, perhaps_out
 
@@ -19,7 +19,7 @@ def merged(
 
     Where both keys have a row, the survivor's stays, and the other is that of a contact who is gone; but who was a member goes on as
     that where the survivor is known to be out. A survivor that is, or may be, there as another person than the one who left has to go
-    first (`beside`).
+    first (`beside`). One that was, or is, there as another person than a former key which is out is looked at as that one too, once.
     """
     nothing = rows.head(0).select(ROWS.names())
     rows = rows.with_columns(pl.col("left_before").fill_null(value=False).alias("beside"))
@@ -44,7 +44,7 @@ def merged(
         elif state == AWAY:
             left.append((contact, survivor))
     names = dict(pairs)
-    rows = _named_so_too(rows.with_columns(pl.col(CONTACT).replace(names)), given)
+    rows = _as_its_keys(_named_so_too(rows.with_columns(pl.col(CONTACT).replace(names)), given), survivors, old[CONTACT])
     leaving = [survivor for _, survivor in left]
     spreads = pl.col(CONTACT).is_in(leaving) & (pl.col("state") != AWAY)
     other = spreads & ((pl.col("state") == MEMBER) | pl.col("maybe")) & ~pl.col(CONTACT).is_in(_same_as(rows, left))
@@ -74,3 +74,28 @@ def _named_so_too(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     both = pl.concat_str("former_ids", "also", separator="\n", ignore_nulls=True)
     heir = pl.col("also").is_not_null()
     return found.with_columns(pl.when(heir).then(both).otherwise("former_ids").alias("former_ids")).select(rows.columns)
+
+
+def _as_its_keys(rows: pl.DataFrame, survivors: Mapping[str, str], old: pl.Series) -> pl.DataFrame:
+    """The rows; who goes on beside a former key that is out is called as that one was too. Of the former one it is noted that it is so.
+
+    Nobody heard whether the person that the former key was has left since.
+    """
+    settled = pl.col("lease").is_null() & ~pl.col("maybe")
+    called = pl.concat_str("remote_id", "former_ids", separator="\n", ignore_nulls=True)
+    away = pl.col("state").is_in([MEMBER, AWAY, BASELINE])
+    formers = rows.filter(pl.col(CONTACT).is_in(old.implode()), ~away, settled, pl.col("left_before").is_null(), called != "")
+    heirs = rows.filter(pl.col("lease").is_null(), pl.col("state") != AWAY)[CONTACT]
+    formers = formers.with_columns(pl.col(CONTACT).replace(survivors).alias("heir")).filter(pl.col("heir").is_in(heirs.implode()))
+    if not formers.height:
+        return rows
+    own = formers.group_by("heir", maintain_order=True).agg(called.str.join("\n").alias("theirs"))
+    found = rows.join(own, left_on=CONTACT, right_on="heir", how="left", maintain_order="left")
+    names = pl.concat_str("former_ids", "theirs", separator="\n", ignore_nulls=True).str.split("\n")
+    names = names.list.set_difference(pl.concat_list("remote_id")).list.sort()
+    both = pl.when(names.list.len() > 0).then(names.list.join("\n"))
+    noted = pl.col(CONTACT).is_in(formers[CONTACT].implode())
+    return found.with_columns(
+        pl.when(pl.col("theirs").is_not_null()).then(both).otherwise("former_ids").alias("former_ids"),
+        pl.when(noted).then(pl.lit(value=False)).otherwise("left_before").alias("left_before"),
+    ).select(rows.columns)

@@ -14,9 +14,22 @@ from segmentry.engine.config import SyncConfig
 from segmentry.engine.connectors.registry import sync_traits_of
 from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.identity import address_hash, change_id, normalised_address
-from segmentry.engine.people import ADDRESS, CONTACT, locate
+from segmentry.engine.people import ADDRESS, CONTACT, HASH, People, locate
 from segmentry.engine.splitting import among
-from segmentry.engine.state.synced import ACTIVE, ADD, ANEW, COMES_BACK, DETACHED, MEMBER, REMOVE, ROWS, UNCONFIRMED, SyncDraft, SyncRecord
+from segmentry.engine.state.synced import (
+    ACTIVE,
+    ADD,
+    ANEW,
+    AWAY,
+    COMES_BACK,
+    DETACHED,
+    MEMBER,
+    REMOVE,
+    ROWS,
+    UNCONFIRMED,
+    SyncDraft,
+    SyncRecord,
+)
 from segmentry.engine.sync_decisions import Case, Step, Wanted, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
 from segmentry.engine.sync_people import payloads, wanted
@@ -121,7 +134,8 @@ def plan_sync(
         sharing=elsewhere.sharing,
         others_tell=bool(sync.config.fields) and any(one.destination == draft.destination and one.key != sync.key for one in known.records),
     )
-    step = decide(rows, _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside), case)
+    whom = _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside)
+    step = decide(rows, replace(whom, seen=_seen(standing, rows, known.secret)), case)
     step = replace(step, written=elsewhere.called(step.written))
     written = _told(workspace, standing, sync, step, people, elsewhere, _said_to_come_back(rows))
     return replace(
@@ -133,7 +147,6 @@ def plan_sync(
         replaced=step.replaced,
         stops=step.stops,
         rekeyed=step.rekeyed,
-        left=step.left,
     )
 
 
@@ -191,6 +204,14 @@ def _wanted(
 
     unwanted = pl.concat([named(unsent.arg_true()), twins]), pl.concat([named(suppressed), twins])
     return Wanted(people, *unwanted, named(there), named(elsewhere.arg_true()))
+
+
+def _seen(standing: Standing, rows: pl.DataFrame, secret: str) -> pl.DataFrame:
+    """Of those who left and were last seen with another address than before, the hash of the one that each has now."""
+    noted = rows.filter(pl.col("state") == AWAY, pl.col("wanted_hash").is_not_null())[CONTACT]
+    places = locate(standing.keys, noted.cast(standing.keys.dtype, strict=False).drop_nulls())
+    there = places.filter(standing.present.gather(places))
+    return People.read(standing.keys, there, None, standing.snapshot, [], secret).frame.select(CONTACT, HASH)
 
 
 def _told(

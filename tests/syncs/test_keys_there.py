@@ -128,11 +128,11 @@ def test_who_was_taken_off_is_not_put_back_under_another_address(two: Two) -> No
         assert [one.email for one in two.service.profiles if one.email == X] == [X], "the person is who it was"
 
 
-def off(two: Two) -> None:
+def off(two: Two, address: str = X) -> None:
     if isinstance(two.service, KlaviyoSandbox):
-        two.service.remove_from_list("UK", X)
+        two.service.remove_from_list("UK", address)
     else:
-        two.service.people.untag(X, "seg:uk")
+        two.service.people.untag(address, "seg:uk")
 
 
 # ---------------------------------------------------------------- where another contact has the address, and so the person

@@ -19,6 +19,7 @@ from segmentry.engine.state import synced
 from segmentry.engine.state.schema import SYNCED
 from segmentry.engine.sync_plans import plan_syncs
 from segmentry.engine.sync_returning import readd
+from segmentry.engine.workspace import Workspace
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from tests.syncs.test_handed_on import merged
 from tests.syncs.test_keys_there import FULL, listed, off
@@ -311,3 +312,61 @@ def test_further_runs_write_nothing(tmp_path: Path) -> None:
     world.compute()
     assert {key: row["revision"] for key, row in world.rows().items()} == before
     world.state.close()
+
+
+# ---------------------------------------------------------------- who has the address of one who left, under another
+
+
+def left_and_has(two: Two, address: str) -> None:
+    """b left under an address of its own, which was heard, and then has another."""
+    two.hour(b=(B, "uk"))
+    off(two, B)
+    two.hour(b=(B, ""))
+    assert two.states == {("uk", "b"): "left"}
+    two.hour(b=(address, "uk"))
+
+
+@pytest.mark.parametrize("inside", ["uk", pytest.param("", marks=FULL)])
+def test_who_has_the_address_of_one_who_left_under_another_comes_in_once_that_one_has_it_no_more(two: Two, inside: str) -> None:
+    left_and_has(two, X)
+    two.again(a=(X, "uk"), b=(X, inside))
+    assert listed(two) == {}
+    assert two.states == {("uk", "b"): "left"}
+    two.again(a=(X, "uk"), b=(C, inside))
+    assert listed(two) == {X: {"uk"}}
+    two.again(a=(X, "uk"), b=(A, inside), c=(C, "uk"))
+    assert listed(two) == {X: {"uk"}, C: {"uk"}}, "nobody has that one either"
+
+
+@FULL
+def test_who_left_and_is_gone_comes_in_as_nobody_else_with_its_address(two: Two) -> None:
+    """Also where the key is another one since, of which nobody said so; until somebody says that this one is another."""
+    left_and_has(two, X)
+    two.again(c=(X, "uk"))
+    assert listed(two) == {}
+    readded(two, "c")
+    two.again(c=(X, "uk"))
+    assert listed(two) == {X: {"uk"}}
+
+
+@FULL
+def test_who_left_and_is_forgotten_comes_in_as_nobody_else_with_its_address(two: Two) -> None:
+    left_and_has(two, X)
+    Workspace.open(two.shop.root).forget(["b"])
+    two.again(c=(X, "uk"))
+    assert listed(two) == {}
+
+
+@FULL
+def test_whose_person_got_another_address_by_another_list_is_put_back_as_nobody_else(two: Two) -> None:
+    """b was taken off the one list, and is in the other still."""
+    two.hour(b=(B, "uk rich"))
+    off(two, B)
+    two.hour(b=(B, "rich"))
+    two.hour(b=(X, "rich"))
+    assert listed(two) == {X: {"rich"}}
+    two.again(a=(X, "uk"), b=(X, "rich"))
+    assert listed(two) == {X: {"rich"}}
+    two.again(a=(X, "uk"), b=(C, "rich"))
+    two.again(a=(X, "uk"), b=(C, "rich"))
+    assert listed(two) == {X: {"uk"}, C: {"rich"}}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
+from segmentry.engine.state.schema import SYNCED
 from segmentry.engine.state.sync_said import remote_ids
 from tests.syncs.test_handed_on import merged
 from tests.syncs.test_keys_there import FULL, listed, off
-from tests.syncs.test_perhaps import removed_unheard
+from tests.syncs.test_perhaps import Z, removed_unheard
 from tests.syncs.test_shared_addresses import A, B, Two, X, enrolling, two
 
 __all__ = ["enrolling", "two"]
@@ -153,3 +155,28 @@ def test_who_left_under_another_key_is_taken_off_as_the_other_person_too(two: Tw
     for_days(two, b=(B, ""), c=(A, ""))
     for_days(two, b=(C, "uk"))
     assert listed(two) == {}
+
+
+@pytest.mark.parametrize("first", ["uk", pytest.param("", marks=FULL)])
+def test_who_left_under_another_key_that_was_out_is_looked_at_as_that_one_too(two: Two, first: str) -> None:
+    """b was another person there than a, and was out when that one left, so nobody heard; then both keys are one."""
+    two.hour(a=(X, "uk"), b=(B, "uk"), z=Z)
+    two.hour(a=(X, first), b=(B, ""), z=Z)
+    two.leaves(B)
+    merged(two, "b", "a")
+    for_days(two, a=(X, first), z=Z)
+    for_days(two, a=(C, "uk"), z=Z)
+    assert listed(two) == {}
+    assert two.states["uk", "a"] == "left"
+
+
+@FULL
+def test_who_was_another_person_under_another_key_and_did_not_leave_stays(two: Two) -> None:
+    two.hour(a=(X, "uk"), b=(B, "uk"))
+    two.hour(a=(X, "uk"), b=(B, ""))
+    merged(two, "b", "a")
+    for_days(two, a=(X, "uk"))
+    assert listed(two) == {X: {"uk"}}
+    with two.shop.state.catalog.reading() as connection:
+        assert connection.execute(select(SYNCED.c.former_ids, SYNCED.c.action).distinct()).all() == [(None, None)], "it is looked at once"
+        assert len(set(remote_ids(connection, ["a", "b"])["remote_id"])) == 2, "what it was called is known still"

@@ -330,7 +330,8 @@ SYNCED = Table(
 
 The open row: `action` is `add`, `update` or `remove`; `change` its id, `wanted` the fingerprint (and a `+` where the contact has agreed to
 be told) and `wanted_hash` the address hash that an answer acknowledges, `payload` JSON with address and fields; both go with its end, but
-those of who was perhaps added, or given another address.
+those of who was perhaps added, or given another address. Of who is `left`, `wanted_hash` is of the address that it was last seen with,
+where it has another one since: as long as it has that, nobody else comes in by it.
 `revision` rises with every write, so that a run whose reading is out of date changes nothing. `batch`, `lease` and `stop` are as in
 deliveries.
 `maybe`: what was asked last may have been done, and no answer said so. `grace`: until when a removal waits for who may be back, where it

@@ -35,7 +35,7 @@ from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, MEMBER, OPEN, OUT, TOLD, note_left, same_target
+from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OPEN, OUT, TOLD, note_left, same_target
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -220,8 +220,9 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
     """
     values = {name: ending.values[name] for name in ("remote_id", "address_hash")}
     same = and_(_S.sync.in_(_others(sync)), _S.contact == ending.contact, _S.remote_id == ending.former)
+    seen = case((_S.state == AWAY, values["address_hash"]), else_=_S.wanted_hash)
     # what was acknowledged there was so of the former address
-    connection.execute(update(SYNCED).where(same).values(**values, fingerprint=None, revision=_S.revision + 1))
+    connection.execute(update(SYNCED).where(same).values(**values, wanted_hash=seen, fingerprint=None, revision=_S.revision + 1))
     if values["remote_id"] == ending.former:
         return
     syncs = set(connection.execute(_same_destination(sync)).scalars())

@@ -105,6 +105,8 @@ def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str]
             found += connection.execute(update(SYNCED).where(mine, _S.left_before.is_(True)).values(known)).rowcount
     gone = 0
     for part in _parts(hashes):
+        seen = and_(_S.sync == sync, _S.state == AWAY, _S.lease.is_(None), _S.wanted_hash.in_(part))
+        found += connection.execute(update(SYNCED).where(seen).values(wanted_hash=None, revision=_S.revision + 1)).rowcount
         gone += connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), LEFT.c.sync.in_(same_target(sync)))).rowcount
     return max(found, gone)
 

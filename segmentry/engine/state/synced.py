@@ -323,13 +323,10 @@ def erase(connection: Connection, contacts: Sequence[str]) -> int:
     """Removes every row of forgotten contacts, and keeps the address hashes of those who left; how many rows went."""
     removed = 0
     for part in _parts(contacts):
-        gone = connection.execute(
-            select(_S.sync, _S.address_hash, _S.changed, _S.reason).where(
-                _S.contact.in_(part), _S.state == AWAY, _S.address_hash.is_not(None)
-            )
-        ).all()
-        for row in gone:
-            note_left(connection, row.sync, [row.address_hash], row.reason, row.changed)
+        columns = _S.sync, _S.address_hash, _S.wanted_hash, _S.changed, _S.reason
+        for row in connection.execute(select(*columns).where(_S.contact.in_(part), _S.state == AWAY)).all():
+            hashes = [one for one in (row.address_hash, row.wanted_hash) if one is not None]
+            note_left(connection, row.sync, hashes, row.reason, row.changed)
         removed += connection.execute(delete(SYNCED).where(_S.contact.in_(part))).rowcount
     batches = select(_S.batch).where(_S.batch.is_not(None))
     connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id.not_in(batches)))
