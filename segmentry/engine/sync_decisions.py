@@ -99,7 +99,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Case:
-    """One sync: how it is kept in step. `left` are address hashes that stay out; `merged` has former keys and the surviving ones."""
+    """One sync: how it is kept in step.
+
+    `left` are address hashes that stay out, `gone` contacts that left the same target by another sync; `merged` has former keys and the
+    surviving ones.
+    """
 
     mirror: bool
     needs_address: bool
@@ -107,6 +111,7 @@ class Case:
     now: datetime
     opened: datetime
     left: pl.Series
+    gone: pl.Series
     merged: Mapping[str, str] = field(default_factory=dict)
     sharing: Callable[[pl.DataFrame], pl.Series] = lambda rows: rows[CONTACT].head(0)
     """Those of some contacts (`contact`, `remote_id`) whom the destination knows as other contacts too; they are asked for once."""
@@ -196,12 +201,12 @@ def _last_seen(rows: pl.DataFrame, people: pl.DataFrame, wanted: Wanted) -> pl.D
 
 
 def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """The people, and whether each is the one that stands for its address (`carries`), whether somebody left under that (`barred`), and
-    whether somebody has it who left (`housed`).
+    """The people, and whether each is the one that stands for its address (`carries`), whether it left by another sync, or somebody under
+    that address (`barred`), and whether somebody has it who left (`housed`).
 
     `claims` is the hash of an address that is one person's, whoever has it: none where contacts are known by their keys alone.
     """
-    barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
+    barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False) | pl.col(CONTACT).is_in(case.gone.implode())
     if not case.needs_address:
         nobody = pl.lit(None, pl.String()).alias("claims")
         return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"), pl.lit(value=False).alias("housed"), nobody)

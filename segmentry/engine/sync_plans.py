@@ -119,7 +119,7 @@ def plan_sync(
     if answer is None:
         return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
-    left = pl.Series("address_hash", [], pl.String()) if record is None else known.left(record.id)
+    left, gone = known.left_target(sync.key)
     elsewhere = _elsewhere(standing, sync, known)
     people, twins = wanted_of(standing, sync, standing.consents.get(sync.config.destination), known.secret, inside)
     case = Case(
@@ -129,6 +129,7 @@ def plan_sync(
         now=standing.now,
         opened=standing.as_of,
         left=left,
+        gone=gone,
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
         sharing=elsewhere.sharing,

@@ -230,7 +230,7 @@ class _Work:
         standing = self.ground.standing
         with self.reading.state.catalog.reading() as connection:
             secret = State.secret(connection)
-            rows, barred = synced.rows_of(connection, record.id), synced.left_hashes(connection, record.id)
+            rows, barred = synced.rows_of(connection, record.id), synced.left_hashes(connection, synced.same_target(record.id))
         people, _ = wanted_of(standing, sync, None, secret)
         people = people.select(CONTACT).with_columns(hashed(people, secret).alias(HASH))
         return Comparison(rows, people, barred, secret, standing.now)

@@ -71,7 +71,10 @@ def readd(
         for sync, _ in going:
             require_as_computed(ground, sync)
         contacts, hashes = _addressed(ground, keys)
-        return [found for sync, record in going if (found := _returned(ground, lease, sync, record, contacts, hashes)).freed]
+        freed = _freed(ground, lease, [record for _, record in going], contacts, hashes)
+        return [
+            _returned(ground, lease, sync, record, contacts, count) for (sync, record), count in zip(going, freed, strict=True) if count
+        ]
 
 
 def _addressed(ground: Ground, keys: Sequence[object]) -> tuple[list[str], list[str]]:
@@ -88,14 +91,16 @@ def _addressed(ground: Ground, keys: Sequence[object]) -> tuple[list[str], list[
     return contacts, sorted({*known, *present})
 
 
-def _returned(ground: Ground, lease: Lease, sync: Sync, record: SyncRecord, contacts: Sequence[str], hashes: Sequence[str]) -> Returned:
-    """Frees them in one sync, and decides at once on what follows."""
-    now = ground.standing.now
+def _freed(ground: Ground, lease: Lease, records: Sequence[SyncRecord], contacts: Sequence[str], hashes: Sequence[str]) -> list[int]:
+    """Frees them in all of some syncs, before anything is decided: several may be in step with one list. How many in each."""
     with ground.state.catalog.writing() as connection:
         lease.check(connection)
-        freed = sync_said.readd(connection, contacts, hashes, record.id, now)
-    if not freed:
-        return Returned(*sync.key, 0, 0)
+        return sync_said.readd(connection, contacts, hashes, [record.id for record in records], ground.standing.now)
+
+
+def _returned(ground: Ground, lease: Lease, sync: Sync, record: SyncRecord, contacts: Sequence[str], freed: int) -> Returned:
+    """Decides at once on what follows in one sync."""
+    now = ground.standing.now
     # as of now, not of the run: what was told once by the run's own instant would be taken for the same by who knows ids
     draft = ground.plan(sync, record.answer, starts=False, standing=replace(ground.standing, as_of=now))
     back = (pl.col("action") == ADD) & pl.col(CONTACT).is_in(list(contacts))

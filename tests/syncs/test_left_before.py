@@ -141,9 +141,9 @@ def test_who_left_so_is_put_in_another_list_neither(two: Two, told: bool) -> Non
     assert listed(two) == {}
 
 
-def readded(two: Two, key: str) -> None:
+def readded(two: Two, key: str, counts: tuple[int, ...] = (1,)) -> None:
     workspace, state, _, _, now, newest = words(two.shop)
-    assert [one.freed for one in readd(workspace, state, [key], now, newest)] == [1]
+    assert tuple(one.freed for one in readd(workspace, state, [key], now, newest)) == counts
     two.tell()
 
 

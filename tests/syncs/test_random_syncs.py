@@ -155,7 +155,7 @@ def left_by_hash(world: World) -> set[str]:
     """The desired addresses that left under whatever contact."""
     with world.state.catalog.reading() as connection:
         (record,) = synced.syncs(connection)
-        left = set(synced.left_hashes(connection, record.id).to_list())
+        left = set(synced.left_hashes(connection, synced.same_target(record.id)).to_list())
         secret = world.state.secret(connection)
     return {address for address in world.desired() if address_hash(secret, address) in left}
 

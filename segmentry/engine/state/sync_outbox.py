@@ -24,7 +24,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    null,
     or_,
     select,
     update,
@@ -35,7 +34,7 @@ from segmentry.engine.connectors.syncing import THERE
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OPEN, OUT, TOLD, note_left, same_target
+from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OUT, bar, note_left, nothing_open
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -196,7 +195,8 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
     for names, told in by_columns.items():
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         connection.execute(update(SYNCED).where(mine).values(changed=at, revision=_S.revision + 1, lease=None, **values), told)
-    _bar(connection, sync, sorted({hash for one in endings for hash in one.left}), now)
+    gone = [one for one in endings if one.left]
+    bar(connection, sync, sorted({hash for one in gone for hash in one.left}), [one.contact for one in gone], now)
     for one in endings:
         if one.left:
             note_left(connection, sync, one.left, str(one.values.get("reason") or ""), at)
@@ -204,13 +204,6 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
             _readdress(connection, sync, one)
     if connection.execute(select(_S.contact).where(_S.batch == batch).limit(1)).first() is None:
         connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
-
-
-def _bar(connection: Connection, sync: int, hashes: Sequence[str], now: datetime) -> None:
-    """Who waits to be added to the target does not come in by an address that somebody left under a moment ago."""
-    waiting = and_(_S.sync.in_(same_target(sync)), _S.action == "add", _S.lease.is_(None))
-    for part in _parts(hashes):
-        connection.execute(update(SYNCED).where(waiting, _S.wanted_hash.in_(part)).values(_nothing_open(now)))
 
 
 def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
@@ -286,16 +279,7 @@ def close_stopped(connection: Connection, destination: str, now: datetime) -> in
     """
     mine = _S.sync.in_(select(SYNCS.c.id).where(SYNCS.c.destination == destination))
     ended = and_(_asked(), mine, _S.stop.is_not(None), _S.lease.is_(None))
-    return connection.execute(update(SYNCED).where(ended).values(_nothing_open(now))).rowcount
-
-
-def _nothing_open(now: datetime) -> dict[str, Any]:
-    """The columns of rows of which nothing is open any more."""
-    moved = and_(_S.action == "update", _S.wanted_hash != _S.address_hash)
-    # by it, who was perhaps added or given another address is found
-    found = and_(_S.maybe, or_(_S.state != MEMBER, moved))
-    told = {name: case((found, _S[name]), else_=null()) for name in TOLD}
-    return {**dict.fromkeys(OPEN), **told, "attempts": 0, "revision": _S.revision + 1, "changed": stamp(now)}
+    return connection.execute(update(SYNCED).where(ended).values(nothing_open(now))).rowcount
 
 
 def refusals(connection: Connection, syncs: Sequence[int], limit: int) -> list[tuple[str, int]]:

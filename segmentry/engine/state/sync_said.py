@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, func, or_, select, update
 
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
@@ -88,12 +88,31 @@ def _was_told(row: Any) -> bool:
 # ---------------------------------------------------------------- changing
 
 
-def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str], sync: int, now: datetime) -> int:
-    """Lets contacts who left a sync's target come back, and whoever else was kept out for having one of these addresses: how many."""
+def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str], syncs: Sequence[int], now: datetime) -> list[int]:
+    """Lets contacts who left what syncs are in step with come back to it, and whoever else was kept out for having one of these addresses.
+
+    Of each sync, how many; also of the other syncs that are in step with the same, where it itself knows of nobody.
+    """
+    found = [_let_back(connection, contacts, hashes, [sync], now) for sync in syncs]
+    gone = [_forget_left(connection, hashes, sync) for sync in syncs]
+    beside = [_let_back(connection, contacts, hashes, same_target(sync), now) for sync in syncs]
+    return [max(counts) for counts in zip(found, gone, beside, strict=True)]
+
+
+def _forget_left(connection: Connection, hashes: Sequence[str], sync: int) -> int:
+    """Nobody left a sync's target under these addresses any more: how many had."""
+    same = LEFT.c.sync.in_(same_target(sync))
+    return sum(connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), same)).rowcount for part in _parts(hashes))
+
+
+def _let_back(
+    connection: Connection, contacts: Sequence[str], hashes: Sequence[str], syncs: Sequence[int] | Select[Any], now: datetime
+) -> int:
+    """In the rows of some syncs these contacts, and whoever has these addresses, have not left: how many had."""
     found = 0
     for column, values in ((_S.contact, contacts), (_S.address_hash, hashes)):
         for part in _parts(values):
-            mine = and_(column.in_(part), _S.sync == sync, _S.lease.is_(None))
+            mine = and_(column.in_(part), _S.sync.in_(syncs), _S.lease.is_(None))
             known: dict[str, Any] = {
                 "left_before": None,
                 "reason": None,
@@ -101,14 +120,12 @@ def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str]
                 "changed": stamp(now),
                 "revision": _S.revision + 1,
             }
-            found += connection.execute(update(SYNCED).where(mine, _S.state == AWAY).values(state=OUT, **known)).rowcount
+            found += connection.execute(update(SYNCED).where(mine, _S.state == AWAY).values(state=OUT, wanted_hash=None, **known)).rowcount
             found += connection.execute(update(SYNCED).where(mine, _S.left_before.is_(True)).values(known)).rowcount
-    gone = 0
     for part in _parts(hashes):
-        seen = and_(_S.sync == sync, _S.state == AWAY, _S.lease.is_(None), _S.wanted_hash.in_(part))
+        seen = and_(_S.sync.in_(syncs), _S.state == AWAY, _S.lease.is_(None), _S.wanted_hash.in_(part))
         found += connection.execute(update(SYNCED).where(seen).values(wanted_hash=None, revision=_S.revision + 1)).rowcount
-        gone += connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), LEFT.c.sync.in_(same_target(sync)))).rowcount
-    return max(found, gone)
+    return found
 
 
 def hasten(connection: Connection, sync: int, now: datetime) -> None:

@@ -136,10 +136,16 @@ def rows_of(connection: Connection, sync: int) -> pl.DataFrame:
     return read_frame(connection, select(*columns).where(_S.sync == sync).order_by(_S.contact), ROWS)
 
 
-def left_hashes(connection: Connection, sync: int) -> pl.Series:
-    """The address hashes of those who left the sync's target there, by whichever sync to it that is known."""
-    found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync.in_(same_target(sync))).distinct()).scalars()
+def left_hashes(connection: Connection, numbers: Sequence[int] | Select[Any]) -> pl.Series:
+    """The address hashes of those who left there by some syncs."""
+    found = connection.execute(select(LEFT.c.address_hash).where(LEFT.c.sync.in_(numbers)).distinct()).scalars()
     return pl.Series("address_hash", list(found), _TEXT)
+
+
+def away(connection: Connection, numbers: Sequence[int]) -> pl.Series:
+    """The contacts who left there by some syncs, under the keys that they had then."""
+    found = connection.execute(select(_S.contact).where(_S.sync.in_(list(numbers)), _S.state == AWAY).distinct()).scalars()
+    return pl.Series("contact", list(found), _TEXT)
 
 
 def called(connection: Connection, numbers: Sequence[int], contacts: Sequence[str]) -> pl.DataFrame:
@@ -218,6 +224,7 @@ def apply_syncs(connection: Connection, drafts: Sequence[SyncDraft], now: dateti
         _write(connection, number, draft.written.filter(~pl.col("contact").is_in(taken)), stamp)
         _name(connection, number, draft.named.filter(~pl.col("contact").is_in(taken)))
         note_left(connection, number, draft.left, None, stamp)
+        bar(connection, number, draft.left, draft.written.filter(pl.col("state") == AWAY)["contact"].to_list(), now)
 
 
 def note_left(connection: Connection, sync: int, hashes: Sequence[str], reason: str | None, stamp: str) -> None:
@@ -227,6 +234,24 @@ def note_left(connection: Connection, sync: int, hashes: Sequence[str], reason: 
         fresh = [{"sync": sync, "address_hash": one, "since": stamp, "reason": reason} for one in part if one not in known]
         if fresh:
             connection.execute(insert(LEFT), fresh)
+
+
+def bar(connection: Connection, sync: int, hashes: Sequence[str], contacts: Sequence[str], now: datetime) -> None:
+    """Who waits to be added to the sync's target by any sync does not come in who left it a moment ago, nor whoever has that address."""
+    waiting = and_(_S.sync.in_(same_target(sync)), _S.action == ADD, _S.lease.is_(None))
+    for column, values in ((_S.wanted_hash, hashes), (_S.contact, contacts)):
+        for part in _parts(values):
+            connection.execute(update(SYNCED).where(waiting, column.in_(part)).values(nothing_open(now)))
+
+
+def nothing_open(now: datetime) -> dict[str, Any]:
+    """The columns of rows of which nothing is open any more."""
+    moved = and_(_S.action == UPDATE, _S.wanted_hash != _S.address_hash)
+    # by it, who was perhaps added or given another address is found
+    found = and_(_S.maybe, or_(_S.state != MEMBER, moved))
+    told = {name: case((found, _S[name]), else_=null()) for name in TOLD}
+    stamp = now.isoformat(timespec="microseconds")
+    return {**dict.fromkeys(OPEN), **told, "attempts": 0, "revision": _S.revision + 1, "changed": stamp}
 
 
 def rename_syncs(connection: Connection, kind: str, former: str, name: str) -> None:
