@@ -81,7 +81,7 @@ class EngineConfig(Model):
     """`engine:`, what a run may use."""
 
     memory: Memory | None = None
-    """The most memory DuckDB uses, like `4 GiB`; most of the machine's where not said."""
+    """What a run is to use, like `4 GiB`; DuckDB gets what keys and bitmaps leave of it. Most of the machine's where not said."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Threads; the machine's cores where not said."""
     temp: Filled | None = None

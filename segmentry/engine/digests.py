@@ -186,9 +186,11 @@ def keep_event_digests(
             frames.append(frame if kept.new is None else pl.concat([frame, kept.new]))
     if frames:
         parts = [
-            frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows") for number, frame in enumerate(frames)
+            frame.select(pl.lit(number, pl.UInt32()).alias("part"), "position", "digest", "rows").sort("position")
+            for number, frame in enumerate(frames)
         ]
-        staging.write(path, "events", pl.concat(parts).sort("part", "position"))
+        # in their own pieces of memory: a first run digests all files, and whatever sorts or joins them has them twice
+        staging.write(path, "events", pl.concat(parts, rechunk=False))
     return drafts
 
 

@@ -33,6 +33,7 @@ from segmentry.engine.membership import Alignment, Memberships, chunk_bounds
 from segmentry.engine.plan import Plan
 from segmentry.engine.populations import Level, is_foremost, places, standing
 from segmentry.engine.relations import reading_frame, scan
+from segmentry.engine.room import held_beside
 from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, contact_digest, event_key, numbered, placed, with_keys
 from segmentry.engine.scans import (
     CONTACTS,
@@ -97,15 +98,15 @@ class Evaluation:
         self.counters = Counters()
         self._recall = recall
         self._frames = frames
-        self._database = database or DuckDB(_paths(snapshot), frames=frames, memory=memory, threads=threads, temp=temp)
+        beside = 0 if memory is None else held_beside(snapshot.contacts)
+        self._database = database or DuckDB(snapshot.paths(), frames=frames, memory=memory, beside=beside, threads=threads, temp=temp)
         self._columns: frozenset[str] | None = None
         self._keys: pl.Series | None = None
         self._alignment: Alignment | None = None
         self._aligned = False
         self._wanted: frozenset[str] = frozenset()
         self._digests: dict[tuple[str, ...], pl.Series] = {}
-        self._only = only
-        self._restricted = only is not None
+        self._only, self._restricted = only, only is not None
         self._scattered: dict[int, Scatter] = {}
         if only is not None:
             self._database.register(CHOSEN, pl.DataFrame({KEY: only}))
@@ -130,17 +131,21 @@ class Evaluation:
     def keys(self) -> pl.Series:
         """The contacts' keys in the snapshot's row order. SourceError if one is missing or there twice, or there is none."""
         if self._keys is None:
-            self._read_contacts(frozenset())
-            with self._timed("keys"):
-                keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY]
-                self._keys = keys.alias(self.snapshot.contacts.key)
-            if not self._restricted:
-                check_keys(self._keys)
+            self._keys = self._read_keys() if self._alignment is None else self._alignment.keys_of_rows()
         return self._keys
+
+    def _read_keys(self) -> pl.Series:
+        self._read_contacts(frozenset())
+        with self._timed("keys"):
+            keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY].alias(self.snapshot.contacts.key)
+        if not self._restricted:
+            check_keys(keys)
+        return keys
 
     def align(self, alignment: Alignment) -> None:
         """Puts the contacts into their lasting order; without this call the snapshot's own is used."""
         self._alignment = alignment
+        self._keys = None  # the order has them too: of UUIDs as text a second copy would be 52 bytes a contact
         self._aligned = False
         self._digests.clear()
 
@@ -513,8 +518,3 @@ class Evaluation:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _paths(snapshot: Snapshot) -> Iterator[str]:
-    for relation in (snapshot.contacts.relation, *(source.relation for source in snapshot.events)):
-        yield from (file.path for file in relation.files)

@@ -32,6 +32,10 @@ class Alignment:
         """The number of positions."""
         return len(self.keys)
 
+    def keys_of_rows(self) -> pl.Series:
+        """The keys in the snapshot's row order."""
+        return self.keys if self.position_of_row is None else self.keys.gather(self.position_of_row)
+
 
 @dataclass(frozen=True)
 class Memberships:

@@ -6,7 +6,7 @@ plan, the backend and the state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -103,3 +103,8 @@ class Snapshot:
 
     contacts: ContactSource
     events: tuple[EventSource, ...] = ()
+
+    def paths(self) -> Iterator[str]:
+        """Of all its files."""
+        for relation in (self.contacts.relation, *(source.relation for source in self.events)):
+            yield from (file.path for file in relation.files)

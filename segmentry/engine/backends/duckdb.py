@@ -31,7 +31,8 @@ SETTINGS: dict[str, str | int | bool] = {
 FRAME = "FRAME"
 """What a name stands for that is neither a table nor a view."""
 
-BATCH_ROWS = 1 << 20
+BATCH_ROWS = 1 << 18
+"""Rows that are handed over at once: few enough that a table's columns, and the copies that are made of some, take little."""
 
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
 
@@ -39,8 +40,9 @@ UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "Pi
 class DuckDB:
     """A connection for one run, to an engine of its own. It reads `paths` and registered frames, writes to its temp folder, and no more.
 
-    `memory` is DuckDB's notation (`4GiB`), `threads` a number; None is DuckDB's default. It spills into a folder of its own
-    that goes away with the connection, within `temp` where that is given.
+    `memory` is DuckDB's notation (`4GiB`), `threads` a number; None is DuckDB's default. Of the memory, `beside` bytes are for what
+    the caller holds itself, but half of it at most. It spills into a folder of its own that goes away with the connection, within
+    `temp` where that is given.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class DuckDB:
         *,
         frames: Mapping[str, object] | None = None,
         memory: str | None = None,
+        beside: int = 0,
         threads: int | None = None,
         temp: Path | None = None,
     ) -> None:
@@ -58,7 +61,7 @@ class DuckDB:
         own_temp = tempfile.TemporaryDirectory(prefix="segmentry-", dir=temp)
         self._begin(duckdb.connect(":memory:"), tuple(paths), own_temp.cleanup)
         try:
-            self._lock_down(self._paths, memory, threads, own_temp.name)
+            self._lock_down(self._paths, memory, beside, threads, own_temp.name)
             for name, frame in (frames or {}).items():
                 self.register(name, frame)
         except BaseException:
@@ -66,7 +69,7 @@ class DuckDB:
             raise
 
     def _begin(self, connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...], after: Callable[[], None] | None) -> None:
-        self.queries = 0
+        self.queries = self._beside = 0
         self._connection, self._paths, self._after = connection, paths, after
         self._made: dict[str, str] = {}
 
@@ -77,11 +80,12 @@ class DuckDB:
         """
         made = object.__new__(type(self))
         made._begin(self._connection.cursor(), self._paths, None)
+        made._beside = self._beside
         for name, frame in (frames or {}).items():
             made.register(name, frame)
         return made
 
-    def _lock_down(self, paths: Iterable[str], memory: str | None, threads: int | None, temp: str) -> None:
+    def _lock_down(self, paths: Iterable[str], memory: str | None, beside: int, threads: int | None, temp: str) -> None:
         settings: dict[str, str | int | bool] = {"temp_directory": temp, **SETTINGS}
         if memory is not None:
             settings["memory_limit"] = memory
@@ -89,6 +93,10 @@ class DuckDB:
             settings["threads"] = threads
         for name, value in settings.items():
             self._set(name, value)
+        if memory is not None:
+            whole = self.memory()
+            self._beside = min(beside, whole // 2)
+            self._set("memory_limit", f"{(whole - self._beside) // 2**10}KiB")
         allowed = exp.Array(expressions=[sql.text(path) for path in sorted(set(paths))])
         self._connection.execute(f"set allowed_paths = {sql.render(allowed)}")
         self._connection.execute(f"set allowed_directories = {sql.render(exp.Array(expressions=[sql.text(temp)]))}")
@@ -142,9 +150,9 @@ class DuckDB:
         self._connection.register(name, frame)
 
     def memory(self) -> int:
-        """The bytes that this connection may use."""
+        """The bytes that this connection and its caller may use together."""
         number, unit = str(self._connection.sql("select current_setting('memory_limit')").fetchall()[0][0]).split()
-        return int(float(number) * UNITS[unit])
+        return int(float(number) * UNITS[unit]) + self._beside
 
     def register(self, name: str, frame: object) -> None:
         """Makes an Arrow-speaking frame readable under a name."""
