@@ -19,7 +19,7 @@ from benchmarks import report
 from benchmarks.answers import compare
 from benchmarks.commands import measure_commands
 from benchmarks.machine import machine, versions
-from benchmarks.peers.contract import MEMORY, STEPS, THREADS, peer
+from benchmarks.peers.contract import MEMORY, STEPS, THREADS, UNANSWERED, peer
 from benchmarks.workloads import WORKLOADS
 
 PEERS = {
@@ -30,9 +30,12 @@ PEERS = {
 ROUNDS = {"tiny": 1, "small": 3, "standard": 3, "wide": 1}
 
 
-def measure(name: str, step: str, folder: Path, size: str) -> dict[str, float]:
-    """One step of one peer, in a process of its own: seconds and peak bytes; for `preview` how many were found, too."""
-    command = [sys.executable, "-m", "benchmarks.peers.contract", name, step, str(folder), size]
+def measure(name: str, step: str, folder: Path, size: str, *, answers: bool = True) -> dict[str, float]:
+    """One step of one peer, in a process of its own: seconds and peak bytes; for `preview` how many were found, too.
+
+    Its `answers` are written down, unless nobody compares them.
+    """
+    command = [sys.executable, "-m", "benchmarks.peers.contract", name, step, str(folder), size, *([] if answers else [UNANSWERED])]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     *printed, last = done.stdout.splitlines()
     measured: dict[str, float] = json.loads(last)

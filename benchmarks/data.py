@@ -7,12 +7,14 @@ The same once more with UUIDs as text for keys, where somebody asks for it.
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 
 from segmentry.demo.draws import Draws
 
@@ -26,6 +28,9 @@ SECOND = FIRST + timedelta(hours=1)
 THIRD = SECOND + timedelta(hours=1)
 DAYS = 180
 ROWS_PER_FILE = 5_000_000
+MOST_IN_ONE_FRAME = 10_000_000
+"""Contacts that are made as one frame; more are made and written by parts of half as many."""
+ROWS_PER_GROUP = 1 << 18
 
 LOCATIONS: dict[str | None, float] = {"UK": 30, "US": 26, "DE": 12, "FR": 9, "IE": 6, "CA": 6, "AU": 4, "NL": 2, None: 5}
 STATUSES: dict[str | None, float] = {"lead": 38, "subscriber": 30, "customer": 25, "churned": 7}
@@ -52,10 +57,13 @@ def build(folder: Path, contacts: int, events: int) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     (folder / "data" / "contacts").mkdir(parents=True)
     (folder / "data" / "events").mkdir()
-    frame = _contacts(contacts)
-    frame.write_parquet(snapshot(folder, FIRST), compression="zstd")
-    _changed(frame).write_parquet(snapshot(folder, SECOND), compression="zstd")
-    del frame
+    if contacts <= MOST_IN_ONE_FRAME:
+        frame = _contacts(contacts)
+        frame.write_parquet(snapshot(folder, FIRST), compression="zstd")
+        _changed(frame).write_parquet(snapshot(folder, SECOND), compression="zstd")
+        del frame
+    else:
+        _write_by_parts(folder, contacts, MOST_IN_ONE_FRAME // 2)
     span = timedelta(days=DAYS)
     for number, first in enumerate(range(0, events, ROWS_PER_FILE)):
         rows = min(ROWS_PER_FILE, events - first)
@@ -101,14 +109,27 @@ def build_uuids(folder: Path) -> None:
     done.touch()
 
 
-def _contacts(rows: int) -> pl.DataFrame:
+def _write_by_parts(folder: Path, contacts: int, rows: int) -> None:
+    """The same rows as of one frame, `rows` at a time, which is all that is in memory."""
+    with ExitStack() as stack:
+        writers: dict[datetime, pq.ParquetWriter] = {}
+        for first in range(0, contacts, rows):
+            frame = _contacts(min(rows, contacts - first), first)
+            for as_of, part in ((FIRST, frame), (SECOND, _changed(frame, first))):
+                table = part.to_arrow(compat_level=pl.CompatLevel.oldest())
+                if as_of not in writers:
+                    writers[as_of] = stack.enter_context(pq.ParquetWriter(snapshot(folder, as_of), table.schema, compression="zstd"))
+                writers[as_of].write_table(table, row_group_size=ROWS_PER_GROUP)
+
+
+def _contacts(rows: int, first: int = 0) -> pl.DataFrame:
     draws = Draws(SEED)
-    number = pl.int_range(0, rows, dtype=pl.Int64, eager=True)
+    number = pl.int_range(first, first + rows, dtype=pl.Int64, eager=True)
 
     def choice(column: str, weights: Mapping[str | None, float]) -> pl.Series:
-        return draws.choice(column, rows, weights).alias(column)
+        return draws.choice(column, rows, weights, first).alias(column)
 
-    luck = draws.uniform("luck", rows)
+    luck = draws.uniform("luck", rows, first)
     frame = pl.DataFrame(
         {
             "contact_id": number,
@@ -121,10 +142,10 @@ def _contacts(rows: int) -> pl.DataFrame:
             "language": choice("language", LANGUAGES),
             "email_status": choice("email_status", EMAIL_STATUSES),
             "activity_count": (luck * luck * luck * 60).cast(pl.Int64),
-            "lifetime_value": _money((draws.uniform("value", rows) ** 4 * 500_000).cast(pl.Int64)),
-            "date_added": _instants(FIRST - timedelta(days=1460), timedelta(days=1460), draws.uniform("date_added", rows)),
-            "birthday": draws.integers("birthday", rows, -7300, 13000).cast(pl.Int32).cast(pl.Date),
-            "known": draws.uniform("birthday known", rows) < 0.8,
+            "lifetime_value": _money((draws.uniform("value", rows, first) ** 4 * 500_000).cast(pl.Int64)),
+            "date_added": _instants(FIRST - timedelta(days=1460), timedelta(days=1460), draws.uniform("date_added", rows, first)),
+            "birthday": draws.integers("birthday", rows, -7300, 13000, first).cast(pl.Int32).cast(pl.Date),
+            "known": draws.uniform("birthday known", rows, first) < 0.8,
         }
     )
     return frame.with_columns(
@@ -133,8 +154,8 @@ def _contacts(rows: int) -> pl.DataFrame:
     ).drop("known", "domain")
 
 
-def _changed(contacts: pl.DataFrame) -> pl.DataFrame:
-    luck = Draws(SEED).uniform("changed", contacts.height)
+def _changed(contacts: pl.DataFrame, first: int = 0) -> pl.DataFrame:
+    luck = Draws(SEED).uniform("changed", contacts.height, first)
     return contacts.with_columns(
         pl.when(luck < 0.0005).then(pl.lit("customer")).otherwise("status").alias("status"),
         pl.when(luck.is_between(0.0005, 0.001)).then(pl.col("activity_count") + 5).otherwise("activity_count").alias("activity_count"),

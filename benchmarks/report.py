@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals
+from benchmarks import curves, goals
 from benchmarks.peers.contract import STEPS
 
 ROOT = Path(__file__).parents[1]
@@ -86,9 +86,14 @@ def _command(summary: dict[str, Any], rounds: int) -> str:
 
 
 def publish(summary: dict[str, Any]) -> None:
-    """Keep the figures, and write the measured parts of docs/benchmarks.md anew."""
+    """Keep the figures of one size, and write docs/benchmarks.md anew."""
+    keep(RESULTS / f"{summary['size']}.json", summary)
+
+
+def keep(results: Path, figures: dict[str, Any]) -> None:
+    """Keep figures, and write the measured parts of docs/benchmarks.md anew."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{summary['size']}.json").write_text(json.dumps(_short(summary), indent=1) + "\n", encoding="utf-8")
+    results.write_text(json.dumps(_short(figures), indent=1) + "\n", encoding="utf-8")
     DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -105,5 +110,9 @@ def written(document: str) -> str:
     """The document with its measured parts as the kept figures say."""
     summaries = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
     sizes = [size for size in ("small", "standard", "wide", "real") if size in summaries]
-    parts = {"goals": goals.table(summaries), "sizes": "\n".join(section(summaries[size]) for size in sizes) or NOTHING}
+    parts = {
+        "goals": goals.table(summaries),
+        "sizes": "\n".join(section(summaries[size]) for size in sizes) or NOTHING,
+        "scaling": curves.section(summaries.get("scaling", {})) or NOTHING,
+    }
     return PART.sub(lambda part: part["open"] + parts[part["name"]] + part["close"], document)

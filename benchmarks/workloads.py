@@ -1,7 +1,8 @@
-"""The workloads by name: how their data are made, and which segments are computed."""
+"""The workloads by name: how their data are made, and which segments are computed. Those of any other size by their numbers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,3 +36,9 @@ WORKLOADS = {
     "standard": _made_up(10_000_000, 50_000_000, 100),
     "wide": _made_up(10_000_000, 50_000_000, 1_000),
 }
+
+
+def workload(size: str) -> Workload:
+    """By its name, or one of so many contacts, events and segments: `3000000-5000000-100`, which are made up too."""
+    numbers = re.fullmatch(r"(\d+)-(\d+)-(\d+)", size)
+    return WORKLOADS[size] if numbers is None else _made_up(*map(int, numbers.groups()))

@@ -23,13 +23,15 @@ from benchmarks.answers import write_answers
 from benchmarks.conditions import Attribute, Behaviour, Condition
 from benchmarks.data import FIRST, SECOND, THIRD
 from benchmarks.machine import peak_bytes
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import workload
 
 if TYPE_CHECKING:
     from benchmarks.conditions import Segment
 
 THREADS = 2
 MEMORY = "4 GiB"
+UNANSWERED = "--unanswered"
+"""Says that answers are not to be written down: of the largest workloads they take more memory than the work."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,18 @@ def peer(name: str) -> Peer:
     return cast("Peer", import_module(f"benchmarks.peers.{name}"))
 
 
-def main(name: str, step: str, folder: Path, size: str) -> None:
+def main(name: str, step: str, folder: Path, size: str, *options: str) -> None:
     """Run one step and print what it took as JSON."""
-    workload = WORKLOADS[size]
-    segments = workload.segments()
+    segments = workload(size).segments()
     one = peer(name)
     one.prepare(folder, segments, step)
     started, worked = time.perf_counter(), time.process_time()
     one.recompute(folder, segments, step)
     measured = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - worked, "peak_bytes": peak_bytes()}
-    if step != "preview":
+    if step != "preview" and UNANSWERED not in options:
         write_answers(folder / name, step, one.answers(folder, segments, step))
     print(json.dumps(measured))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])

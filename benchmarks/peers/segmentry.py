@@ -90,7 +90,7 @@ def found(root: Path, segments: list[Segment], step: str, numbers: pl.DataFrame 
     with closing(State.open(workspace.state, workspace.config.id, workspace.environment)) as state:
         run = _last[0].id
         keys, bits = state.order(run).keys, state.columns([segment.name for segment in segments], run)
-    changes = _last[0].changes
+    changes = None if step == "first" else _last[0].changes
 
     def numbered(keys: pl.Series) -> pl.Series:
         if numbers is None:
@@ -99,5 +99,5 @@ def found(root: Path, segments: list[Segment], step: str, numbers: pl.DataFrame 
 
     for segment in segments:
         members = keys.filter(bits[segment.name])
-        changed = None if step == "first" else numbered(changes.filter(segment=segment.name)["contact"])
+        changed = None if changes is None else numbered(changes.filter(segment=segment.name)["contact"])
         yield Answer(segment.name, numbered(members), changed)
