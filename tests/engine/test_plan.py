@@ -124,6 +124,7 @@ def test_contacts_stand_in_their_lasting_order(files: World, chunk: int, monkeyp
         order = pl.concat([pl.Series("id", [1000]), keys.reverse(), pl.Series("id", [1001])])
         position_of_row = pl.Series([300 - row for row in range(300)], dtype=pl.UInt32)
         evaluation.align(Alignment(order, pl.Series([False, *[True] * 300, False]), position_of_row))
+        assert evaluation.keys().equals(keys), "in the snapshot's order as before"
         plan = files.plan(rules)
         aligned = evaluation.memberships(plan)
         for name in rules:
