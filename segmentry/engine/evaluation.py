@@ -131,7 +131,8 @@ class Evaluation:
     def keys(self) -> pl.Series:
         """The contacts' keys in the snapshot's row order. SourceError if one is missing or there twice, or there is none."""
         if self._keys is None:
-            self._keys = self._read_keys() if self._alignment is None else self._alignment.keys_of_rows()
+            ordered = None if self._alignment is None else self._alignment.keys_of_rows()
+            self._keys = self._read_keys() if ordered is None else ordered.alias(self.snapshot.contacts.key)
         return self._keys
 
     def _read_keys(self) -> pl.Series:
@@ -144,9 +145,8 @@ class Evaluation:
 
     def align(self, alignment: Alignment) -> None:
         """Puts the contacts into their lasting order; without this call the snapshot's own is used."""
-        self._alignment = alignment
-        self._keys = None  # the order has them too: of UUIDs as text a second copy would be 52 bytes a contact
-        self._aligned = False
+        self._alignment, self._aligned = alignment, False
+        self._keys = alignment.held_once(self._keys)
         self._digests.clear()
 
     @property

@@ -32,9 +32,18 @@ class Alignment:
         """The number of positions."""
         return len(self.keys)
 
-    def keys_of_rows(self) -> pl.Series:
-        """The keys in the snapshot's row order."""
-        return self.keys if self.position_of_row is None else self.keys.gather(self.position_of_row)
+    def keys_of_rows(self) -> pl.Series | None:
+        """The keys in the snapshot's row order; None where that is not known by it, as it may be an order of which no row was read."""
+        return None if self.position_of_row is None else self.keys.gather(self.position_of_row)
+
+    def held_once(self, read: pl.Series | None) -> pl.Series | None:
+        """The snapshot's keys as they were read, without a copy of what the order has: of UUIDs as text it would be 52 bytes a contact.
+
+        None where nobody has read them, or `keys_of_rows` has them.
+        """
+        if self.position_of_row is not None or read is None:
+            return None
+        return self.keys.alias(read.name) if read.equals(self.keys) else read
 
 
 @dataclass(frozen=True)
