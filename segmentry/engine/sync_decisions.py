@@ -94,7 +94,7 @@ class Wanted:
     elsewhere: pl.Series
     """Members in groups of the segment that the sync has not."""
     seen: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={CONTACT: pl.String(), HASH: pl.String()}))
-    """Of those who left and were last seen with another address than before: the hash of the one that each has now."""
+    """Of those who left what the sync is in step with: the hash of the address that each has now, or was last seen with."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
         rows.with_columns(pl.col(name).alias(there) for name, there in THERE.items()), case.merged, wanted.present
     )
     people, unaddressed = _addressed(wanted.people, rows, case)
-    rows = _last_seen(rows, people, wanted)
-    people = _carriers(people, rows, case)
+    rows = _last_seen(rows, wanted.seen)
+    people = _carriers(people, rows, wanted.seen, case)
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     handed = handed_over(joined)
     joined = handed.joined
@@ -193,32 +193,34 @@ def _addressed(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> tuple[pl
     return found.select(CONTACT, POSITION, CONSENTS, pl.col(FINGERPRINT).alias("new"), pl.col(HASH).alias("new_hash")), unaddressed
 
 
-def _last_seen(rows: pl.DataFrame, people: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+def _last_seen(rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     """The rows; of who left, the hash of the address that each was last seen with (`seen`)."""
-    now = pl.concat([people.select(CONTACT, pl.col("new_hash").alias("has")), wanted.seen.rename({HASH: "has"})])
-    found = rows.join(now.unique(CONTACT, keep="first"), on=CONTACT, how="left", maintain_order="left")
+    now = seen.unique(CONTACT, keep="first").rename({HASH: "has"})
+    found = rows.join(now, on=CONTACT, how="left", maintain_order="left")
     return found.with_columns(pl.when(pl.col("state") == AWAY).then(pl.coalesce("has", "wanted_hash")).alias("seen")).drop("has")
 
 
-def _carriers(people: pl.DataFrame, rows: pl.DataFrame, case: Case) -> pl.DataFrame:
-    """The people, and whether each is the one that stands for its address (`carries`), whether it left by another sync, or somebody under
-    that address (`barred`), and whether somebody has it who left (`housed`).
+def _carriers(people: pl.DataFrame, rows: pl.DataFrame, seen: pl.DataFrame, case: Case) -> pl.DataFrame:
+    """The people, and whether each is the one that stands for its address (`carries`), whether it left by another sync (`gone`), or
+    somebody under that address (`barred`), and whether somebody else has it who left (`housed`).
 
     `claims` is the hash of an address that is one person's, whoever has it: none where contacts are known by their keys alone.
     """
-    barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False) | pl.col(CONTACT).is_in(case.gone.implode())
+    barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
+    theirs = people.join(seen.select(other=CONTACT, new_hash=HASH), on="new_hash", how="inner").filter(pl.col(CONTACT) != pl.col("other"))
+    housed, gone = (pl.col(CONTACT).is_in(whose.implode()) for whose in (theirs[CONTACT], case.gone))
+    people = people.with_columns(barred.alias("barred"), housed.alias("housed"), gone.alias("gone"))
     if not case.needs_address:
         nobody = pl.lit(None, pl.String()).alias("claims")
-        return people.with_columns(pl.lit(value=True).alias("carries"), barred.alias("barred"), pl.lit(value=False).alias("housed"), nobody)
+        return people.with_columns(pl.lit(value=True).alias("carries"), nobody)
     left = pl.col("state") == AWAY  # who left stands for nobody else
     rank = pl.when(pl.col("state") == MEMBER).then(0).when(left).then(3).when(pl.col("action").is_not_null()).then(1).otherwise(2)
     ranked = people.join(rows.select(CONTACT, "state", "action", "address_hash"), on=CONTACT, how="left", maintain_order="left")
     there = (pl.col("state") == MEMBER) & (pl.col("address_hash") == pl.col("new_hash"))
     ranked = ranked.with_columns(rank=pl.when(there).then(-1).otherwise(rank)).sort("new_hash", "rank", CONTACT)
     first = ranked.select(CONTACT, carries=pl.col("new_hash").is_first_distinct())
-    housed = pl.col("new_hash").is_in(rows["seen"].drop_nulls().implode()).fill_null(value=False)
     people = people.join(first, on=CONTACT, how="left", maintain_order="left")
-    return people.with_columns(barred.alias("barred"), housed.alias("housed"), pl.col("new_hash").alias("claims"))
+    return people.with_columns(pl.col("new_hash").alias("claims"))
 
 
 # ---------------------------------------------------------------- what becomes of each
@@ -228,6 +230,9 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
     """Whether each should be there (`wish`), and why not (`why_not`)."""
     del joined
     there, left = pl.col("new").is_not_null(), pl.col("barred").fill_null(value=False) | (pl.col("state") == AWAY).fill_null(value=False)
+    # who was put back by hand, or is another person there than the key that left, is a member beyond doubt, and goes on as one
+    settled = (pl.col("state") == MEMBER) & (pl.col("action").is_null() | (pl.col("action") == UPDATE)) & ~perhaps_out()
+    left |= pl.col("gone").fill_null(value=False) & ~settled.fill_null(value=False)
     contact = pl.col(CONTACT)
     why = (
         pl.when(pl.col("beside").fill_null(value=False))

@@ -19,26 +19,25 @@ from segmentry.engine.state.synced import ADD, MEMBER, SyncRecord
 class Known:
     """What the state says of syncs: those there are, by present names, and each one's rows.
 
-    `left` and `away`: the address hashes, and the contacts, that left there by some syncs. The others are asked for some syncs to one
-    destination. `called`: what it calls contacts, as `synced.called`; `moved`: what was told of whom, whose address was perhaps changed,
-    as `synced.perhaps_moved`; `namesakes`: who is called by some names, as `synced.namesakes`.
+    `left` and `away`: the address hashes, and the contacts as `synced.LAST_SEEN`, that left there by some syncs. The others are asked for
+    some syncs to one destination. `called`: what it calls contacts, as `synced.called`; `moved`: what was told of whom, whose address was
+    perhaps changed, as `synced.perhaps_moved`; `namesakes`: who is called by some names, as `synced.namesakes`.
     """
 
     records: Sequence[SyncRecord]
     rows: Callable[[int], pl.DataFrame]
     left: Callable[[Sequence[int]], pl.Series]
-    away: Callable[[Sequence[int]], pl.Series]
+    away: Callable[[Sequence[int]], pl.DataFrame]
     called: Callable[[Sequence[int], Sequence[str]], pl.DataFrame]
     moved: Callable[[Sequence[int], Sequence[str]], Mapping[tuple[str, str], str]]
     namesakes: Callable[[Sequence[int], Sequence[str]], pl.DataFrame]
     secret: str
     merged: Mapping[str, str] = field(default_factory=dict)
 
-    def left_target(self, key: tuple[str, str, str]) -> tuple[pl.Series, pl.Series]:
-        """Who left what a sync is in step with, by whichever sync to it: address hashes, and contacts that others than that one know of."""
+    def left_target(self, key: tuple[str, str, str]) -> tuple[pl.Series, pl.DataFrame]:
+        """Who left what a sync is in step with, by whichever sync to it: address hashes, and the contacts that other syncs know of."""
         same = {one.id: one.key for one in self.records if one.key[1:] == key[1:]}
-        gone = self.away([number for number, other in same.items() if other != key])
-        return self.left(list(same)), gone.replace(dict(self.merged))
+        return self.left(list(same)), self.away([number for number, other in same.items() if other != key])
 
 
 @dataclass(frozen=True)

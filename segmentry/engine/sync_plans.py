@@ -120,6 +120,7 @@ def plan_sync(
         return replace(draft, status=UNCONFIRMED, figures={"members": int((inside & ~suppressed).sum())})
     rows = pl.DataFrame(schema=ROWS) if record is None else known.rows(record.id)
     left, gone = known.left_target(sync.key)
+    away = pl.concat([rows.filter(pl.col("state") == AWAY).select(gone.columns), gone])
     elsewhere = _elsewhere(standing, sync, known)
     people, twins = wanted_of(standing, sync, standing.consents.get(sync.config.destination), known.secret, inside)
     case = Case(
@@ -129,14 +130,14 @@ def plan_sync(
         now=standing.now,
         opened=standing.as_of,
         left=left,
-        gone=gone,
+        gone=gone[CONTACT].replace(dict(known.merged)),
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
         sharing=elsewhere.sharing,
         others_tell=bool(sync.config.fields) and any(one.destination == draft.destination and one.key != sync.key for one in known.records),
     )
     whom = _wanted(standing, people, inside & suppressed, twins, rows, everybody & ~inside)
-    step = decide(rows, replace(whom, seen=_seen(standing, rows, known.secret)), case)
+    step = decide(rows, replace(whom, seen=_seen(standing, away, known)), case)
     step = replace(step, written=elsewhere.called(step.written))
     written = _told(workspace, standing, sync, step, people, elsewhere, _said_to_come_back(rows))
     return replace(
@@ -207,12 +208,16 @@ def _wanted(
     return Wanted(people, *unwanted, named(there), named(elsewhere.arg_true()))
 
 
-def _seen(standing: Standing, rows: pl.DataFrame, secret: str) -> pl.DataFrame:
-    """Of those who left and were last seen with another address than before, the hash of the one that each has now."""
-    noted = rows.filter(pl.col("state") == AWAY, pl.col("wanted_hash").is_not_null())[CONTACT]
-    places = locate(standing.keys, noted.cast(standing.keys.dtype, strict=False).drop_nulls())
+def _seen(standing: Standing, away: pl.DataFrame, known: Known) -> pl.DataFrame:
+    """Of those who left, by their present keys, the hash of the address that each has; of who has none now, of the one last seen."""
+    survivor = pl.col(CONTACT).replace(dict(known.merged))
+    asked = pl.concat([away.select(survivor), away.select(CONTACT)])[CONTACT].unique(maintain_order=True)
+    places = locate(standing.keys, asked.cast(standing.keys.dtype, strict=False).drop_nulls())
     there = places.filter(standing.present.gather(places))
-    return People.read(standing.keys, there, None, standing.snapshot, [], secret).frame.select(CONTACT, HASH)
+    people = People.read(standing.keys, there, None, standing.snapshot, [], known.secret).frame.select(CONTACT, HASH).drop_nulls(HASH)
+    people = people.sort(pl.col(CONTACT) != survivor, maintain_order=True).with_columns(survivor)
+    noted = away.select(survivor, pl.col("wanted_hash").alias(HASH)).drop_nulls(HASH)
+    return pl.concat([people, noted.filter(~pl.col(CONTACT).is_in(people[CONTACT].implode()))]).unique(maintain_order=True)
 
 
 def _told(

@@ -10,9 +10,11 @@ from segmentry.engine.positions import (
     carried,
     first_placement,
     handed_on,
+    in_order,
     place,
     placement_of,
     relocated,
+    same_place,
     survivors,
     with_merges,
 )
@@ -25,6 +27,22 @@ def bits(*values: int) -> pl.Series:
 
 def keys(*values: object) -> pl.Series:
     return pl.Series("id", values)
+
+
+def test_the_keys_of_rows_are_told_by_an_order_that_knows_where_they_stand() -> None:
+    former, rows = keys(10, 20, 30), keys(30, 10, 20)
+    unread = same_place(former, bits(1, 1, 1), "int", keys(10)).alignment
+    assert unread.keys_of_rows() is None, "in which order its rows are, nobody looked"
+    assert unread.held_once(None) is None
+    assert unread.held_once(rows) is rows
+    known = in_order(unread, rows)
+    found = known.keys_of_rows()
+    assert found is not None
+    assert found.to_list() == rows.to_list()
+    assert known.held_once(rows) is None
+    own = unread.held_once(keys(10, 20, 30).rename("contact"))
+    assert own is not None
+    assert (own.name, own.to_list()) == ("contact", [10, 20, 30])
 
 
 def test_a_first_snapshot_s_order_is_its_own() -> None:

@@ -112,6 +112,21 @@ def test_who_was_perhaps_added_when_a_run_stopped_it_is_found_by_what_was_told(s
     assert json.loads(told)["address"] == "cc@example.com"
 
 
+def test_who_has_the_address_of_one_who_left_is_kept_out_where_contacts_are_known_by_keys_too(shop: Synced) -> None:
+    """As long as that one has it."""
+    shop.destinations = "{crm: {type: memory, batch: 100}}"
+    start(shop)
+    shop.memory.take_out(LIST, "a")
+    shop.people(people(a=FR, b=UK))
+    shop.hour("2026-01-03")
+    assert shop.rows()["a"] == ("left", None)
+    shared, other = "shared@example.com", "other@example.com"
+    for day, (own, expected) in enumerate(((shared, {"b"}), (other, {"b", "d"})), 4):
+        shop.people({"id": ["a", "b", "d"], "email": [own, "bb@example.com", shared], "country": [UK, UK, UK]})
+        shop.hour(f"2026-01-{day:02}")
+        assert shop.members == expected
+
+
 def test_entered_is_added_and_left_the_segment_is_removed_in_mirror(shop: Synced) -> None:
     start(shop)
     shop.people(people(a=UK, b=FR, c=UK))

@@ -125,3 +125,37 @@ def test_who_waits_to_come_in_by_the_other_does_not_once_that_is_read(two: Two, 
     hour(two, b=(address, "rich"))
     assert not inside(two)
     assert two.states["rich", "b"] == "left"
+
+
+# ---------------------------------------------------------------- who has the address that one who left has since
+
+
+@pytest.mark.parametrize("first", ["uk", pytest.param("", marks=FULL)])
+@pytest.mark.parametrize("other", ["rich", pytest.param("uk", marks=FULL)])
+def test_who_has_the_address_of_one_who_left_comes_in_by_no_segment(two: Two, first: str, other: str) -> None:
+    """Whether that one is in the segment when it gets the address, or in none; until it has another."""
+    one_list(two, "uk", "rich")
+    taken_off(two)
+    hour(two, b=(B, first))
+    for _ in range(2):
+        hour(two, b=(C, first), d=(C, other))
+    assert not inside(two)
+    for _ in range(2):
+        hour(two, b=(A, first), d=(C, other))
+    assert inside(two) == {C}
+    assert two.states[other, "d"] == "member"
+
+
+def test_who_is_in_by_one_and_left_by_the_other_under_another_key_goes_on(two: Two) -> None:
+    """It is another person there than the one who left, and nobody is taken off in this mode."""
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk"), c=(C, "rich"))
+    off(two, B)
+    read_back(two, segment="uk")
+    merged(two, "b", "c")
+    for _ in range(2):
+        hour(two, c=(A, "rich"))
+    assert inside(two) == {A}
+    for _ in range(2):
+        hour(two, c=(A, "uk rich"))
+    assert two.states["uk", "c"] == "left"

@@ -42,6 +42,9 @@ ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNC
 
 CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "former_ids", "changed")})
 
+LAST_SEEN = pl.Schema({name: ROWS[name] for name in ("contact", "wanted_hash")})
+"""Who left, and the hash of the address that each was last seen with, where that is another than before."""
+
 NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_id", "state", "maybe")})
 
 OPEN = ("action", "change", "wanted", "wanted_hash", "payload", "opened", "due", "grace", "batch", "stop")
@@ -142,10 +145,10 @@ def left_hashes(connection: Connection, numbers: Sequence[int] | Select[Any]) ->
     return pl.Series("address_hash", list(found), _TEXT)
 
 
-def away(connection: Connection, numbers: Sequence[int]) -> pl.Series:
-    """The contacts who left there by some syncs, under the keys that they had then."""
-    found = connection.execute(select(_S.contact).where(_S.sync.in_(list(numbers)), _S.state == AWAY).distinct()).scalars()
-    return pl.Series("contact", list(found), _TEXT)
+def away(connection: Connection, numbers: Sequence[int]) -> pl.DataFrame:
+    """The contacts who left there by some syncs, under the keys that they had then, as `LAST_SEEN`."""
+    query = select(*(_S[name] for name in LAST_SEEN)).where(_S.sync.in_(list(numbers)), _S.state == AWAY)
+    return read_frame(connection, query, LAST_SEEN) if numbers else LAST_SEEN.to_frame()
 
 
 def called(connection: Connection, numbers: Sequence[int], contacts: Sequence[str]) -> pl.DataFrame:
