@@ -1,8 +1,9 @@
 """What a peer is, and the process that measures one.
 
-Each step of a peer runs in a process of its own: `python -m benchmarks.peers.contract PEER STEP FOLDER SIZE`. Measured is the work
-alone: the interpreter's start and the imports before it are not, reading definitions and files is. Memory is the most that the
-process had until then. What a peer answered is written down afterwards, for `benchmarks/comparing.py`.
+Each step of a peer runs in a process of its own: `python -m benchmarks.peers.contract PEER STEP FOLDER SIZE`, with `--unanswered`
+behind it where nobody compares its answers. Measured is the work alone: the interpreter's start and the imports before it are not,
+reading definitions and files is. Memory is the most that the process had until then. What a peer answered is written down afterwards,
+for `benchmarks/answers.py`.
 """
 
 from __future__ import annotations
