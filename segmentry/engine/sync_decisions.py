@@ -20,6 +20,8 @@ than were acknowledged; `refused`: the very attributes that the destination refu
                 rejected,      let go
                 skipped
 
+Who left the same list or tag by another sync is left here too, but for a member who is another person there than that one: it goes on.
+
 Who is in a group of the segment that the sync has not should not be there, as if it had left, but for who was let be: that one stays so.
 
 Of contacts with one address, one stands for all: who is there already, else the first by key. Where that one should not be there any
@@ -101,8 +103,8 @@ class Wanted:
 class Case:
     """One sync: how it is kept in step.
 
-    `left` are address hashes that stay out, `gone` contacts that left the same target by another sync; `merged` has former keys and the
-    surviving ones.
+    `left` are address hashes that stay out, `gone` contacts that left the same target by another sync, which the destination called as
+    `gone_as` says; `merged` has former keys and the surviving ones.
     """
 
     mirror: bool
@@ -112,6 +114,7 @@ class Case:
     opened: datetime
     left: pl.Series
     gone: pl.Series
+    gone_as: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String()))
     merged: Mapping[str, str] = field(default_factory=dict)
     sharing: Callable[[pl.DataFrame], pl.Series] = lambda rows: rows[CONTACT].head(0)
     """Those of some contacts (`contact`, `remote_id`) whom the destination knows as other contacts too; they are asked for once."""
@@ -145,7 +148,7 @@ def decide(rows: pl.DataFrame, wanted: Wanted, case: Case) -> Step:
     joined = rows.join(people, on=CONTACT, how="full", coalesce=True, maintain_order="left_right")
     handed = handed_over(joined)
     joined = handed.joined
-    joined = joined.with_columns(_why_not(joined, wanted, unaddressed))
+    joined = joined.with_columns(_why_not(joined, wanted, unaddressed, case.gone_as))
     joined = apart(taken_over(joined, mirror=case.mirror), case.sharing)
     joined = joined.with_columns(_next(case))
     found = pl.concat([_written(joined, case), _let_be(rows, wanted, unaddressed, case)])
@@ -207,7 +210,9 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, seen: pl.DataFrame, case
     `claims` is the hash of an address that is one person's, whoever has it: none where contacts are known by their keys alone.
     """
     barred = pl.col("new_hash").is_in(case.left.implode()).fill_null(value=False)
-    theirs = people.join(seen.select(other=CONTACT, new_hash=HASH), on="new_hash", how="inner").filter(pl.col(CONTACT) != pl.col("other"))
+    # of many with one address none is joined with each other one
+    holders = seen.group_by(new_hash=HASH).agg(other=pl.col(CONTACT).first(), several=pl.col(CONTACT).n_unique() > 1)
+    theirs = people.join(holders, on="new_hash", how="inner").filter(pl.col("several") | (pl.col(CONTACT) != pl.col("other")))
     housed, gone = (pl.col(CONTACT).is_in(whose.implode()) for whose in (theirs[CONTACT], case.gone))
     people = people.with_columns(barred.alias("barred"), housed.alias("housed"), gone.alias("gone"))
     if not case.needs_address:
@@ -226,13 +231,14 @@ def _carriers(people: pl.DataFrame, rows: pl.DataFrame, seen: pl.DataFrame, case
 # ---------------------------------------------------------------- what becomes of each
 
 
-def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> list[pl.Expr]:
-    """Whether each should be there (`wish`), and why not (`why_not`)."""
+def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series, gone_as: pl.Series) -> list[pl.Expr]:
+    """Whether each should be there (`wish`), and why not (`why_not`); whether it is the person who left by another sync (`is_gone`)."""
     del joined
     there, left = pl.col("new").is_not_null(), pl.col("barred").fill_null(value=False) | (pl.col("state") == AWAY).fill_null(value=False)
-    # who was put back by hand, or is another person there than the key that left, is a member beyond doubt, and goes on as one
-    settled = (pl.col("state") == MEMBER) & (pl.col("action").is_null() | (pl.col("action") == UPDATE)) & ~perhaps_out()
-    left |= pl.col("gone").fill_null(value=False) & ~settled.fill_null(value=False)
+    gone, is_theirs = pl.col("gone").fill_null(value=False), pl.col("remote_id").is_in(gone_as.implode())
+    # who is another person there than the key that left, and a member beyond doubt, goes on as one
+    settled = (pl.col("state") == MEMBER) & (pl.col("action").is_null() | (pl.col("action") == UPDATE)) & ~perhaps_out() & ~is_theirs
+    left |= gone & ~settled.fill_null(value=False)
     contact = pl.col(CONTACT)
     why = (
         pl.when(pl.col("beside").fill_null(value=False))
@@ -255,7 +261,7 @@ def _why_not(joined: pl.DataFrame, wanted: Wanted, unaddressed: pl.Series) -> li
         .then(pl.lit(REGROUPED))
         .otherwise(pl.lit(EXITED))
     )
-    return [why.alias("why_not"), (why.is_null()).alias("wish")]
+    return [why.alias("why_not"), (why.is_null()).alias("wish"), (gone & is_theirs.fill_null(value=False)).alias("is_gone")]
 
 
 def _next(case: Case) -> list[pl.Expr]:
@@ -343,6 +349,8 @@ def _next_of_unwanted(case: Case) -> pl.Expr:
         )
         .when(state == AWAY)
         .then(pl.when(has_another).then(pl.lit(AWAY)).otherwise(CLOSES))
+        .when((state == MEMBER) & pl.col("is_gone"))
+        .then(pl.lit(AWAY))
         .when((state == MEMBER) & (action == UPDATE).fill_null(value=False) & maybe & why.is_in(LET_END))
         .then(NOTHING)
         .when((state == MEMBER) | (state.is_in([OUT, REJECTED, SKIPPED]) & maybe & (why != AWAY)))

@@ -56,9 +56,8 @@ def handed_over(joined: pl.DataFrame) -> HandedOver:
     going = joined.filter(
         pl.col("new").is_null() | left, pl.col("state") == MEMBER, pl.col("lease").is_null(), pl.col("address_hash").is_not_null()
     )
-    coming = joined.filter(
-        pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null(), ~pl.col("beside").fill_null(value=False)
-    )
+    away = pl.col("beside").fill_null(value=False) | pl.col("gone").fill_null(value=False)
+    coming = joined.filter(pl.col("carries").fill_null(value=False), _surely_out(), pl.col("claims").is_not_null(), ~away)
     if not going.height or not coming.height:
         return nothing
     pairs = coming.select("new_hash", pl.col(CONTACT).alias("heir")).join(

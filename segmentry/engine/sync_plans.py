@@ -131,6 +131,7 @@ def plan_sync(
         opened=standing.as_of,
         left=left,
         gone=gone[CONTACT].replace(dict(known.merged)),
+        gone_as=gone["remote_id"].drop_nulls(),
         merged=known.merged,
         baseline=baseline or (starts and answer == SKIP),
         sharing=elsewhere.sharing,
@@ -154,12 +155,23 @@ def plan_sync(
 
 def _elsewhere(standing: Standing, sync: Sync, known: Known) -> Elsewhere:
     """What is known of the sync's contacts by all syncs to its destination."""
+    return Elsewhere(
+        known,
+        sync.config.destination,
+        sync.key,
+        present=lambda contacts: standing.keys.gather(_places(standing, contacts)).cast(pl.String()),
+    )
 
-    def present(contacts: pl.Series) -> pl.Series:
-        places = locate(standing.keys, contacts.cast(standing.keys.dtype, strict=False).drop_nulls())
-        return standing.keys.gather(places).filter(standing.present.gather(places)).cast(pl.String())
 
-    return Elsewhere(known, sync.config.destination, sync.key, present)
+def _places(standing: Standing, contacts: pl.Series) -> pl.Series:
+    """Where those of some contacts (text) stand who are in the snapshot."""
+    places = locate(standing.keys, contacts.cast(standing.keys.dtype, strict=False).drop_nulls())
+    return places.filter(standing.present.gather(places))
+
+
+def _hashes(standing: Standing, contacts: pl.Series, secret: str) -> pl.DataFrame:
+    """Of those of some contacts who are in the snapshot the hash of the address that each has, null where none."""
+    return People.read(standing.keys, _places(standing, contacts), None, standing.snapshot, [], secret).frame.select(CONTACT, HASH)
 
 
 def members_of(standing: Standing, segment: str) -> tuple[pl.Series, pl.Series]:
@@ -197,8 +209,7 @@ def _wanted(
 
     `elsewhere` are members of groups that the sync has not.
     """
-    places = locate(standing.keys, rows[CONTACT].cast(standing.keys.dtype, strict=False).drop_nulls())
-    there = places.filter(standing.present.gather(places))
+    there = _places(standing, rows[CONTACT])
     suppressed = there.head(0) if standing.suppressed is None else there.filter(standing.suppressed.gather(there))
 
     def named(positions: pl.Series) -> pl.Series:
@@ -210,11 +221,11 @@ def _wanted(
 
 def _seen(standing: Standing, away: pl.DataFrame, known: Known) -> pl.DataFrame:
     """Of those who left, by their present keys, the hash of the address that each has; of who has none now, of the one last seen."""
+    if not away.height:
+        return pl.DataFrame(schema={CONTACT: pl.String(), HASH: pl.String()})
     survivor = pl.col(CONTACT).replace(dict(known.merged))
     asked = pl.concat([away.select(survivor), away.select(CONTACT)])[CONTACT].unique(maintain_order=True)
-    places = locate(standing.keys, asked.cast(standing.keys.dtype, strict=False).drop_nulls())
-    there = places.filter(standing.present.gather(places))
-    people = People.read(standing.keys, there, None, standing.snapshot, [], known.secret).frame.select(CONTACT, HASH).drop_nulls(HASH)
+    people = _hashes(standing, asked, known.secret).drop_nulls(HASH)
     people = people.sort(pl.col(CONTACT) != survivor, maintain_order=True).with_columns(survivor)
     noted = away.select(survivor, pl.col("wanted_hash").alias(HASH)).drop_nulls(HASH)
     return pl.concat([people, noted.filter(~pl.col(CONTACT).is_in(people[CONTACT].implode()))]).unique(maintain_order=True)

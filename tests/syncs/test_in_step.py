@@ -127,6 +127,28 @@ def test_who_has_the_address_of_one_who_left_is_kept_out_where_contacts_are_know
         assert shop.members == expected
 
 
+def test_who_left_by_one_segment_is_told_of_by_no_other_where_contacts_are_known_by_keys(shop: Synced) -> None:
+    """No address tells that it is the one who left."""
+    shop.destinations = "{crm: {type: memory, batch: 100}}"
+    shop.sync("existing: send, fields: {level: tier}")
+    (shop.root / "segments" / "rich.yml").write_text(
+        "where: tier >= 1\nsync: {destination: crm, list: people, existing: send, fields: {level: tier}}\n"
+    )
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "tier": [1, 1]})
+    shop.hour("2026-01-02")
+    shop.people({"id": ["a", "b"], "country": [UK, UK], "tier": [0, 1]})
+    shop.memory.sync_script.append(lambda change: Answer(Verdict.LEFT if change.contact == "a" else Verdict.SENT))
+    shop.hour("2026-01-03")
+    shop.memory.synced.clear()
+    for day in (4, 5):
+        shop.people({"id": ["a", "b"], "country": [FR, UK], "tier": [2, 1]})
+        shop.hour(f"2026-01-{day:02}")
+    assert shop.memory.synced == []
+    with shop.state.catalog.reading() as connection:
+        states = set(connection.execute(select(SYNCED.c.state).where(SYNCED.c.contact == "a")).scalars())
+    assert states == {"left"}
+
+
 def test_entered_is_added_and_left_the_segment_is_removed_in_mirror(shop: Synced) -> None:
     start(shop)
     shop.people(people(a=UK, b=FR, c=UK))

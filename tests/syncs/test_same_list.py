@@ -7,11 +7,14 @@ import pytest
 from segmentry.engine.state.schema import SYNCED
 from segmentry.engine.workspace import Workspace
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
+from tests.delivery.measuring import peak
+from tests.syncs.conftest import LIST, Synced
 from tests.syncs.test_handed_on import merged
 from tests.syncs.test_keys_there import FULL, listed, off
 from tests.syncs.test_left_before import readded
 from tests.syncs.test_names_before import C
 from tests.syncs.test_shared_addresses import RULES, A, B, Two, two
+from tests.syncs.test_two_tags import tags
 from tests.syncs.test_words import reconciled
 from tests.syncs.test_words_services import keyed
 
@@ -42,6 +45,11 @@ def read_back(two: Two, **which: str) -> None:
     with two.shop.state.catalog.writing() as connection:  # what was said of anybody is long ago
         connection.execute(SYNCED.update().values(changed="2026-01-01T00:00:00.000000+00:00"))
     reconciled(two.shop, opened=keyed(two.service), **which)
+
+
+def known(two: Two) -> set[str]:
+    """Everybody at the service, by address."""
+    return {str(one.email) for one in two.service.profiles} if isinstance(two.service, KlaviyoSandbox) else set(tags(two.service))
 
 
 def taken_off(two: Two) -> None:
@@ -159,3 +167,94 @@ def test_who_is_in_by_one_and_left_by_the_other_under_another_key_goes_on(two: T
     for _ in range(2):
         hour(two, c=(A, "uk rich"))
     assert two.states["uk", "c"] == "left"
+
+
+# ---------------------------------------------------------------- whom another sync counts as a member still
+
+
+@pytest.mark.parametrize("address", [C, B])
+def test_who_left_by_one_is_told_of_by_none(two: Two, address: str) -> None:
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk rich"))
+    off(two, B)
+    read_back(two, segment="uk")
+    for _ in range(2):
+        hour(two, b=(address, "rich"))
+    assert two.states["rich", "b"] == "left"
+    assert not inside(two)
+    assert C not in known(two)
+
+
+@FULL
+def test_who_left_by_one_comes_in_by_none_where_another_contact_is_that_person_too(two: Two) -> None:
+    one_list(two, "uk", "rich")
+    both = {"z": (Z, "uk rich"), "w": (W, "uk rich")}
+    two.hour(e=(B, "uk"), **both)
+    two.hour(e=(B, ""), b=(B, "rich uk"), **both)
+    off(two, B)
+    read_back(two, segment="rich")
+    for _ in range(2):
+        two.hour(b=(C, "uk"), **both)
+    for _ in range(2):
+        two.hour(b=(A, "uk"), e=(C, "uk"), **both)
+    assert A not in inside(two)
+    assert two.states["uk", "b"] == two.states["rich", "b"] == "left"
+
+
+def test_who_left_takes_nobodys_membership(two: Two) -> None:
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk"), d=(C, "rich"))
+    off(two, B)
+    read_back(two, segment="uk")
+    hour(two, b=(C, "rich"), d=(C, ""))
+    for _ in range(2):
+        hour(two, b=(A, "rich"), d=(C, ""))
+    assert inside(two) == {C}
+    assert two.states["rich", "d"] == "member"
+
+
+@FULL
+def test_many_who_left_with_one_address_are_no_trouble(shop: Synced) -> None:
+    """Each with each other one would be tens of millions."""
+    number = 6_000
+    shop.sync("existing: send, fields: {level: tier}")
+    one = {"id": [f"c{number}" for number in range(number)], "email": ["none@example.com"] * number, "country": ["UK"] * number}
+    before = peak()
+    shop.people({**one, "tier": [1] * number})
+    shop.hour("2026-01-02")
+    (member,) = shop.members
+    shop.memory.take_out(LIST, member)
+    shop.people({**one, "tier": [2] * number})
+    shop.hour("2026-01-03")
+    shop.hour("2026-01-04")
+    states = {state for state, _ in shop.rows().values()}
+    assert (len(shop.rows()), states) == (number, {"left"})
+    shop.hour("2026-01-05")
+    assert peak() - before < 1_000_000  # KiB
+
+
+# ---------------------------------------------------------------- who is in by both
+
+
+def test_who_is_in_by_another_segment_is_a_member_by_both_and_is_added_by_one(two: Two) -> None:
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk"))
+    hour(two, b=(B, "uk rich"))
+    assert two.states["rich", "b"] == two.states["uk", "b"] == "member"
+    hour(two, b=(C, "rich"))
+    assert inside(two) == {C}
+    for _ in range(2):
+        hour(two, b=(A, "uk rich"))
+    assert inside(two) == {A}
+
+
+@pytest.mark.parametrize("new", [False, pytest.param(True, marks=FULL)])
+def test_who_has_the_former_address_of_a_member_is_another_person(two: Two, new: bool) -> None:
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk"))
+    if not new:
+        hour(two, b=(C, "uk"))
+    for _ in range(3):
+        hour(two, b=(C, "uk"), d=(B, "rich"))
+    assert inside(two) == {B, C}
+    assert two.states["rich", "d"] == two.states["uk", "b"] == "member"

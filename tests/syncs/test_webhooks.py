@@ -64,6 +64,15 @@ def test_who_is_in_at_the_start_is_told_then_the_difference_only(shop: Synced, r
     assert receiver.count == 0
 
 
+def test_who_enters_another_segment_is_told_of_again(shop: Synced, receiver: WebhookSandbox) -> None:
+    """A receiver is no list that one is in or not: each segment says who enters it."""
+    start(shop, receiver, "existing: send, mode: add")
+    (shop.root / "segments" / "good.yml").write_text("where: tier = 1\nsync: {destination: crm, existing: send, mode: add}\n")
+    hour(shop, receiver, "2026-01-02", a=(UK, 2))
+    hour(shop, receiver, "2026-01-03", a=(UK, 1))
+    assert said(receiver) == [("segment.entered", "a", None), ("segment.entered", "a", None)]
+
+
 def test_exits_are_told_in_mirror_only(shop: Synced, receiver: WebhookSandbox) -> None:
     start(shop, receiver, "existing: send")
     hour(shop, receiver, "2026-01-02", a=(UK, 1), b=(UK, 1))

@@ -42,8 +42,8 @@ ROWS = pl.Schema({column.name: _KINDS.get(column.name, _TEXT) for column in SYNC
 
 CALLED = pl.Schema({name: ROWS[name] for name in ("contact", "remote_id", "address_hash", "former_ids", "changed")})
 
-LAST_SEEN = pl.Schema({name: ROWS[name] for name in ("contact", "wanted_hash")})
-"""Who left, and the hash of the address that each was last seen with, where that is another than before."""
+LAST_SEEN = pl.Schema({name: ROWS[name] for name in ("contact", "wanted_hash", "remote_id")})
+"""Who left, the hash of the address that each was last seen with, where that is another than before, and what the destination calls it."""
 
 NAMESAKES = pl.Schema({name: ROWS[name] for name in ("sync", "contact", "remote_id", "state", "maybe")})
 
