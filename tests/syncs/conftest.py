@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import zlib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,27 @@ from segmentry.engine.state.schema import SYNCED, SYNCS
 from tests.activation.conftest import LOOSE, Enrolling
 
 LIST = "list:people"
+
+HERE = Path(__file__).parent
+SERVICES = re.compile("klaviyo|mailchimp")
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are selected by
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A story that is told of both services is told of one of them by the short tests: of which says its name, so that they share them.
+
+    Both would be a quarter of all the short tests' time. A test that is asked for by its own name alone runs.
+    """
+    stories: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.path.parent == HERE and not item.get_closest_marker("full") and SERVICES.search(item.name):
+            stories[SERVICES.sub("service", item.nodeid)].append(item)
+    for story, told in stories.items():
+        if len(told) > 1:
+            told.sort(key=lambda item: item.name)
+            del told[zlib.crc32(story.encode()) % len(told)]
+            for item in told:
+                item.add_marker("full")
 
 
 @dataclass
