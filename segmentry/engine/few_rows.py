@@ -7,7 +7,7 @@ every column as the very type that DuckDB does; what its rows mean is left to th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -22,6 +22,16 @@ SHARE_OF_MEMORY = 0.25
 
 AT_ONCE = 4
 """So many row groups are decoded at a time."""
+
+COPIES = 2
+"""What was found by parts is put together as a whole."""
+
+WIDEST = 16
+WIDTHS: dict[type[pl.DataType] | pl.DataType, int] = {
+    pl.Boolean: 1, pl.Int8: 1, pl.UInt8: 1, pl.Int16: 2, pl.UInt16: 2, pl.Int32: 4, pl.UInt32: 4, pl.Float32: 4, pl.Date: 4,
+    pl.Int64: 8, pl.UInt64: 8, pl.Float64: 8, pl.Datetime: 8,
+}  # fmt: skip
+"""The bytes of a value in memory; of a text those that say where it is."""
 
 TYPES: dict[str, pl.DataType] = {
     "VARCHAR": pl.String(),
@@ -54,10 +64,10 @@ def few_rows(
     """
     wanted = sorted({key, *columns})
     share = len(keys) / max(1, rows_of(contacts))
-    if not _is_large(relation) or not _fits(relation, wanted, share, memory):
-        return None
     types = {name: kind for name in wanted if (kind := _type(relation.columns[name].stored)) is not None}
-    if len(types) < len(wanted) or not _alike(keys.dtype, types[key]) or has_long_times(relation, wanted):
+    if len(types) < len(wanted) or not _is_large(relation) or not _fits(relation, types, share, memory):
+        return None
+    if not _alike(keys.dtype, types[key]) or has_long_times(relation, wanted):
         return None
     try:
         rows = pl.scan_parquet([file.path for file in relation.files], glob=False, hive_partitioning=False).select(wanted)
@@ -86,8 +96,15 @@ def _is_large(relation: Relation) -> bool:
     return rows_of(relation) >= FEWEST_ROWS and are_alike(relation)
 
 
-def _fits(relation: Relation, columns: Collection[str], share: float, memory: int) -> bool:
-    """Whether the largest row groups can be decoded beside each other, and what is found of them be held."""
-    decoded = [decoded_bytes(file, frozenset(columns)) for file in relation.files]
-    largest = max(group for groups in decoded for group in groups)
-    return largest * AT_ONCE + share * sum(map(sum, decoded)) <= memory * SHARE_OF_MEMORY
+def _fits(relation: Relation, types: Mapping[str, pl.DataType], share: float, memory: int) -> bool:
+    """Whether the largest row groups can be decoded beside each other, and what is found of them be held, twice where it is put together.
+
+    A row in memory is longer than in a file, where a text is the number of a word, and a decimal as short as it may be.
+    """
+    width = sum(WIDTHS.get(kind.base_type(), WIDEST) for kind in types.values())
+    largest, whole = 0, 0
+    for file in relation.files:
+        groups = decoded_bytes(file, frozenset(types))
+        held = sum(groups) + (file.rows or 0) * width
+        largest, whole = max(largest, held * max(groups) // max(1, sum(groups))), whole + held
+    return largest * AT_ONCE + share * whole * COPIES <= memory * SHARE_OF_MEMORY

@@ -166,9 +166,20 @@ def test_few_rows_and_large_row_groups_are_left_to_duckdb(tmp_path: Path, monkey
 def test_what_is_found_of_many_contacts_is_left_to_duckdb_where_it_may_not_fit(tmp_path: Path) -> None:
     keys = list(range(100))
     source = relation(written(tmp_path / "one.parquet", {"id": pa.array(keys), "value": pa.array([f"{key:01000}" for key in keys])}))
-    memory = 4 * 20_000  # of which a quarter may be taken: four row groups of two rows, and not much more
+    memory = 4 * 24_000  # of which a quarter may be taken: four row groups of two rows, what is found of one twice, and not much more
     assert found(source, 1, memory=memory) is not None
     assert found(source, *keys, memory=memory) is None
+
+
+def test_rows_are_as_long_as_in_memory_not_as_in_the_file(tmp_path: Path) -> None:
+    """Where every text is one of a few words, and so a few bits of a file: found of half the contacts, they took four times the limit."""
+    rows, keys = 100_000, list(range(10))
+    path = tmp_path / "one.parquet"
+    pq.write_table(pa.table({"id": pa.array([key % 10 for key in range(rows)]), "value": pa.array(["order_placed"] * rows)}), path)
+    source = relation(path)
+    assert path.stat().st_size < 100_000
+    assert found(source, *keys, memory=4 * 2_000_000) is None
+    assert found(source, *keys, memory=64 << 20) is not None
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["gone", "torn"])
