@@ -109,7 +109,7 @@ def _short(value: Any) -> Any:
 def written(document: str) -> str:
     """The document with its measured parts as the kept figures say."""
     summaries = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
-    sizes = [size for size in ("small", "standard", "wide", "real") if size in summaries]
+    sizes = [size for size in ("small", "standard", "wide", "real", "replicated") if size in summaries]
     parts = {
         "goals": goals.table(summaries),
         "sizes": "\n".join(section(summaries[size]) for size in sizes) or NOTHING,

@@ -14,6 +14,9 @@ from datetime import date
 from benchmarks.conditions import ANY, Attribute, Behaviour, Condition, Segment
 from benchmarks.data import SEED, day_before
 
+PREVIEWED: tuple[Condition, ...] = (Attribute("location", "=", "UK"), Behaviour("order_placed", "count", 90, 2))
+"""What is previewed where the data are made up."""
+
 
 @dataclass(frozen=True)
 class Pools:

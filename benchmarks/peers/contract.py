@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import polars as pl
 
 from benchmarks.answers import write_answers
-from benchmarks.conditions import Attribute, Behaviour, Condition
+from benchmarks.conditions import Segment
 from benchmarks.data import FIRST, SECOND, THIRD
 from benchmarks.machine import peak_bytes
 from benchmarks.workloads import workload
-
-if TYPE_CHECKING:
-    from benchmarks.conditions import Segment
 
 THREADS = 2
 MEMORY = "4 GiB"
@@ -56,10 +53,6 @@ STEPS = {
 """In this order. A peer that has no `next` has `full` before `clock`."""
 
 
-PREVIEWED: tuple[Condition, ...] = (Attribute("location", "=", "UK"), Behaviour("order_placed", "count", 90, 2))
-"""The conditions of the rule that is previewed, joined by `and`."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """Who is in a segment, and whose membership changed: contacts as they are numbered in the data, in any order."""
@@ -81,7 +74,7 @@ class Peer(Protocol):
     def recompute(self, folder: Path, segments: list[Segment], step: str) -> None:
         """Compute every segment, keep the members, and keep what changed since the former step; measured.
 
-        For `preview` that is: print how many contacts the rule finds, with twenty of them in memory.
+        For `preview` that is: print how many contacts the rule of the only segment finds, with twenty of them in memory.
         """
 
     def answers(self, folder: Path, segments: list[Segment], step: str) -> Iterator[Answer]:
@@ -95,7 +88,8 @@ def peer(name: str) -> Peer:
 
 def main(name: str, step: str, folder: Path, size: str, *options: str) -> None:
     """Run one step and print what it took as JSON."""
-    segments = workload(size).segments()
+    chosen = workload(size)
+    segments = [Segment("previewed", tuple(chosen.previewed))] if step == "preview" else chosen.segments()
     one = peer(name)
     one.prepare(folder, segments, step)
     started, worked = time.perf_counter(), time.process_time()

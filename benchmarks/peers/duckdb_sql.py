@@ -11,7 +11,7 @@ import duckdb
 
 from benchmarks.conditions import ANY, Attribute, Behaviour, Condition
 from benchmarks.data import event_files, snapshot
-from benchmarks.peers.contract import MEMORY, PREVIEWED, THREADS, Answer
+from benchmarks.peers.contract import MEMORY, THREADS, Answer
 from benchmarks.peers.contract import STEPS as ALL_STEPS
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def recompute(folder: Path, segments: list[Segment], step: str) -> None:
     with _open(folder) as db:
         _look_at(db, folder, as_of)
         if step == "preview":
-            where = " and ".join(written(condition, as_of) for condition in PREVIEWED)
+            where = " and ".join(written(condition, as_of) for condition in segments[0].conditions)
             found = db.sql(f"select *, count(*) over () as found from contacts where {where} limit 20").pl()
             print(found["found"][0])
             return

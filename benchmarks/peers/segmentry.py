@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from benchmarks.data import event_files, snapshot
-from benchmarks.peers.contract import MEMORY, PREVIEWED, THREADS, Answer
+from benchmarks.peers.contract import MEMORY, THREADS, Answer
 from benchmarks.peers.contract import STEPS as ALL_STEPS
 from segmentry import Run, Workspace
 from segmentry.engine import preview, scatter  # noqa: F401 - imports are not measured, of no peer
@@ -67,14 +67,14 @@ def lay_out(folder: Path, name: str, kind: str, segments: list[Segment], step: s
 
 
 def recompute(folder: Path, segments: list[Segment], step: str) -> None:
-    run(folder / "segmentry", step)
+    run(folder / "segmentry", segments, step)
 
 
-def run(root: Path, step: str) -> None:
+def run(root: Path, segments: list[Segment], step: str) -> None:
     workspace = Workspace.open(root)
     as_of = ALL_STEPS[step].as_of
     if step == "preview":
-        found = workspace.preview(" and ".join(condition.rule for condition in PREVIEWED), as_of, sample=20)
+        found = workspace.preview(segments[0].rule, as_of, sample=20)
         print(found.count)
     else:
         _last[:] = [workspace.recompute(as_of=as_of, full=step == "full", first_run=step == "first")]

@@ -25,7 +25,7 @@ def prepare(folder: Path, segments: list[Segment], step: str) -> None:
 
 
 def recompute(folder: Path, segments: list[Segment], step: str) -> None:
-    segmentry.run(folder / "segmentry_uuid", step)
+    segmentry.run(folder / "segmentry_uuid", segments, step)
 
 
 def answers(folder: Path, segments: list[Segment], step: str) -> Iterator[Answer]:

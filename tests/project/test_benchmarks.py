@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from benchmarks import __main__ as harness
-from benchmarks import curves, data, report, scaling
+from benchmarks import curves, data, grocer, report, scaling
 from benchmarks.answers import compare, write_answers
 from benchmarks.conditions import Attribute
 from benchmarks.peers.contract import Answer
@@ -37,17 +37,20 @@ def test_segments_are_drawn_in_the_shares_of_real_ones() -> None:
     assert len({condition.rule for condition in attribute_pool()}) == len(attribute_pool())
 
 
-def round_of(folder: Path, *options: str) -> dict:
-    command = [sys.executable, "-m", "benchmarks", "--size", "tiny", "--cache", str(folder), "--json", str(folder / "out.json"), *options]
+def round_of(folder: Path, size: str, *options: str) -> dict:
+    places = ["--cache", str(folder), "--json", str(folder / "out.json")]
+    command = [sys.executable, "-m", "benchmarks", "--size", size, "--rounds", "1", *places, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "| Segmentry |" in done.stdout
     return json.loads((folder / "out.json").read_text())
 
 
-def test_a_small_round_has_equal_answers(tmp_path: Path) -> None:
+@pytest.mark.full  # all peers and every step: it takes a minute
+@pytest.mark.parametrize("size", ["tiny", "real"])
+def test_a_small_round_has_equal_answers(tmp_path: Path, size: str) -> None:
     peers = ALWAYS | ({"chdb_pass"} if find_spec("chdb") else set())
-    summary = round_of(tmp_path, "--peers", *sorted(peers))
+    summary = round_of(tmp_path, size, "--peers", *sorted(peers))
     assert summary["answers"] == "equal"
     assert set(summary["results"]) == peers
     assert set(summary["results"]["segmentry"]) == {"first", "full", "next", "clock", "preview"}
@@ -91,6 +94,27 @@ def test_contacts_that_are_written_by_parts_are_those_of_one_frame(tmp_path: Pat
     whole = data._contacts(1_000)
     for as_of, expected in ((data.FIRST, whole), (data.SECOND, data._changed(whole))):
         assert pl.read_parquet(data.snapshot(tmp_path, as_of)).equals(expected)
+
+
+def test_a_real_year_is_put_to_the_instants_and_is_there_as_often_as_is_said(tmp_path: Path) -> None:
+    grocer.build(tmp_path, 2)
+    files = data.event_files(tmp_path, data.SECOND)
+    events = pl.concat([pl.read_parquet(file) for file in files])
+    assert events.height == 2 * grocer.EVENTS
+    order = ["happened_at", "event", "department", "brand", "amount", "campaign_type"]
+    first = events.filter(pl.col("contact_id") < grocer.HOUSEHOLDS).sort("contact_id", *order)
+    second = events.filter(pl.col("contact_id") >= grocer.HOUSEHOLDS).with_columns(pl.col("contact_id") - grocer.HOUSEHOLDS)
+    assert first.equals(second.sort("contact_id", *order))
+    hour = pl.read_parquet(data.event_files(tmp_path, data.SECOND)[0])["happened_at"]
+    assert data.FIRST < hour.min() <= hour.max() <= data.SECOND
+    assert files[1:] == data.event_files(tmp_path, data.FIRST)
+    assert events["happened_at"].is_between(data.FIRST, data.SECOND, closed="right").sum() == hour.len()
+    then, now = (pl.read_parquet(data.snapshot(tmp_path, as_of)) for as_of in (data.FIRST, data.SECOND))
+    assert then["contact_id"].equals(now["contact_id"])
+    assert now["contact_id"].to_list() == list(range(2 * grocer.HOUSEHOLDS))
+    bought = events.filter(event="purchase").group_by("contact_id").agg(purchases=pl.len().cast(pl.Int64), spend=pl.sum("amount"))
+    assert now.select("contact_id", "purchases").equals(bought.sort("contact_id").select("contact_id", "purchases"))
+    assert now["spend"].sum() == bought["spend"].sum()
 
 
 def test_a_line_bends_where_its_exponent_rises_most() -> None:
