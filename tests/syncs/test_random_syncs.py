@@ -41,11 +41,11 @@ FOLLOW = {**KINDS, "follow": 5}
 """The same, of few: one goes, and another comes with the address that it had."""
 
 
-def happen(world: World) -> str:
-    """Something happens; what, in words."""
+def happen(world: World, never: str = "") -> str:
+    """Something happens, but `never` that; what, in words."""
     draw, people = world.draw, world.people
     key = draw.choice(world.names)
-    kinds = FOLLOW if world.names == DENSE else KINDS
+    kinds = {kind: often for kind, often in (FOLLOW if world.names == DENSE else KINDS).items() if kind != never}
     kind = draw.choices(list(kinds), list(kinds.values()))[0]
     one = people.setdefault(key, Person(key, f"{key}@x.example", inside=False))
     if key in world.merged:

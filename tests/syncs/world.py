@@ -232,12 +232,12 @@ class World:
         destination = Forgiving(self.memory, self._meets, keyed=self.keyed)
         with hold(self.state.catalog, ID, "default", purpose="delivery:crm", clock=self.state.clock) as lease:
             with self.state.catalog.reading() as connection:
-                ids = sync_outbox.syncs_to(connection, "crm")
+                keys = sync_outbox.syncs_to(connection, "crm")
             settings = Syncing(
                 "crm",
                 ID,
                 Circle(ID, "default", "text"),
-                dict.fromkeys(ids, ("uk", Target("list", "people"))),
+                {number: (segment, Target("list", "people")) for number, (segment, *_) in keys.items()},
                 Traits(batch=3, parallel=1, needs_address=True),
                 lambda: self.now,
                 lambda _: None,
