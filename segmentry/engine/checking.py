@@ -199,7 +199,7 @@ def _rules(loaded: LoadedWorkspace, moment: Moment) -> tuple[dict[str, Condition
         )
     except RuleError as error:
         problems += [circle_in_file(loaded, problem) for problem in error.diagnostics]
-    if not problems:
+    if not problems and not any(problem.severity is Severity.ERROR for problem in loaded.diagnostics):  # else some segment has no rule
         warnings += [loaded.segments[name].locate(warning) for name, warning in same_rules(rules)]
         warnings += certain_now(loaded, conditions, told, moment.clock)
     return conditions, problems, warnings

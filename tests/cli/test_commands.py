@@ -44,6 +44,15 @@ def test_check_shows_every_problem_at_once_with_its_place(shop):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("text", ['where: "score >"\n', "where: [\n", "label: no rule\n"])
+def test_check_shows_the_only_rule_that_can_not_be_read(shop, text):
+    """Nothing else is wrong, so that all other rules are looked at further."""
+    shop.write("segments/worse.yml", text)
+    told = shop.run("check", code=1).stderr
+    assert told.count("error[") == 1, told
+    assert "segments/worse.yml:" in told
+
+
 def test_check_holds_rules_against_the_data_whatever_else_the_workspace_says_wrong(shop):
     text = (shop.folder / "segmentry.yml").read_text()
     wrong = 'retention: soon\nsuppress: "scor > 3"\ndestinations: {crm: {type: carrier_pigeon}}\n'
