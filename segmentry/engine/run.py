@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -55,12 +55,18 @@ from segmentry.rules.ground import Clock
 Clocked = Callable[[], datetime]
 
 
+class ChangesOf(Protocol):
+    """Gives what a run brought: of all segments, or of one."""
+
+    def __call__(self, *, segment: str | None = None) -> pl.DataFrame: ...
+
+
 @dataclass(frozen=True)
 class Recomputed:
     """A run that has been computed: committed (`record.id` is in the state), or only shown (`committed` False)."""
 
     record: RunRecord
-    changes: Callable[[], pl.DataFrame]
+    changes: ChangesOf
     warnings: tuple[Diagnostic, ...]
     plan: Plan
     committed: bool
@@ -118,7 +124,7 @@ class _Drafted:
     computed: Computed
     stored_changes: pl.DataFrame
     firsts: tuple[str, ...]
-    changes: Callable[[], pl.DataFrame]
+    changes: ChangesOf
     consequences: Consequences | None
 
 
@@ -447,15 +453,15 @@ class _Run:
         }
 
 
-def _all_changes(
-    changes: pl.DataFrame, memberships: Memberships, placement: Placement, firsts: tuple[str, ...]
-) -> Callable[[], pl.DataFrame]:
+def _all_changes(changes: pl.DataFrame, memberships: Memberships, placement: Placement, firsts: tuple[str, ...]) -> ChangesOf:
     """The changes with the entries of segments computed for the first time, made when somebody asks."""
 
-    def made() -> pl.DataFrame:
-        columns = pl.DataFrame([memberships.column(name) for name in firsts])
-        entries = first_entries(placement.alignment.keys, columns) if firsts else []
-        return changes_frame([*entries, changes], placement.alignment.keys.dtype)
+    def made(*, segment: str | None = None) -> pl.DataFrame:
+        fresh = [name for name in firsts if segment in (None, name)]
+        stored = changes if segment is None else changes.filter(pl.col("segment") == segment)
+        columns = pl.DataFrame([memberships.column(name) for name in fresh])
+        entries = first_entries(placement.alignment.keys, columns) if fresh else []
+        return changes_frame([*entries, stored], placement.alignment.keys.dtype)
 
     return made
 

@@ -220,10 +220,10 @@ class State:
             record = self.run(run)
             with self.catalog.reading() as connection:
                 where = reading.paths(connection, [record.changes_file])
-            stored = files.read(self.folder, where.values())
+            paths = list(where.values())
+            one = [files.changes(self.folder, path, segment) for path in paths] if segment is not None else []
+            stored = pl.concat(one) if one else files.read(self.folder, paths)
             firsts = [name for name, figures in record.segments.items() if figures.first and segment in (None, name)]
-            if segment is not None:
-                stored = stored.filter(pl.col("segment") == segment)
             if not firsts or not record.accepted:
                 return stored
             entries = first_entries(self.order(record.id).keys, self.columns(firsts, record.id))
