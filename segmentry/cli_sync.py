@@ -264,7 +264,8 @@ def detach(
     """Forget a sync that the files don't say any more.
 
     Of SEGMENT, which may be deleted, with DESTINATION. Nobody is taken out, unless --remove says so: then those whom it added are, and
-    nobody else. Who left there is known for good. Ends with 3 if some are still to be taken out; the same again goes on.
+    nobody else; who is a member by another segment's sync to the same list or tag stays. Who left there is known for good. Ends with 3
+    if some are still to be taken out; the same again goes on.
     """
     workspace = settings.open()
     if not yes:
@@ -288,7 +289,7 @@ def _ask_to_detach(workspace: Workspace, segment: str, destination: str, target:
     """Shows the count and asks; Abort if not. UsageError where nobody can be asked."""
     about = workspace.detaching(segment, destination, target=target)
     what = (
-        f"{about.members:,} whom it added are taken out, but for those who are not there any more"
+        f"{about.members:,} whom it added are taken out, but for who is not there any more, or is a member by another segment's sync to it"
         if remove
         else f"{about.members:,} whom it added stay there, and can't be taken out later"
     )

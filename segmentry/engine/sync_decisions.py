@@ -279,7 +279,7 @@ def _next_of_wanted(case: Case, tells: pl.Expr) -> pl.Expr:
     recent = (pl.col("changed") > (case.now - SKIPS).isoformat(timespec="microseconds")).fill_null(value=False)
     maybe = pl.col("maybe").fill_null(value=False)
     different = (pl.col("new") != pl.col("fingerprint")).fill_null(value=True) | maybe | unsure_who
-    open_so = (pl.col("wanted") == tells).fill_null(value=False)
+    open_so = (pl.col("wanted") == tells).fill_null(value=False) & pl.col("stop").is_null()
 
     def opens(kind: str) -> pl.Expr:
         return pl.when((action == kind).fill_null(value=False) & open_so).then(NOTHING).otherwise(pl.lit(kind))

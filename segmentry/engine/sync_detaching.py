@@ -18,14 +18,14 @@ from segmentry.engine.connectors.syncing import Target
 from segmentry.engine.delivering import LOOK_SECONDS, Open
 from segmentry.engine.identity import change_id
 from segmentry.engine.people import CONTACT
-from segmentry.engine.state import reading, sync_said, synced
+from segmentry.engine.state import reading, same_target, sync_said, synced
 from segmentry.engine.state.lease import Lease, hold
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.synced import DETACHED, MEMBER, OUT, REJECTED, REMOVE, SKIPPED, SyncDraft, SyncRecord, apply_syncs
 from segmentry.engine.sync_ground import named_record, records_of, require_telling
 from segmentry.engine.sync_plans import leaving, syncs_of
 from segmentry.engine.sync_reaching import reached
-from segmentry.engine.sync_rows import closed
+from segmentry.engine.sync_rows import closed, known_only
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.sync_words import sync_name
 from segmentry.engine.telling import Circle
@@ -106,11 +106,12 @@ def detach(
         with reached(workspace, state, record.destination, telling.environ, open=telling.open, clock=telling.clock) as destination:
             with state.lease(wait) as lease:
                 record = _unsaid(workspace, state, wanted)
-                members = _open_removals(workspace, state, lease, record, telling.clock())
+                members, staying = _open_removals(workspace, state, lease, record, telling.clock(), readable=destination.readable)
             settings = _syncing(workspace, state, record, telling)
             sender = SyncSender(state.catalog, sending, destination, settings)
             _run(sender, settings.stopping)
-    found = Detached(*record.key, members, sender.counts["synced"], sender.counts["left"], messages=tuple(sender.messages))
+    stay = [f"{staying:,} stay: they are members by another segment's sync to it"] if staying else []
+    found = Detached(*record.key, members, sender.counts["synced"], sender.counts["left"], messages=(*stay, *sender.messages))
     with state.catalog.reading() as connection:
         waiting = max(sync_said.there(connection, record.id), sync_said.removals(connection, record.id))
     if waiting:
@@ -161,16 +162,25 @@ def _forgotten(workspace: LoadedWorkspace, state: State, wanted: tuple[str, str,
     return found
 
 
-def _open_removals(workspace: LoadedWorkspace, state: State, lease: Lease, record: SyncRecord, now: datetime) -> int:
-    """Has everybody whom the sync added taken out from now on, and nobody else told of it: how many."""
+def _open_removals(
+    workspace: LoadedWorkspace, state: State, lease: Lease, record: SyncRecord, now: datetime, *, readable: bool
+) -> tuple[int, int]:
+    """Has everybody whom the sync added taken out from now on, and nobody else told of it: how many go, and stay.
+
+    Where there are members (`readable`), not who is one by another sync to the target that goes on: by this one it is out from now on.
+    """
     kind, opened = _kind(state), stamp(now)
     with state.catalog.writing() as connection:
         lease.check(connection)
         sync_said.free(connection, record.id)
         rows = synced.rows_of(connection, record.id)
-        apply_syncs(connection, [_removing(workspace, record, rows, kind, opened)], now)
+        ours = rows.filter((pl.col("state") == MEMBER) | pl.col("maybe"))
+        kept = same_target.kept_by_others(connection, record.id, ours) if readable else ours[CONTACT].head(0)
+        staying, going = (rows.filter(pl.col(CONTACT).is_in(kept.implode()) == stays) for stays in (True, False))
+        draft = _removing(workspace, record, going, kind, opened)
+        apply_syncs(connection, [replace(draft, written=pl.concat([draft.written, known_only(staying)]))], now)
         sync_said.hasten(connection, record.id, now)
-    return rows.filter(pl.col("state") == MEMBER).height
+    return going.filter(pl.col("state") == MEMBER).height, staying.filter(pl.col("state") == MEMBER).height
 
 
 def _removing(workspace: LoadedWorkspace, record: SyncRecord, rows: pl.DataFrame, kind: str, opened: str) -> SyncDraft:

@@ -26,9 +26,11 @@ from segmentry.engine.state.synced import (
     MEMBER,
     REMOVE,
     ROWS,
+    SHARED_NAME,
     UNCONFIRMED,
     SyncDraft,
     SyncRecord,
+    marked,
 )
 from segmentry.engine.sync_decisions import Case, Step, Wanted, decide
 from segmentry.engine.sync_elsewhere import Elsewhere, Known
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from segmentry.engine.loading import LoadedWorkspace
 
 SKIP, ASK = "skip", "ask"
-SHARED_NAME = "shared"
-"""In a payload: what the destination calls the contact it calls another one too."""
 
 
 @dataclass(frozen=True)
@@ -272,8 +272,8 @@ def comes_back(payload: str) -> str:
 
 def _said_to_come_back(rows: pl.DataFrame) -> set[str]:
     """Who is to be added because somebody said so, and is not yet: that holds also where what is told of them changes meanwhile."""
-    marked = pl.col("payload").str.contains(COMES_BACK, literal=True)
-    return set(rows.filter(pl.col("action") == ADD, marked.fill_null(value=False))[CONTACT])
+    alike = rows.filter(pl.col("action") == ADD, pl.col("payload").str.contains(COMES_BACK, literal=True).fill_null(value=False))
+    return {contact for contact, payload in alike.select(CONTACT, "payload").iter_rows() if marked(payload, ANEW)}
 
 
 def _leaving(standing: Standing, rows: pl.DataFrame, people: pl.DataFrame, elsewhere: Elsewhere) -> dict[str, str]:

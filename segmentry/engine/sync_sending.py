@@ -4,6 +4,7 @@ An answer, and what becomes of its row:
 
     SENT               add, update: a member, with what was told; remove: out
     LEFT, of a remove  out, where it was only perhaps added
+    SENT or REJECTED   update of who was taken for a member by the address, and is another person: to be added
     LEFT, before       as acknowledged before, and to be taken out; `left` where it is out
     LEFT               left: never put back
     SKIPPED            skipped, until something changes, or a day
@@ -20,10 +21,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.destination import Answer, DestinationStopped, Traits, Verdict
 from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch, SyncDestination, Target
 from segmentry.engine.sending import CLAIM, FAILURES, LARGEST, PATIENCE, RECORD_SECONDS, WithheldError
@@ -33,9 +35,8 @@ from segmentry.engine.state.holds import pause
 from segmentry.engine.state.lease import Lease
 from segmentry.engine.state.remote_names import called_otherwise
 from segmentry.engine.state.sync_outbox import EARLIER, OpenRow, SyncEnding, SyncParcel, SyncWatch
-from segmentry.engine.state.synced import ANEW, AWAY, MEMBER, OPEN, OUT, REJECTED, SKIPPED
+from segmentry.engine.state.synced import ANEW, AWAY, LOOKED, MEMBER, OPEN, OUT, REJECTED, SHARED_NAME, SKIPPED
 from segmentry.engine.sync_people import CONSENTED
-from segmentry.engine.sync_plans import SHARED_NAME
 from segmentry.engine.telling import TRIES, Circle, wait_after
 
 TROUBLES = 5
@@ -130,9 +131,11 @@ class SyncSender:
                 return []
             now, number, syncs = settings.clock(), self.lease.number, list(settings.syncs)
             actions: Sequence[str] = sync_outbox.ORDER
-            noted = self.destination.notes_removals
+            noted, readable = self.destination.notes_removals, self.destination.readable
             for _ in range(max(settings.traits.parallel, min(CLAIM // limit, PARCELS))):
-                parcel = sync_outbox.claim(connection, number, syncs, limit, settings.namespace, now, actions, noted=noted)
+                parcel = sync_outbox.claim(
+                    connection, number, syncs, limit, settings.namespace, now, actions, noted=noted, readable=readable
+                )
                 if parcel is None:
                     break
                 parcels.append(parcel)
@@ -254,7 +257,8 @@ class SyncSender:
                     if answers is None
                     else self._endings(parcel, answers, now)
                 )
-                sync_outbox.record(connection, self.lease.number, parcel.rows[0].sync, parcel.id, found, now)
+                sync = parcel.rows[0].sync
+                sync_outbox.record(connection, self.lease.number, sync, parcel.id, found, now, readable=self.destination.readable)
                 self._count(answers or ())
             self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name, now)
             if self.counts["synced"] and self.halted is None:
@@ -302,7 +306,12 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         row.state != MEMBER or _moved(row)
     ):  # an earlier attempt may have added it, or moved it: it is found by what was told
         refused |= {"maybe": True, "payload": row.payload, "wanted_hash": row.wanted_hash}
+    by_address = row.action == Action.UPDATE and row.state != MEMBER  # it is taken for whoever has its address, who is a member
     match answer.verdict:
+        case Verdict.SENT if by_address and answer.remote_id not in (None, row.remote_id):
+            return SyncEnding(row.contact, _anew(row))
+        case Verdict.REJECTED if by_address and answer.another:
+            return SyncEnding(row.contact, _anew(row))
         case Verdict.SENT if row.action == Action.REMOVE:
             return _out(row, answer, {**CLOSED, **remote, **status, "fingerprint": None})
         case Verdict.SENT:
@@ -319,13 +328,16 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             # who took the membership over has it in this target alone
             same = answer.readdressed or answer.remote_id == row.remote_id
             former = row.remote_id if remote and same and _moved(row) else None
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former)
+            # whose membership went to whoever has the address is there no more as the person it was
+            out = row.remote_id if remote and not same and _moved(row) and row.action == Action.UPDATE else None
+            put_in = (answer.remote_id or row.remote_id) if row.action == Action.ADD else None
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **told}, former=former, out=out, put_in=put_in)
         case Verdict.LEFT if answer.before:  # whom it is told as has not left, and goes as whoever is not to be there
             refused["refused"] = row.refused
             inside = row.state == MEMBER or row.maybe
             return SyncEnding(row.contact, refused | ({"left_before": True} if inside else {"state": AWAY}))
         case Verdict.LEFT if row.action == Action.REMOVE and row.state != MEMBER:  # nobody who was never there can have left
-            return _out(row, answer, {**CLOSED, **remote, **status})
+            return replace(_out(row, answer, {**CLOSED, **remote, **status}), out=None)
         case Verdict.LEFT:
             # the former address of who is another contact there too is not theirs alone to leave under
             former_hash = None if SHARED_NAME in json.loads(row.payload) else row.address_hash
@@ -336,20 +348,30 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             return _later(row, answer, due)
         case Verdict.REJECTED | Verdict.SKIPPED:
             state = SKIPPED if answer.verdict is Verdict.SKIPPED else REJECTED
-            refused |= {"state": state if row.action == Action.ADD else row.state, "former_ids": None}
+            refused |= {"state": row.state if row.state == MEMBER and row.action == Action.UPDATE else state, "former_ids": None}
             if answer.readdressed and remote and _moved(row):  # the address was taken, and only the rest refused
                 return SyncEnding(row.contact, refused | {"address_hash": row.wanted_hash}, former=row.remote_id)
             return SyncEnding(row.contact, refused)
     return _later(row, answer, due)
 
 
+def _anew(row: OpenRow) -> dict[str, Any]:
+    """The columns of who is not the person that it was taken for, by the address: nothing is known of it there, and it is added at once."""
+    payload = json.loads(row.payload)
+    payload.pop(SHARED_NAME, None)
+    unknown = dict.fromkeys(("remote_id", "remote_status", "address_hash", "fingerprint", "reason", "refused", "batch", "perhaps_out"))
+    opened = {"action": Action.ADD, "payload": dumps({**payload, LOOKED: True}), "due": row.opened}
+    return {**unknown, **opened, "state": OUT, "attempts": 0, "maybe": False}
+
+
 def _out(row: OpenRow, answer: Answer, values: Mapping[str, Any]) -> SyncEnding:
     """Who is out. Where it is under the address that it was perhaps given, it has that one; another contact's person kept the former."""
     out = {**values, "state": OUT, "reason": None}
+    name = answer.remote_id or row.remote_id
     if row.maybe and row.wanted_hash is not None and answer.remote_id not in (None, row.remote_id):
         former = None if SHARED_NAME in json.loads(row.payload) else row.remote_id
-        return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=former)
-    return SyncEnding(row.contact, out)
+        return SyncEnding(row.contact, {**out, "address_hash": row.wanted_hash}, former=former, out=name)
+    return SyncEnding(row.contact, out, out=name)
 
 
 def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:

@@ -95,7 +95,7 @@ def misfortune(world: World) -> None:
 
 def nobody_knows(world: World) -> None:
     """Whom our own removal may have taken off, somebody else may have as well: nobody can tell, and who is in again is added again."""
-    perhaps = {row["remote_id"] for row in world.rows().values() if row["action"] == REMOVE and row["maybe"]}
+    perhaps = {row["remote_id"] for row in world.all_rows() if row["action"] == REMOVE and row["maybe"]}
     for known in world.memory.people(LIST).values():
         if known.remote_id in perhaps and known.left == "taken off by hand":
             known.left = None

@@ -25,8 +25,9 @@ from segmentry.engine.connectors.syncing import Action, Change, Notes, SyncBatch
 from segmentry.engine.loading import LoadedWorkspace, load
 from segmentry.engine.people import Snapshot
 from segmentry.engine.standing_run import NOBODY
-from segmentry.engine.state import State, sync_outbox, synced
+from segmentry.engine.state import State, ledger, sync_outbox, synced
 from segmentry.engine.state.lease import hold
+from segmentry.engine.state.schema import ALIASES
 from segmentry.engine.sync_plans import plan_syncs
 from segmentry.engine.sync_sending import Syncing, SyncSender
 from segmentry.engine.telling import Circle
@@ -102,7 +103,7 @@ class Forgiving(MemoryDestination):
                 if one.left is not None:
                     return Answer(Verdict.LEFT, "it left under its former address", one.remote_id)
                 if action is Action.UPDATE:
-                    return Answer(Verdict.REJECTED, "it is another contact too")
+                    return Answer(Verdict.REJECTED, "it is another contact too", another=True)
                 one = self._by_address(people, change)
         elif change.address is None:
             return Answer(Verdict.SENT)
@@ -225,6 +226,8 @@ class World:
             secret = self.state.secret(connection)
             drafts = plan_syncs(self.workspace(), self.standing(), known_syncs(connection, secret, self.merged))
         with self.state.catalog.writing() as connection:
+            for old in self.merged.keys() - ledger.aliases(connection).keys():  # as a run's commit does, which senders go by
+                connection.execute(ALIASES.insert().values(old=old, new=self.merged[old], run=1))
             synced.apply_syncs(connection, drafts, self.now)
 
     def tell(self) -> SyncSender | None:
@@ -288,15 +291,15 @@ class World:
         suppressed = {one.normalised for one in here if one.suppressed}
         return {str(one.normalised) for one in here if one.inside} - suppressed
 
-    def rows(self) -> dict[str, dict[str, Any]]:
+    def all_rows(self) -> list[dict[str, Any]]:
+        """The rows of every sync."""
         with self.state.catalog.reading() as connection:
-            (record,) = synced.syncs(connection)
-            frame = synced.rows_of(connection, record.id)
-        return {row["contact"]: row for row in frame.to_dicts()}
+            return [row for one in synced.syncs(connection) for row in synced.rows_of(connection, one.id).to_dicts()]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of the only sync, by contact."""
+        return {row["contact"]: row for row in self.all_rows()}
 
     def acknowledged(self) -> set[str]:
         """The remote ids of members."""
-        with self.state.catalog.reading() as connection:
-            records = synced.syncs(connection)
-            frames = [synced.rows_of(connection, record.id) for record in records]
-        return {remote for frame in frames for remote in frame.filter(state="member")["remote_id"].drop_nulls().to_list()}
+        return {row["remote_id"] for row in self.all_rows() if row["state"] == "member"} - {None}

@@ -82,7 +82,8 @@ class Answer:
 
     `status` is what the destination says of the person (`subscribed`, `cleaned`), where it says so. `readdressed`: it is the same
     person there under another address, who is called by `remote_id` from now on, whoever asks. `before`: it left as the person that it
-    was before (`Change.former_ids`), not as the one that it is told as.
+    was before (`Change.former_ids`), not as the one that it is told as. `another`: of an update, whoever is called so has another address,
+    and is another contact too.
     """
 
     verdict: Verdict
@@ -94,6 +95,7 @@ class Answer:
     status: str | None = None
     readdressed: bool = False
     before: bool = False
+    another: bool = False
 
 
 @dataclass(frozen=True, slots=True)

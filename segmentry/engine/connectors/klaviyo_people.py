@@ -185,7 +185,7 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
         if one is not None and one.email not in (None, change.address) and one.unreachable:
             return Answer(Verdict.LEFT, FORMER, one.id, status=one.status)
     if action is Action.UPDATE and theirs and (named in theirs or (own is None and holder is None)):
-        return Answer(Verdict.REJECTED, OTHERS_TOO)
+        return Answer(Verdict.REJECTED, OTHERS_TOO, another=True)
     if action is Action.ADD:
         refused = _left([one for one in (*theirs, own, holder) if one is not None], list_id, inside)
         if refused is not None:

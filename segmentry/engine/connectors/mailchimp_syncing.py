@@ -33,7 +33,9 @@ READDRESSED = "readdressed"
 """The same of changes whose persons are there under the new address: as the same, not as somebody who had it already."""
 
 LEFT_FORMER = Answer(Verdict.LEFT, f"under the former address it {GONE}, or {FORGOTTEN}")
-OTHERS_TOO = Answer(Verdict.REJECTED, "under the former address there is another contact too: it is put in anew under its own")
+OTHERS_TOO = Answer(
+    Verdict.REJECTED, "under the former address there is another contact too: it is put in anew under its own", another=True
+)
 LEFT_TAG = Answer(Verdict.LEFT, "taken off the tag there")
 LOST = Answer(Verdict.LATER, "the service does not say what became of it", maybe=True)
 

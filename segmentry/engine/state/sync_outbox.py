@@ -31,10 +31,11 @@ from sqlalchemy import (
 
 from segmentry.engine.canonical_json import dumps
 from segmentry.engine.connectors.syncing import THERE
+from segmentry.engine.state import same_target
 from segmentry.engine.state.ledger import survivors
 from segmentry.engine.state.outbox import Watch, stamp
 from segmentry.engine.state.schema import SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OUT, bar, note_left, nothing_open
+from segmentry.engine.state.synced import ACTIVE, AWAY, MEMBER, OUT, bar, doubt, note_left, nothing_open
 
 ORDER = ("update", "add", "remove")
 """Who changes is told first, so that an address is free for whoever has it now; who goes last."""
@@ -43,6 +44,10 @@ EARLIER = "earlier"
 """In notes: what was kept of a sync's other batches, whose end nobody saw."""
 
 SEVERAL = 5_000
+
+LOOK_AHEAD = 2_000
+"""Of so many who are to come in it is seen at once whether they are members by another sync: batch by batch each would be a round."""
+
 _S = SYNCED.c
 
 
@@ -88,13 +93,16 @@ class SyncParcel:
 class SyncEnding:
     """What becomes of a row under way: its columns from now on. `left`: address hashes that stay out of the target.
 
-    `former`: what the destination called the contact before, where its address was changed there.
+    `former`: what the destination called the contact before, where its address was changed there. `out`: what it calls whom it took out;
+    `put_in`: whom it put in.
     """
 
     contact: str
     values: Mapping[str, Any]
     left: tuple[str, ...] = ()
     former: str | None = None
+    out: str | None = None
+    put_in: str | None = None
 
 
 _COLUMNS = [_S[name] for name in OpenRow.__dataclass_fields__]
@@ -155,24 +163,43 @@ def claim(
     actions: Sequence[str] = ORDER,
     *,
     noted: bool = False,
+    readable: bool = False,
 ) -> SyncParcel | None:
     """The next rows that go together, marked as under way; None if nothing is due. `noted`: notes say who may have been removed.
 
+    `readable`: the destination has members, and several syncs to one target share them (`same_target`).
     A batch that was asked for before goes again with the same rows. Where some of them are settled, it goes on only if something was
     kept of it (a job that knows the others too); else its rows go in another one. Rows that were asked for in another batch get what
     was kept of the sync's other batches: their jobs may still be under way.
     """
     for action in actions:
         for sync in syncs:
-            ready = and_(_ready(sync, now), _S.action == action)
-            if action != "update":  # by which address somebody is there is known once the other is answered
-                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_moving(sync)))
-            if action == "add":  # under a new address nobody would be found who is to go under the former one
-                ready = and_(ready, or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now)), ~_is_taken())
-            parcel = _stored(connection, ready, limit, namespace) or _fresh(connection, ready, limit, namespace)
+            shared = same_target.sharing(connection, sync) if readable and action != "update" else [sync]
+            ready = and_(_ready(sync, now), _S.action == action, *_unhindered(action, shared, syncs, now))
+            parcel = _stored(connection, ready, limit, namespace)
+            if readable and action == "add" and (parcel is None or not parcel.notes):
+                coming = _next_rows(connection, ready, limit) if parcel is None else parcel.rows
+                if same_target.join(connection, shared, coming, stamp(now)):
+                    if "update" not in actions:
+                        return None
+                    same_target.join(connection, shared, _next_rows(connection, ready, LOOK_AHEAD), stamp(now))
+                    return claim(connection, lease, syncs, limit, namespace, now, actions, noted=noted, readable=readable)
+            parcel = parcel or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
                 return _taken(connection, lease, parcel, now, perhaps=action != "remove" or not noted)
     return None
+
+
+def _unhindered(action: str, shared: Sequence[int], syncs: Sequence[int], now: datetime) -> Iterator[ColumnElement[bool]]:
+    """Of rows of one action of a sync those that need not wait for another's; `shared`: the sync, and the others to its target."""
+    sync = shared[0]
+    if action != "update":  # by which address somebody is there is known once the other is answered
+        yield or_(_S.remote_id.is_(None), ~_is_moving(sync))
+    if action == "add":  # under a new address nobody would be found who is to go under the former one
+        yield or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now))
+        yield ~same_target.is_taken([number for number in shared if number in syncs])
+    if action == "remove" and len(shared) > 1:
+        yield ~same_target.is_going(shared[1:])
 
 
 def keep_notes(connection: Connection, batch: str, notes: Mapping[str, Any]) -> None:
@@ -181,10 +208,16 @@ def keep_notes(connection: Connection, batch: str, notes: Mapping[str, Any]) -> 
     for part in _parts(list(notes.get(THERE, ()))):
         removed = and_(_S.batch == batch, _S.action == "remove", _S.change.in_(part))
         connection.execute(update(SYNCED).where(removed).values(maybe=True, perhaps_out=True))
+        doubt(connection, connection.execute(select(_S.sync, _S.remote_id).where(removed)).all())
 
 
-def record(connection: Connection, lease: int, sync: int, batch: str, endings: Sequence[SyncEnding], now: datetime) -> None:
-    """Writes down what became of rows under way. Rows that are not this sender's any more, or are gone, stay as they are."""
+def record(
+    connection: Connection, lease: int, sync: int, batch: str, endings: Sequence[SyncEnding], now: datetime, *, readable: bool = False
+) -> None:
+    """Writes down what became of rows under way. Rows that are not this sender's any more, or are gone, stay as they are.
+
+    `readable`: as for `claim`.
+    """
     at = stamp(now)
     mine = and_(_S.sync == sync, _S.contact == bindparam("key"), _S.lease == lease, _S.batch == batch)
     by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -202,6 +235,10 @@ def record(connection: Connection, lease: int, sync: int, batch: str, endings: S
             note_left(connection, sync, one.left, str(one.values.get("reason") or ""), at)
         if one.former is not None:
             _readdress(connection, sync, one)
+        if one.out is not None and readable:
+            same_target.out_of_target(connection, sync, one.out, now)
+    if readable:
+        same_target.beyond_doubt(connection, sync, [one.put_in for one in endings])
     if connection.execute(select(_S.contact).where(_S.batch == batch).limit(1)).first() is None:
         connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id == batch))
 
@@ -212,18 +249,21 @@ def _readdress(connection: Connection, sync: int, ending: SyncEnding) -> None:
     Where that is another name, nobody has the former one: whoever else was called so, and is not a member, is there by no name any more.
     """
     values = {name: ending.values[name] for name in ("remote_id", "address_hash")}
-    same = and_(_S.sync.in_(_others(sync)), _S.contact == ending.contact, _S.remote_id == ending.former)
+    syncs = set(connection.execute(_same_destination(sync)).scalars())
+    named = select(_S.sync, _S.contact, _S.state, _S.lease).where(_S.remote_id == ending.former)
+    known = [row for row in connection.execute(named).all() if row.sync in syncs and (row.sync, row.contact) != (sync, ending.contact)]
+    persons = survivors(connection) if any(row.contact != ending.contact for row in known) else {}
     seen = case((_S.state == AWAY, values["address_hash"]), else_=_S.wanted_hash)
-    # what was acknowledged there was so of the former address
-    connection.execute(update(SYNCED).where(same).values(**values, wanted_hash=seen, fingerprint=None, revision=_S.revision + 1))
+    for row in known:
+        theirs = update(SYNCED).where(_S.sync == row.sync, _S.contact == row.contact)
+        same = persons.get(row.contact, row.contact) == persons.get(ending.contact, ending.contact)  # also under a key that was merged
+        if same:
+            # what was acknowledged there was so of the former address
+            connection.execute(theirs.values(**values, wanted_hash=seen, fingerprint=None, revision=_S.revision + 1))
+        elif not same and row.state != MEMBER and row.lease is None and values["remote_id"] != ending.former:
+            connection.execute(theirs.values(remote_id=None, revision=_S.revision + 1))
     if values["remote_id"] == ending.former:
         return
-    syncs = set(connection.execute(_same_destination(sync)).scalars())
-    known = select(_S.sync, _S.contact).where(_S.remote_id == ending.former, _S.contact != ending.contact)
-    for row in connection.execute(known.where(_S.state != MEMBER, _S.lease.is_(None))).all():
-        if row.sync in syncs:
-            mine = and_(_S.sync == row.sync, _S.contact == row.contact)
-            connection.execute(update(SYNCED).where(mine).values(remote_id=None, revision=_S.revision + 1))
     besides = select(_S.sync, _S.contact, _S.former_ids).where(_S.former_ids.is_not(None), _S.lease.is_(None))
     for number, contact, formers in connection.execute(besides).all():
         names = formers.splitlines()
@@ -256,20 +296,6 @@ def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement
     other = SYNCED.alias().c
     due = and_(other.action == "remove", other.due <= stamp(now), other.stop.is_(None))
     return exists().where(other.sync.in_(syncs), other.sync != sync, other.contact == _S.contact, due)
-
-
-def _is_taken() -> ColumnElement[bool]:
-    """Whether a contact that is out is to come by an address that a member has there who is to get another one, and did not yet.
-
-    Where the service refused that, it is the member's still: who was taken off by it would be put back.
-    """
-    other = SYNCED.alias().c
-    moving = and_(other.action == "update", other.wanted_hash != other.address_hash)
-    refused = and_(other.action.is_(None), other.refused.is_not(None))
-    named = other.remote_id.is_not(None)  # a receiver of events has contacts, not persons with addresses
-    holds = and_(other.state == MEMBER, other.contact != _S.contact, named, or_(moving, refused))
-    mine = and_(other.sync == _S.sync, other.address_hash == _S.wanted_hash)
-    return and_(_S.state != MEMBER, ~_S.maybe, exists().where(mine, holds))
 
 
 def close_stopped(connection: Connection, destination: str, now: datetime) -> int:
@@ -307,12 +333,16 @@ def _stored(connection: Connection, ready: ColumnElement[bool], limit: int, name
 
 def _fresh(connection: Connection, ready: ColumnElement[bool], limit: int, namespace: str) -> SyncParcel | None:
     """Rows that are in no batch, those due longest first."""
-    chosen = select(*_COLUMNS).where(ready, _S.batch.is_(None)).order_by(_S.due, _S.contact).limit(limit)
-    rows = [OpenRow(*row) for row in connection.execute(chosen)]
+    rows = _next_rows(connection, ready, limit)
     earlier = _earlier(connection, rows[0].sync) if any(row.maybe for row in rows) else []
     if earlier:  # for whose end nobody else is to wait
         return _parcel([row for row in rows if row.maybe], {EARLIER: earlier}, namespace)
     return _parcel(rows, {}, namespace) if rows else None
+
+
+def _next_rows(connection: Connection, ready: ColumnElement[bool], limit: int) -> list[OpenRow]:
+    chosen = select(*_COLUMNS).where(ready, _S.batch.is_(None)).order_by(_S.due, _S.contact).limit(limit)
+    return [OpenRow(*row) for row in connection.execute(chosen)]
 
 
 def _earlier(connection: Connection, sync: int) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, and_, case, delete, func, or_, select
 
 from segmentry.engine.state.outbox import stamp
 from segmentry.engine.state.schema import LEFT, SYNC_BATCHES, SYNCED, SYNCS
-from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE, same_target
+from segmentry.engine.state.synced import ACTIVE, AWAY, BASELINE, DETACHED, MEMBER, OPEN, OUT, REMOVE, nothing_open, same_target
 
 SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
@@ -93,16 +93,32 @@ def readd(connection: Connection, contacts: Sequence[str], hashes: Sequence[str]
 
     Of each sync, how many; also of the other syncs that are in step with the same, where it itself knows of nobody.
     """
+    for sync in syncs:
+        _not_there(connection, contacts, sync, now)
     found = [_let_back(connection, contacts, hashes, [sync], now) for sync in syncs]
     gone = [_forget_left(connection, hashes, sync) for sync in syncs]
     beside = [_let_back(connection, contacts, hashes, same_target(sync), now) for sync in syncs]
     return [max(counts) for counts in zip(found, gone, beside, strict=True)]
 
 
+def _not_there(connection: Connection, contacts: Sequence[str], sync: int, now: datetime) -> None:
+    """Those of these contacts who left a sync's target are members by no other sync to it, of which no run has said so yet."""
+    same = list(connection.execute(same_target(sync)).scalars())
+    for part in _parts(contacts):
+        mine = and_(_S.contact.in_(part), _S.sync.in_(same))
+        left = list(connection.execute(select(_S.contact).where(mine, _S.state == AWAY)).scalars())
+        stale = and_(_S.contact.in_(left), _S.sync.in_(same), _S.state == MEMBER, _S.lease.is_(None))
+        connection.execute(update(SYNCED).where(stale).values({**nothing_open(now), "state": OUT, "fingerprint": None}))
+
+
 def _forget_left(connection: Connection, hashes: Sequence[str], sync: int) -> int:
     """Nobody left a sync's target under these addresses any more: how many had."""
-    same = LEFT.c.sync.in_(same_target(sync))
-    return sum(connection.execute(delete(LEFT).where(LEFT.c.address_hash.in_(part), same)).rowcount for part in _parts(hashes))
+    same, had = LEFT.c.sync.in_(same_target(sync)), 0
+    for part in _parts(hashes):
+        mine = and_(LEFT.c.address_hash.in_(part), same)  # noted by each sync to it that heard so
+        had += int(connection.execute(select(func.count(LEFT.c.address_hash.distinct())).where(mine)).scalar_one())
+        connection.execute(delete(LEFT).where(mine))
+    return had
 
 
 def _let_back(

@@ -7,7 +7,7 @@ change nothing where it is another by now: the next run decides on what is so th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -60,7 +60,13 @@ ANEW = "anew"
 """In a payload: somebody said that the contact comes back, also where the destination has nobody by its name any more."""
 
 COMES_BACK = dumps({ANEW: True})[1:-1]
-"""That as text, which nothing else in a payload looks like: quotes within its values are escaped."""
+"""That as text; a field may be called so too, which `marked` tells apart."""
+
+SHARED_NAME = "shared"
+"""In a payload: what the destination calls the contact it calls another one too."""
+
+LOOKED = "looked"
+"""In a payload: whom the address was known of is another person there by now."""
 
 _S = SYNCED.c
 
@@ -109,6 +115,11 @@ class SyncDraft:
     stops: Mapping[str, str] = field(default_factory=dict)
     rekeyed: Sequence[tuple[str, str]] = ()
     left: Sequence[str] = ()
+
+
+def marked(payload: str, *marks: str) -> bool:
+    """Whether a payload has one of these marks, and not only a field that is called so."""
+    return any(f'"{mark}":true' in payload for mark in marks) and any(json.loads(payload).get(mark) is True for mark in marks)
 
 
 # ---------------------------------------------------------------- reading
@@ -347,6 +358,14 @@ def _name(connection: Connection, sync: int, frame: pl.DataFrame) -> None:
 # ---------------------------------------------------------------- forgetting
 
 
+def doubt(connection: Connection, rows: Iterable[Any]) -> None:
+    """Who was perhaps taken out by a sync (`sync`, `remote_id`: the destination's name) perhaps is no member by others to its target."""
+    for row in rows:
+        member = and_(_S.remote_id == row.remote_id, _S.state == MEMBER, _S.lease.is_(None))
+        others = and_(_S.sync.in_(same_target(row.sync)), _S.sync != row.sync)
+        connection.execute(update(SYNCED).where(member, others).values(perhaps_out=True, revision=_S.revision + 1))
+
+
 def erase(connection: Connection, contacts: Sequence[str]) -> int:
     """Removes every row of forgotten contacts, and keeps the address hashes of those who left; how many rows went."""
     removed = 0
@@ -355,6 +374,8 @@ def erase(connection: Connection, contacts: Sequence[str]) -> int:
         for row in connection.execute(select(*columns).where(_S.contact.in_(part), _S.state == AWAY)).all():
             hashes = [one for one in (row.address_hash, row.wanted_hash) if one is not None]
             note_left(connection, row.sync, hashes, row.reason, row.changed)
+        doubted = select(_S.sync, _S.remote_id).where(_S.contact.in_(part), _S.perhaps_out)
+        doubt(connection, connection.execute(doubted).all())
         removed += connection.execute(delete(SYNCED).where(_S.contact.in_(part))).rowcount
     batches = select(_S.batch).where(_S.batch.is_not(None))
     connection.execute(delete(SYNC_BATCHES).where(SYNC_BATCHES.c.id.not_in(batches)))
