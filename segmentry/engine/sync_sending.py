@@ -306,7 +306,7 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
         row.state != MEMBER or _moved(row)
     ):  # an earlier attempt may have added it, or moved it: it is found by what was told
         refused |= {"maybe": True, "payload": row.payload, "wanted_hash": row.wanted_hash}
-    by_address = row.action == Action.UPDATE and row.state != MEMBER  # it is taken for whoever has its address, who is a member
+    by_address = _by_address(row)
     match answer.verdict:
         case Verdict.SENT if by_address and answer.remote_id not in (None, row.remote_id):
             return SyncEnding(row.contact, _anew(row))
@@ -361,7 +361,7 @@ def _anew(row: OpenRow) -> dict[str, Any]:
     payload.pop(SHARED_NAME, None)
     unknown = dict.fromkeys(("remote_id", "remote_status", "address_hash", "fingerprint", "reason", "refused", "batch", "perhaps_out"))
     opened = {"action": Action.ADD, "payload": dumps({**payload, LOOKED: True}), "due": row.opened}
-    return {**unknown, **opened, "state": OUT, "attempts": 0, "maybe": False}
+    return {**unknown, **opened, "state": OUT, "attempts": 0, "maybe": row.maybe}
 
 
 def _out(row: OpenRow, answer: Answer, values: Mapping[str, Any]) -> SyncEnding:
@@ -379,6 +379,8 @@ def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:
 
     `noted`: whether it may have been removed is written down by then.
     """
+    if _by_address(row):
+        return SyncEnding(row.contact, {"attempts": row.attempts, "maybe": row.maybe})
     maybe: dict[str, Any] = {} if noted and row.action == Action.REMOVE else {"maybe": row.maybe or asked}
     if maybe and row.action == Action.REMOVE:
         maybe["perhaps_out"] = bool(row.perhaps_out) or asked
@@ -386,7 +388,13 @@ def withheld(row: OpenRow, *, asked: bool, noted: bool = False) -> SyncEnding:
 
 
 def _later(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
-    return SyncEnding(row.contact, {"due": outbox.stamp(due), "attempts": row.attempts + 1, "reason": answer.reason})
+    before = {"maybe": row.maybe} if _by_address(row) else {}  # a change puts nobody in
+    return SyncEnding(row.contact, {"due": outbox.stamp(due), "attempts": row.attempts + 1, "reason": answer.reason, **before})
+
+
+def _by_address(row: OpenRow) -> bool:
+    """Whether it is taken for whoever has its address, who is a member (`taken_for_member`)."""
+    return row.action == Action.UPDATE and row.state != MEMBER
 
 
 def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> Change:

@@ -9,6 +9,7 @@ from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from segmentry.sandbox.klaviyo_upserts import upsert
 from tests.syncs.test_handed_on import merged
 from tests.syncs.test_keys_there import FULL, off
+from tests.syncs.test_left_before import moved_unheard
 from tests.syncs.test_member_elsewhere import forgotten, moved_in_mirror, not_put_in
 from tests.syncs.test_names_before import C
 from tests.syncs.test_perhaps import removed_unheard
@@ -213,6 +214,59 @@ def test_whose_removal_was_not_heard_is_put_in_by_the_segment_that_had_it_before
         read_back(two)
         two.hour(b=(B, "rich"), **RICH)
     assert inside(two) == {B}
+
+
+# ---------------------------------------------------------------- who is taken for a member by the address, and nothing is heard of it
+
+
+def taken_for_another(two: Two, monkeypatch: pytest.MonkeyPatch, *segments: str, **who: tuple[str, str]) -> None:
+    """b is in by uk, and d has its address and comes in by rich: what is told of it is lost."""
+    one_list(two, "uk", "rich")
+    hour(two, b=(B, "uk"))
+    one_list(two, *segments)
+    moved_unheard(two, monkeypatch, done=False, b=(B, "uk"), d=(B, "rich"), **who)
+
+
+def much_later(two: Two) -> None:
+    """A delivery before any run."""
+    two.shop.at("2026-01-20")
+    two.tell()
+    two.day = 21
+
+
+@pytest.mark.parametrize("remove", [True, pytest.param(False, marks=FULL)])
+def test_who_is_taken_for_one_who_is_forgotten_is_put_in(two: Two, monkeypatch: pytest.MonkeyPatch, *, remove: bool) -> None:
+    taken_for_another(two, monkeypatch, "rich", **RICH)
+    if not remove:
+        off(two, B)  # as somebody empties the list
+    forgotten(two, "uk", remove=remove)
+    much_later(two)
+    for _ in range(2):
+        two.hour(d=(B, "rich"), **RICH)
+    assert inside(two) == {B}
+
+
+@FULL
+def test_who_is_taken_for_one_who_left_is_no_member(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"z": (Z, "uk"), "w": (W, "uk")}
+    taken_for_another(two, monkeypatch, "uk", "rich", **both)
+    off(two, B)
+    read_back(two, segment="uk")
+    much_later(two)
+    hour(two, b=(B, "uk"), d=(B, "rich"))
+    assert two.states.get(("rich", "d")) != "member"
+    assert not inside(two)
+
+
+@FULL
+def test_who_was_never_told_of_has_not_left_as_another(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken_for_another(two, monkeypatch, "rich", **RICH)
+    two.hour(d=(B, ""), **RICH)
+    forgotten(two, "uk")
+    two.leaves(B)
+    for _ in range(2):
+        two.hour(d=(C, "rich"), **RICH)
+    assert C in inside(two)
 
 
 # ---------------------------------------------------------------- detach --remove of who was perhaps added

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from segmentry.engine.connectors.destination import Answer, Verdict
+from segmentry.engine.connectors.syncing import Notes, SyncBatch
+from segmentry.engine.connectors.webhook import WebhookDestination
 from segmentry.engine.delivering import Delivered, deliver
 from segmentry.engine.loading import load
+from segmentry.engine.workspace import Workspace
 from segmentry.sandbox.webhook import WebhookSandbox
 from tests.syncs.conftest import Synced
 
@@ -137,6 +141,27 @@ def test_who_was_let_be_stays_so_as_one_with_the_address_goes(shop: Synced, rece
     addressed(shop, receiver, "2026-01-03", a=UK, b=UK)
     addressed(shop, receiver, "2026-01-04", a=FR, b=UK)
     assert said(receiver) == [("segment.entered", "a", None), ("segment.exited", "a", None)]
+
+
+def test_who_is_forgotten_while_its_removal_is_not_heard_has_nobody_else_told_of_anew(
+    shop: Synced, receiver: WebhookSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(shop, receiver)
+    (shop.root / "segments" / "good.yml").write_text("where: tier = 1\nsync: {destination: crm, existing: send, mode: mirror}\n")
+    hour(shop, receiver, "2026-01-02", a=(UK, 2), b=(UK, 2), c=(FR, 1), e=(FR, 1))
+    with monkeypatch.context() as patch:
+
+        def lost(_: WebhookDestination, batch: SyncBatch, before: Callable[[], None], notes: Notes) -> list[Answer]:
+            del notes
+            before()
+            return [Answer(Verdict.LATER, "lost", maybe=True)] * len(batch.changes)
+
+        patch.setattr(WebhookDestination, "sync", lost)
+        hour(shop, receiver, "2026-01-03", a=(UK, 2), b=(UK, 2), c=(FR, 2), e=(FR, 1))
+    Workspace.open(shop.root).forget(["c"])
+    receiver.reset()
+    hour(shop, receiver, "2026-01-04", a=(UK, 2), b=(UK, 2), e=(FR, 1))
+    assert said(receiver) == []
 
 
 def addressed(shop: Synced, receiver: WebhookSandbox, at: str, **people: str) -> None:

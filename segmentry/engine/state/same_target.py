@@ -30,6 +30,7 @@ from segmentry.engine.state.synced import (
     marked,
     nothing_open,
     same_target,
+    taken_for_member,
 )
 
 SEVERAL = 5_000
@@ -101,6 +102,13 @@ def _join(connection: Connection, numbers: Sequence[int], there: Sequence[tuple[
     return joined
 
 
+def look_anew(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Who was taken for a member by the address, and of whom nothing was heard, is to be added as before: it may be no member meanwhile."""
+    unknown: dict[str, Any] = dict.fromkeys(("remote_id", "remote_status", "address_hash", "batch"))
+    mine = and_(which, taken_for_member(), _S.lease.is_(None))
+    connection.execute(update(SYNCED).where(mine).values(action=ADD, **unknown, revision=_S.revision + 1))
+
+
 def out_of_target(connection: Connection, sync: int, name: str, now: datetime) -> None:
     """Whom a sync took out, by the destination's name, is a member by no other to the target: else it would never be put in again."""
     mine = and_(_S.remote_id == name, _S.state == MEMBER, _S.lease.is_(None))
@@ -111,7 +119,7 @@ def out_of_target(connection: Connection, sync: int, name: str, now: datetime) -
 
 def beyond_doubt(connection: Connection, sync: int, names: Iterable[str | None]) -> None:
     """Of whom a sync put in, by the destination's names, it is no question any more whether a removal before that was done."""
-    doubt = and_(_S.perhaps_out.is_(True), _S.action.is_(None), _S.lease.is_(None))
+    doubt = and_(_S.perhaps_out.is_(True), or_(_S.action.is_(None), _S.action == UPDATE), _S.lease.is_(None))
     numbers = sharing(connection, sync)[1:]
     for part in _parts(names) if numbers else ():
         mine = and_(_S.remote_id.in_(part), _S.sync.in_(numbers), doubt)

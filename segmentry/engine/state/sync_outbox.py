@@ -150,6 +150,7 @@ def abandoned(connection: Connection, destination: str, now: datetime) -> int:
         update(SYNCED).where(_asked(), mine, _S.lease.is_not(None)).values(lease=None, revision=_S.revision + 1)
     ).rowcount
     close_stopped(connection, destination, now)
+    same_target.look_anew(connection, mine)
     return found
 
 
@@ -228,6 +229,7 @@ def record(
     for names, told in by_columns.items():
         values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
         connection.execute(update(SYNCED).where(mine).values(changed=at, revision=_S.revision + 1, lease=None, **values), told)
+    same_target.look_anew(connection, and_(_S.sync == sync, _S.batch == batch))
     gone = [one for one in endings if one.left]
     bar(connection, sync, sorted({hash for one in gone for hash in one.left}), [one.contact for one in gone], now)
     for one in endings:

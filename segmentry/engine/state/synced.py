@@ -252,10 +252,16 @@ def note_left(connection: Connection, sync: int, hashes: Sequence[str], reason: 
 
 def bar(connection: Connection, sync: int, hashes: Sequence[str], contacts: Sequence[str], now: datetime) -> None:
     """Who waits to be added to the sync's target by any sync does not come in who left it a moment ago, nor whoever has that address."""
-    waiting = and_(_S.sync.in_(same_target(sync)), _S.action == ADD, _S.lease.is_(None))
+    coming = or_(_S.action == ADD, taken_for_member())
+    waiting = and_(_S.sync.in_(same_target(sync)), coming, _S.lease.is_(None))
     for column, values in ((_S.wanted_hash, hashes), (_S.contact, contacts)):
         for part in _parts(values):
             connection.execute(update(SYNCED).where(waiting, column.in_(part)).values(nothing_open(now)))
+
+
+def taken_for_member() -> ColumnElement[bool]:
+    """Whether an addition is told as a change, as somebody with the address is a member: whether it is that one is not heard yet."""
+    return and_(_S.action == UPDATE, _S.state != MEMBER)
 
 
 def nothing_open(now: datetime) -> dict[str, Any]:
@@ -361,6 +367,8 @@ def _name(connection: Connection, sync: int, frame: pl.DataFrame) -> None:
 def doubt(connection: Connection, rows: Iterable[Any]) -> None:
     """Who was perhaps taken out by a sync (`sync`, `remote_id`: the destination's name) perhaps is no member by others to its target."""
     for row in rows:
+        if row.remote_id is None:  # a receiver of events has no names for anybody
+            continue
         member = and_(_S.remote_id == row.remote_id, _S.state == MEMBER, _S.lease.is_(None))
         others = and_(_S.sync.in_(same_target(row.sync)), _S.sync != row.sync)
         connection.execute(update(SYNCED).where(member, others).values(perhaps_out=True, revision=_S.revision + 1))
