@@ -112,7 +112,9 @@ def check(world: Shared) -> None:
     world.tell()
     assert len(world.memory.synced) == before, told
     there = world.memory.people(LIST)
-    members = [there[row["remote_id"]] for row in rows if row["state"] == MEMBER and not row["perhaps_out"]]
+    left = {row["contact"] for row in rows if row["state"] == AWAY}  # of whom the sync of a segment that it is in no more is told nothing
+    sure = [row for row in rows if row["state"] == MEMBER and not row["perhaps_out"] and row["contact"] not in left]
+    members = [there[row["remote_id"]] for row in sure]
     assert all(one.inside or one.left is not None for one in members), told
     assert world.wanted() <= world.inside | {str(one.address) for one in there.values() if one.left is not None} | world.kept_out(), told
 
