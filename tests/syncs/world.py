@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +63,16 @@ class Person:
         return (self.address or "").strip().lower() or None
 
 
+def in_turn(people: Mapping[str, Known], changes: Sequence[Change]) -> Iterator[Change]:
+    """As services do it: who gives up an address that another one of them is to have goes before that one; in a circle, one begins."""
+    waiting = list(changes)
+    while waiting:
+        held = {people[one.remote_id].address: one for one in waiting if one.moved and one.remote_id in people}
+        going = [one for one in waiting if not one.moved or held.get(one.address, one) is one] or waiting[:1]
+        yield from going
+        waiting = [one for one in waiting if one not in going]
+
+
 class Forgiving(MemoryDestination):
     """A destination that does whatever it is asked: whoever was taken off by hand would be put back, and it is noted as a wrong.
 
@@ -81,7 +91,8 @@ class Forgiving(MemoryDestination):
         self.memory.synced.append(batch)
         notes.keep(job=batch.id)
         people = self.memory.people(str(batch.target))
-        answers = [self._made(people, batch, change) for change in batch.changes]
+        made = {change.id: self._made(people, batch, change) for change in in_turn(people, batch.changes)}
+        answers = [made[change.id] for change in batch.changes]
         self._fate("after")
         lost = self.meets("answer")
         return [lost] * len(answers) if isinstance(lost, Answer) else answers
