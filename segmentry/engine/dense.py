@@ -25,6 +25,10 @@ MOST_DIGITS = 15
 FEWEST_ROWS = 1_000_000
 """Below this a table of groups is as fast."""
 
+FEWEST_CONTACTS = 250_000
+"""Below this a table of all groups stays in the processor's cache: of 98,760 contacts with 29 million events within reach a run took
+2.5 seconds with it and 3.9 with arrays, of 300,000 with 20 million they took the same, of 3,000,000 arrays were quicker by a fifth."""
+
 ROWS_PER_CONTACT = 0.5
 """Arrays have a place for every contact, so they pay where a good part of the contacts has events."""
 
@@ -67,7 +71,7 @@ class Dense:
 
     def pays(self, rows: int, contacts: int, memory: int) -> bool:
         """Whether so many rows of so many contacts are better kept in arrays."""
-        return arrays_pay(rows, contacts, self.bytes_per_contact(), memory)
+        return contacts >= FEWEST_CONTACTS and arrays_pay(rows, contacts, self.bytes_per_contact(), memory)
 
 
 def arrays_pay(rows: int, contacts: int, bytes_per_contact: int, memory: int) -> bool:

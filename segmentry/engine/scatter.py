@@ -56,9 +56,9 @@ class Scatter:
         if not known.all():
             self.unknown += len(known) - int(known.sum())
             rows, positions = rows.filter(pl.Series(known)), positions[known]
-        chosen: dict[str, tuple[NDArray[np.uint32], NDArray[np.int32]]] = {}
+        chosen: dict[str, tuple[NDArray[np.intp], NDArray[np.int32]]] = {}
         for name in dict.fromkeys(target.rows for target in self.targets):
-            chosen_rows = rows[name].fill_null(value=False).arg_true().to_numpy()
+            chosen_rows = _true(rows[name])
             chosen[name] = chosen_rows, positions[chosen_rows]
         done: set[Key] = set()
         for target in self.targets:
@@ -147,6 +147,16 @@ class RowSums:
         """`position` UInt32, `digest` UInt64, `rows` UInt32 of the positions that have rows, sorted by position."""
         positions = np.flatnonzero(self._rows)
         return pl.DataFrame({"position": positions.astype(np.uint32), "digest": self._sums[positions], "rows": self._rows[positions]})
+
+
+def _true(column: pl.Series) -> NDArray[np.intp]:
+    """Where a column is true. Its bits as they are, because `arg_true` is a query each time: six times as long for 100,000 rows."""
+    array = column.to_arrow()
+    there, bits = array.buffers()
+    true = np.frombuffer(bits, np.uint8)
+    if there is not None:
+        true = true & np.frombuffer(there, np.uint8)
+    return np.flatnonzero(np.unpackbits(true, count=array.offset + len(array), bitorder="little")[array.offset :])
 
 
 def _key(target: Target) -> Key:

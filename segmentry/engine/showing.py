@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segmentry.engine import algebra
-from segmentry.engine.dense import FEWEST_ROWS, ROWS_PER_CONTACT, SHARE_OF_MEMORY
+from segmentry.engine.dense import FEWEST_CONTACTS, FEWEST_ROWS, ROWS_PER_CONTACT, SHARE_OF_MEMORY
 from segmentry.engine.lowering import sql
 from segmentry.engine.plan import Plan
 from segmentry.engine.snapshot import Snapshot
@@ -98,13 +98,14 @@ def _kept(plan: Plan, source: int, report: Mapping[str, Any] | None) -> str:
     if dense is None:
         return "grouped as here, since something is asked that is no count, sum, first or last"
     if report is None:
-        share = f"from {FEWEST_ROWS:,} rows on and {ROWS_PER_CONTACT:g} rows a contact, where {SHARE_OF_MEMORY:.0%} of the memory is enough"
-        return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact {share}; else grouped as here"
+        share = f"{ROWS_PER_CONTACT:g} rows a contact, where {SHARE_OF_MEMORY:.0%} of the memory is enough"
+        pays = f"from {FEWEST_CONTACTS:,} contacts, {FEWEST_ROWS:,} rows and {share}"
+        return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact {pays}; else grouped as here"
     if not report["computed"]["full"]:
         return "grouped as here, of the contacts alone that the run was about"
     if report["events"][source].get("in_arrays"):
         return f"added up in arrays of {dense.bytes_per_contact()} bytes a contact, from the same rows, not grouped as here"
-    return "grouped as here: for arrays these are too few events, or there is too little memory"
+    return "grouped as here: for arrays these are too few contacts or events, or there is too little memory"
 
 
 def _rows(count: int) -> str:

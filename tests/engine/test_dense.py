@@ -68,6 +68,7 @@ def files(tmp_path: Path, request: pytest.FixtureRequest) -> World:
 def always(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Arrays wherever they can be; the list grows with every batch that is added to some."""
     monkeypatch.setattr(dense, "FEWEST_ROWS", 0)
+    monkeypatch.setattr(dense, "FEWEST_CONTACTS", 0)
     monkeypatch.setattr(dense, "ROWS_PER_CONTACT", 0.0)
     added: list[int] = []
     add = Scatter.add
@@ -121,7 +122,7 @@ def test_a_sum_that_may_leave_64_bits_is_grouped(tmp_path: Path, always: list[in
     assert found == {"more": [True, False], "not_more": [False, False]}
 
 
-def test_few_events_and_little_memory_are_grouped() -> None:
+def test_few_events_few_contacts_and_little_memory_are_grouped() -> None:
     targets = (dense.Target("a", "sum", "x", "y", "DECIMAL(38,2)", 2), dense.Target("b", "sum", "x", "y", "DECIMAL(38,2)", 2))
     one = dense.Dense(
         None, (*targets, dense.Target("m", "bits", "x", None, "BIGINT", bit=9), dense.Target("c", "count", "x", None, "BIGINT"))
@@ -129,6 +130,7 @@ def test_few_events_and_little_memory_are_grouped() -> None:
     assert one.bytes_per_contact() == 8 + 1 + 4
     assert one.pays(5_000_000, 1_000_000, 1 << 30)
     assert not one.pays(999_999, 1_000, 1 << 30)
+    assert not one.pays(50_000_000, 100_000, 1 << 30)
     assert not one.pays(5_000_000, 50_000_000, 1 << 40)
     assert not one.pays(5_000_000, 1_000_000, 13_000_000)
 

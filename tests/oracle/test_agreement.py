@@ -106,6 +106,7 @@ def test_arrays_and_groups_of_events_agree(worlds: list[Batch], monkeypatch: pyt
             before = ask(one.data, {"rule": text})
             with monkeypatch.context() as patch:
                 patch.setattr(dense, "FEWEST_ROWS", 0)
+                patch.setattr(dense, "FEWEST_CONTACTS", 0)
                 patch.setattr(dense, "ROWS_PER_CONTACT", 0.0)
                 assert ask(one.data, {"rule": text}) == before, text
     assert made

@@ -27,6 +27,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """Digests of event files as a table of groups, as they are of small files, and in arrays, as they are of large ones."""
     if request.param == "arrays":
         monkeypatch.setattr(dense, "FEWEST_ROWS", 0)
+        monkeypatch.setattr(dense, "FEWEST_CONTACTS", 0)
         monkeypatch.setattr(dense, "ROWS_PER_CONTACT", 0)
 
 
