@@ -2,7 +2,8 @@
 
 An answer, and what becomes of its row:
 
-    SENT               add, update: a member, with what was told; remove: out
+    SENT               add, update: a member, with what was told; remove: out, by whichever sync to the target, or by this one alone where
+                       another has it as a member
     LEFT, of a remove  out, where it was only perhaps added
     SENT or REJECTED   update of who was taken for a member by the address, and is another person: to be added
     LEFT, before       as acknowledged before, and to be taken out; `left` where it is out
@@ -259,7 +260,7 @@ class SyncSender:
                 )
                 sync = parcel.rows[0].sync
                 sync_outbox.record(connection, self.lease.number, sync, parcel.id, found, now, readable=self.destination.readable)
-                self._count(answers or ())
+                self._count(answers or (), found)
             self.counts["withdrawn"] += sync_outbox.close_stopped(connection, self.settings.name, now)
             if self.counts["synced"] and self.halted is None:
                 outbox.note_stop(connection, self.settings.name, None, now)
@@ -269,11 +270,13 @@ class SyncSender:
         asked = max((answer.after or 0.0 for answer in answers if answer.verdict is Verdict.LATER), default=0.0)
         pause = wait_after(max(row.attempts for row in parcel.rows) + 1, self.settings.draw())
         due = now + max(pause, timedelta(seconds=asked))  # one moment for all that try again: they go in the same batch
-        return [ending(row, answer, due) for row, answer in zip(parcel.rows, answers, strict=True)]
+        told = zip(parcel.rows, answers, strict=True)
+        return [ending(row, answer, due, kept=row.contact in parcel.kept) for row, answer in told]
 
-    def _count(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            self.counts[_COUNTED.get(answer.verdict, "trouble")] += 1
+    def _count(self, answers: Sequence[Answer], endings: Sequence[SyncEnding]) -> None:
+        for answer, end in zip(answers, endings, strict=False):  # no answers where it came to nothing
+            if not end.anew:
+                self.counts[_COUNTED.get(answer.verdict, "trouble")] += 1
 
     def _explain(self) -> None:
         if self.halted is not None:
@@ -294,8 +297,8 @@ _COUNTED: Mapping[Verdict, str] = {
 """Where an answer is counted."""
 
 
-def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
-    """What an answer makes of a row; `due` is when it is tried again, if it is."""
+def ending(row: OpenRow, answer: Answer, due: datetime, *, kept: bool = False) -> SyncEnding:
+    """What an answer makes of a row; `due` is when it is tried again, if it is. `kept`: who goes by it is in by another sync still."""
     wanted, attempts = None if row.wanted is None else row.wanted.removesuffix(CONSENTED), row.attempts + 1
     status = {} if answer.status is None else {"remote_status": answer.status}
     remote = {} if answer.remote_id is None else {"remote_id": answer.remote_id}
@@ -309,11 +312,12 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
     by_address = _by_address(row)
     match answer.verdict:
         case Verdict.SENT if by_address and answer.remote_id not in (None, row.remote_id):
-            return SyncEnding(row.contact, _anew(row))
+            return SyncEnding(row.contact, _anew(row), anew=True)
         case Verdict.REJECTED if by_address and answer.another:
-            return SyncEnding(row.contact, _anew(row))
+            return SyncEnding(row.contact, _anew(row), anew=True)
         case Verdict.SENT if row.action == Action.REMOVE:
-            return _out(row, answer, {**CLOSED, **remote, **status, "fingerprint": None})
+            left = _out(row, answer, {**CLOSED, **remote, **status, "fingerprint": None})
+            return replace(left, out=None) if kept else left
         case Verdict.SENT:
             told: dict[str, Any] = {
                 "fingerprint": wanted,
@@ -342,8 +346,8 @@ def ending(row: OpenRow, answer: Answer, due: datetime) -> SyncEnding:
             # the former address of who is another contact there too is not theirs alone to leave under
             former_hash = None if SHARED_NAME in json.loads(row.payload) else row.address_hash
             hashes = tuple(dict.fromkeys(one for one in (former_hash, row.wanted_hash) if one is not None))
-            kept = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}
-            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **kept}, hashes)
+            away = {"state": AWAY, "reason": answer.reason, "address_hash": row.address_hash or row.wanted_hash}
+            return SyncEnding(row.contact, {**CLOSED, **remote, **status, **away}, hashes)
         case Verdict.REJECTED if answer.again and attempts < TRIES:
             return _later(row, answer, due)
         case Verdict.REJECTED | Verdict.SKIPPED:
@@ -422,6 +426,8 @@ def _change(row: OpenRow, segment: str, circle: Circle, parcel: SyncParcel) -> C
         back=ANEW in payload,
         perhaps_out=bool(row.perhaps_out),
         perhaps_in=row.action == Action.REMOVE and row.state != MEMBER,
+        presumed=_by_address(row),
+        kept=row.contact in parcel.kept,
         former_ids=tuple(dict.fromkeys((row.former_ids or "").splitlines())),
     )
 

@@ -181,10 +181,13 @@ def judge(change: Change, people: People, action: Action, list_id: str, inside: 
     own, theirs = own_of(change, people)
     if change.remote_id is not None and named is None and own is None and (change.moved or holder is None) and not change.back:
         return Answer(Verdict.LEFT, DELETED)
+    strange = action is Action.UPDATE and theirs and (named in theirs or (own is None and holder is None))
+    if strange and change.presumed:
+        return Answer(Verdict.REJECTED, OTHERS_TOO, another=True)
     for one in (*theirs, own):
         if one is not None and one.email not in (None, change.address) and one.unreachable:
             return Answer(Verdict.LEFT, FORMER, one.id, status=one.status)
-    if action is Action.UPDATE and theirs and (named in theirs or (own is None and holder is None)):
+    if strange:
         return Answer(Verdict.REJECTED, OTHERS_TOO, another=True)
     if action is Action.ADD:
         refused = _left([one for one in (*theirs, own, holder) if one is not None], list_id, inside)

@@ -29,7 +29,10 @@ def remove(work: Work) -> None:
     for change in work.batch.changes:
         profile = found.get(change.id)
         if profile is not None and (profile.id in on_list or profile.email is None):  # without an address it can't be asked for
-            there.append((change, profile.id))
+            if change.kept:
+                work.say(change, Answer(Verdict.SENT, remote_id=profile.id, status=profile.status))
+            else:
+                there.append((change, profile.id))
         else:
             work.say(change, _answer_to_absent(change, profile, removed=change.perhaps_out or change.id in removed_before))
     if there:

@@ -137,6 +137,9 @@ class Work:
                 ours = any(self._change(one).perhaps_out or self._change(one).id in removed_before for one in numbers)
                 answer = self._out_by_us(hash, numbers) if ours else LEFT_TAG
                 self._answer(numbers, replace(answer, remote_id=self._moved_by_us(hash, numbers) or answer.remote_id))
+        kept = {hash for hash in inside if any(self._change(one).kept for one in people[hash])}
+        for hash in kept:
+            self._answer(people[hash], Answer(Verdict.SENT, remote_id=hash, status=inside.pop(hash)))
         if tag is None or not inside:
             return
         self.notes.keep(**{THERE: sorted(removed_before.union(self._change(one).id for hash in inside for one in people[hash]))})

@@ -229,6 +229,8 @@ class MemoryDestination(SyncDestination):
                 return Answer(Verdict.SENT, remote_id=one.remote_id)
             if not one.inside:
                 return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
+            if change.kept:
+                return Answer(Verdict.SENT, remote_id=one.remote_id)
             if not one.ours:
                 self.memory.wrongs.append(f"{change.contact} was to be removed, and was put in by hand")
             one.inside = False

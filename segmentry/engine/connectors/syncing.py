@@ -64,7 +64,9 @@ class Change:
     which nobody heard: who is not in the target any more has not left by that. `perhaps_in`, of who goes: an addition of ours may have been
     done of which nobody heard, under `address`: by `remote_id` only where that is no other contact (`shared`). `former_ids`: what the
     destination was known to call the contact, before it was another one's `remote_id`. Who left under one of them is answered LEFT, with
-    `before`, and nothing is made or changed.
+    `before`, and nothing is made or changed. `presumed`, of who changes: it is taken for whoever had the address; where that person
+    has another by now, it is answered REJECTED, with `another`. `kept`, of who goes: another segment has the person as a member; it is
+    looked whether it is there, and nobody is taken out.
     """
 
     id: str
@@ -81,6 +83,8 @@ class Change:
     perhaps_out: bool = False
     perhaps_in: bool = False
     former_ids: tuple[str, ...] = ()
+    presumed: bool = False
+    kept: bool = False
 
 
 @dataclass

@@ -7,8 +7,9 @@ another as a member too: it is told of there, and stays off where it was taken o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -37,8 +38,8 @@ SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
 _S = SYNCED.c
-_ADDED = ("sync", "contact", "state", "remote_id", "wanted_hash", "payload", "maybe", "former_ids")
-_ROW = [_S[name] for name in ("sync", "contact", "remote_id", "remote_status", "address_hash", "former_ids", "changed")]
+_ADDED = ("sync", "contact", "state", "remote_id", "wanted_hash", "payload", "opened", "maybe", "former_ids")
+_ROW = [_S[name] for name in ("sync", "contact", "action", "remote_id", "remote_status", "address_hash", "former_ids", "changed")]
 
 
 def sharing(connection: Connection, sync: int) -> list[int]:
@@ -73,12 +74,12 @@ def is_going(numbers: Sequence[int]) -> ColumnElement[bool]:
 def join(connection: Connection, numbers: Sequence[int], rows: Iterable[Any], stamp: str) -> bool:
     """Of additions of one sync (`OpenRow`), those of who is a member by any sync to the target are changes from now on; whether any is.
 
-    A member by the address, else by the key, else by the name that the destination has for the contact. Not who comes back by somebody's
-    word, who is known to be nobody there, who may have been taken out by us, who may have been added under another address, nor who gets
-    another address while somebody else is there by the former one: that one is the member.
+    A member by the address, else by the key, else by the name that the destination has for the contact. Who comes back by somebody's
+    word, or is known to be another person there than whose address it was, only by the key, as a member since then. Not who may have been
+    taken out by us, who may have been added, unless by the key or the name and under this address, nor who gets another address while
+    somebody else is there by the former one: that one is the member.
     """
-    coming = [row for row in rows if row.state != MEMBER and not marked(row.payload, ANEW, LOOKED)]
-    there = _found(connection, numbers, coming)
+    there = _found(connection, numbers, [row for row in rows if row.state != MEMBER])
     taken = {found.contact for row, found in there if found.contact != row.contact and found.address_hash == row.wanted_hash}
     first = _giving_up(connection, numbers, taken) if taken else []
     joined = _join(connection, numbers, _found(connection, numbers, first), stamp) if first else set()
@@ -88,13 +89,16 @@ def join(connection: Connection, numbers: Sequence[int], rows: Iterable[Any], st
 def _join(connection: Connection, numbers: Sequence[int], there: Sequence[tuple[Any, Any]], stamp: str) -> set[str]:
     """Has those of some additions that are of the members beside them be told as those: whose."""
     unsure, holders = _called(connection, numbers, {found.remote_id for _, found in there})
+    persons = cache(partial(survivors, connection))
     joined = set()
     for row, found in there:
-        moved = found.address_hash != row.wanted_hash
-        if found.remote_id in unsure or (moved and (row.maybe or _is_anothers(connection, row.contact, holders[found.remote_id]))):
+        moved, presumed = found.address_hash != row.wanted_hash, _is_anothers(persons, row.contact, {found.contact})
+        if found.remote_id in unsure or (moved and _is_anothers(persons, row.contact, holders[found.remote_id])):
+            continue
+        if row.maybe and (moved or presumed):
             continue
         values = _as_member(row, found)
-        if found.contact != row.contact and _is_anothers(connection, row.contact, {found.contact}):
+        if presumed:
             values["state"] = row.state  # until it is heard that whoever is called so has the address
         mine = and_(_S.sync == row.sync, _S.contact == row.contact, _S.lease.is_(None))
         connection.execute(update(SYNCED).where(mine).values(**values, changed=stamp, revision=_S.revision + 1))
@@ -106,7 +110,8 @@ def look_anew(connection: Connection, which: ColumnElement[bool]) -> None:
     """Who was taken for a member by the address, and of whom nothing was heard, is to be added as before: it may be no member meanwhile."""
     unknown: dict[str, Any] = dict.fromkeys(("remote_id", "remote_status", "address_hash", "batch"))
     mine = and_(which, taken_for_member(), _S.lease.is_(None))
-    connection.execute(update(SYNCED).where(mine).values(action=ADD, **unknown, revision=_S.revision + 1))
+    # who may have been added is taken for nobody: a change alone was told, which puts nobody in
+    connection.execute(update(SYNCED).where(mine).values(action=ADD, **unknown, maybe=False, revision=_S.revision + 1))
 
 
 def out_of_target(connection: Connection, sync: int, name: str, now: datetime) -> None:
@@ -141,12 +146,25 @@ def kept_by_others(connection: Connection, sync: int, rows: pl.DataFrame) -> pl.
     return rows.filter(kept)["contact"]
 
 
+def staying(connection: Connection, numbers: Iterable[int], names: Iterable[str | None]) -> frozenset[str]:
+    """Those of some names at the destination by which somebody is a member by one of some syncs, and goes by none of them."""
+    among = set(numbers)
+    found = _named(connection, _settled(), _S.remote_id, names) if among else []
+    return frozenset(row.remote_id for row in found if row.sync in among and row.action != REMOVE)
+
+
 def _found(connection: Connection, numbers: Sequence[int], rows: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Each of these additions, and the row by which it is a member; who is none is left out."""
     members = _members(connection, numbers, rows) if rows else []
     address, contact, name = ({getattr(row, name): row for row in members} for name in ("address_hash", "contact", "remote_id"))
-    both = [(row, address.get(row.wanted_hash) or contact.get(row.contact) or name.get(row.remote_id)) for row in rows]
-    return [(row, found) for row, found in both if found is not None]
+
+    def of(row: Any) -> Any:
+        itself = contact.get(row.contact)
+        if marked(row.payload, ANEW, LOOKED):
+            return itself if itself is not None and itself.changed >= row.opened else None
+        return address.get(row.wanted_hash) or itself or name.get(row.remote_id)
+
+    return [(row, found) for row in rows if (found := of(row)) is not None]
 
 
 def _giving_up(connection: Connection, numbers: Sequence[int], contacts: Iterable[str]) -> list[Any]:
@@ -157,10 +175,12 @@ def _giving_up(connection: Connection, numbers: Sequence[int], contacts: Iterabl
 
 
 def _members(connection: Connection, numbers: Sequence[int], rows: Sequence[Any]) -> list[Any]:
-    """The rows by which any of these contacts may be members by some syncs, beyond doubt; what was heard last comes last."""
-    settled = and_(_S.state == MEMBER, _S.lease.is_(None), or_(_S.action.is_(None), _S.action == UPDATE), _S.perhaps_out.is_not(True))
-    known = and_(settled, _S.remote_id.is_not(None), _S.address_hash.is_not(None))
-    among, stays = _S.sync.in_(numbers), or_(_S.action.is_(None), _S.wanted_hash == _S.address_hash)
+    """The rows by which any of these contacts may be members by some syncs, beyond doubt; what was heard last comes last.
+
+    Also who is to go by one of them, and did not yet: whether it was there still is not known before.
+    """
+    known = and_(_settled(), _S.lease.is_(None), _S.remote_id.is_not(None), _S.address_hash.is_not(None))
+    among, stays = _S.sync.in_(numbers), or_(_S.action.is_(None), _S.action == REMOVE, _S.wanted_hash == _S.address_hash)
     found = [
         *_named(connection, and_(known, among), _S.contact, [row.contact for row in rows]),
         *_named(connection, and_(known, among, stays), _S.address_hash, [row.wanted_hash for row in rows]),
@@ -185,12 +205,17 @@ def _called(connection: Connection, numbers: Sequence[int], names: Iterable[str]
     return {row.remote_id for row in found if row.perhaps_out}, holders
 
 
-def _is_anothers(connection: Connection, contact: str, holders: set[str]) -> bool:
+def _settled() -> ColumnElement[bool]:
+    """Whether somebody is a member, and no removal of ours may have been done."""
+    return and_(_S.state == MEMBER, or_(_S.action.is_(None), _S.action != ADD), _S.perhaps_out.is_not(True))
+
+
+def _is_anothers(persons: Callable[[], Mapping[str, str]], contact: str, holders: Collection[str]) -> bool:
     """Whether a name that some contacts have at the destination is also that of another person than a contact."""
-    if holders <= {contact}:
+    if set(holders) <= {contact}:
         return False
-    persons = survivors(connection)
-    return any(persons.get(one, one) != persons.get(contact, contact) for one in holders)
+    found = persons()
+    return any(found.get(one, one) != found.get(contact, contact) for one in holders)
 
 
 def _as_member(row: Any, found: Any) -> dict[str, Any]:
@@ -203,7 +228,7 @@ def _as_member(row: Any, found: Any) -> dict[str, Any]:
     return {
         **dict.fromkeys(("fingerprint", "reason", "refused", "batch", "perhaps_out")),
         **{name: getattr(found, name) for name in ("remote_id", "remote_status", "address_hash")},
-        "payload": row.payload if row.remote_id == found.remote_id else _of_another_name(row.payload),
+        "payload": _of_member(row.payload, same=row.remote_id == found.remote_id),
         "former_ids": "\n".join(sorted(own - {found.remote_id})) or None,
         "state": MEMBER,
         "action": UPDATE,
@@ -211,10 +236,13 @@ def _as_member(row: Any, found: Any) -> dict[str, Any]:
     }
 
 
-def _of_another_name(payload: str) -> str:
-    """A payload that says nothing of whether the contact's name is another's too, as it has another name now."""
+def _of_member(payload: str, *, same: bool) -> str:
+    """A payload without what was said of who was to be added; of whether its name is another's too only where it has the same."""
+    marks = (ANEW, LOOKED) if same else (ANEW, LOOKED, SHARED_NAME)
+    if not marked(payload, *marks):
+        return payload
     told = json.loads(payload)
-    return dumps({name: told[name] for name in told if name != SHARED_NAME})
+    return dumps({name: told[name] for name in told if name not in marks})
 
 
 def _named(connection: Connection, known: ColumnElement[bool], column: ColumnElement[Any], values: Iterable[str | None]) -> list[Any]:

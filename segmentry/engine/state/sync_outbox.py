@@ -79,7 +79,7 @@ class SyncParcel:
     """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it.
 
     `shared`: the contacts of them whose remote id is another contact's too, by whichever sync to the destination. `moving`: those
-    whose remote id was perhaps changed there by another row.
+    whose remote id was perhaps changed there by another row. `kept`: of who goes, those whom another sync to the target has as members.
     """
 
     id: str
@@ -87,6 +87,7 @@ class SyncParcel:
     notes: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
     moving: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class SyncEnding:
     """What becomes of a row under way: its columns from now on. `left`: address hashes that stay out of the target.
 
     `former`: what the destination called the contact before, where its address was changed there. `out`: what it calls whom it took out;
-    `put_in`: whom it put in.
+    `put_in`: whom it put in. `anew`: it was another person there than it was taken for, and is told of once more.
     """
 
     contact: str
@@ -103,6 +104,7 @@ class SyncEnding:
     former: str | None = None
     out: str | None = None
     put_in: str | None = None
+    anew: bool = False
 
 
 _COLUMNS = [_S[name] for name in OpenRow.__dataclass_fields__]
@@ -178,7 +180,7 @@ def claim(
             shared = same_target.sharing(connection, sync) if readable and action != "update" else [sync]
             ready = and_(_ready(sync, now), _S.action == action, *_unhindered(action, shared, syncs, now))
             parcel = _stored(connection, ready, limit, namespace)
-            if readable and action == "add" and (parcel is None or not parcel.notes):
+            if readable and action == "add" and (parcel is None or not any(parcel.notes.values())):
                 coming = _next_rows(connection, ready, limit) if parcel is None else parcel.rows
                 if same_target.join(connection, shared, coming, stamp(now)):
                     if "update" not in actions:
@@ -187,7 +189,8 @@ def claim(
                     return claim(connection, lease, syncs, limit, namespace, now, actions, noted=noted, readable=readable)
             parcel = parcel or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
-                return _taken(connection, lease, parcel, now, perhaps=action != "remove" or not noted)
+                others = [number for number in shared[1:] if number in syncs] if action == "remove" else []
+                return _taken(connection, lease, _kept(connection, parcel, others), now, perhaps=action != "remove" or not noted)
     return None
 
 
@@ -199,6 +202,7 @@ def _unhindered(action: str, shared: Sequence[int], syncs: Sequence[int], now: d
     if action == "add":  # under a new address nobody would be found who is to go under the former one
         yield or_(_S.remote_id.is_(None), ~_is_leaving(sync, syncs, now))
         yield ~same_target.is_taken([number for number in shared if number in syncs])
+        yield ~_changes_hands(syncs)
     if action == "remove" and len(shared) > 1:
         yield ~same_target.is_going(shared[1:])
 
@@ -298,6 +302,23 @@ def _is_leaving(sync: int, syncs: Sequence[int], now: datetime) -> ColumnElement
     other = SYNCED.alias().c
     due = and_(other.action == "remove", other.due <= stamp(now), other.stop.is_(None))
     return exists().where(other.sync.in_(syncs), other.sync != sync, other.contact == _S.contact, due)
+
+
+def _changes_hands(syncs: Sequence[int]) -> ColumnElement[bool]:
+    """Whether the address that a contact is to have there, or gives up, is another's who is being added: as whom is known by the answer.
+
+    Else the one would be found under it as a person who has the other's address a moment later.
+    """
+    there = SYNCED.alias()
+    other = there.c
+    added = and_(other.sync.in_(syncs), other.action == "add", other.lease.is_not(None))
+    moves = and_(other.remote_id.is_not(None), other.wanted_hash != other.address_hash, other.contact != _S.contact)
+    given_up = select(other.sync).where(other.address_hash == _S.wanted_hash, moves, added)
+    given_up = given_up.with_hint(there, "INDEXED BY ix_synced_hash", "sqlite")
+    # asked once for all: there is no index by which it is found for each
+    comes = select(other.wanted_hash).where(other.batch > "", added)
+    gets_it = and_(_S.remote_id.is_not(None), _S.wanted_hash != _S.address_hash, _S.address_hash.in_(comes))
+    return or_(given_up.exists(), gets_it)
 
 
 def close_stopped(connection: Connection, destination: str, now: datetime) -> int:
@@ -402,6 +423,13 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
         values = {"lease": lease, "batch": parcel.id, "attempts": _S.attempts + 1, "revision": _S.revision + 1, **maybe}
         connection.execute(update(SYNCED).where(_S.sync == sync, _S.contact.in_(part)).values(values))
     return replace(parcel, shared=_shared(connection, parcel), moving=_perhaps_moved(connection, parcel))
+
+
+def _kept(connection: Connection, parcel: SyncParcel, others: Sequence[int]) -> SyncParcel:
+    """The parcel, with those of it whom one of the other syncs has as members."""
+    going = [row for row in parcel.rows if row.state == MEMBER and not row.perhaps_out]
+    names = same_target.staying(connection, others, (row.remote_id for row in going))
+    return replace(parcel, kept=frozenset(row.contact for row in going if row.remote_id in names))
 
 
 def _shared(connection: Connection, parcel: SyncParcel) -> frozenset[str]:
