@@ -340,6 +340,15 @@ def test_who_is_not_there_any_more_is_answered_so_where_it_stands(rig: Rig, dest
     assert rig.inside() == {HAND}
 
 
+def test_whom_another_segment_has_is_looked_at_and_not_taken_out(rig: Rig, destination: SyncDestination) -> None:
+    readable(rig)
+    known = added(rig, destination, THREE)
+    rig.take_out(known[1].contact)
+    told = [replace(known[0], kept=True), replace(known[1], kept=True), known[2]]
+    assert verdicts(sync(rig, destination, Action.REMOVE, told)) == [Verdict.SENT, Verdict.LEFT, Verdict.SENT]
+    assert rig.inside() == {known[0].contact, HAND}
+
+
 def test_an_update_puts_nobody_back(rig: Rig, destination: SyncDestination) -> None:
     readable(rig)
     known = added(rig, destination, THREE)

@@ -111,7 +111,7 @@ class Forgiving(MemoryDestination):
         if change.remote_id is not None and change.remote_id in people:
             one = people[change.remote_id]
             if change.shared and action is not Action.REMOVE and one.address != change.address:  # as services do it
-                if one.left is not None:
+                if one.left is not None and not change.presumed:
                     return Answer(Verdict.LEFT, "it left under its former address", one.remote_id)
                 if action is Action.UPDATE:
                     return Answer(Verdict.REJECTED, "it is another contact too", another=True)
@@ -171,6 +171,8 @@ class Forgiving(MemoryDestination):
             return Answer(Verdict.SENT, remote_id=one.remote_id)
         if not one.inside:
             return Answer(Verdict.LEFT, "it was not in there any more", one.remote_id)
+        if change.kept:
+            return Answer(Verdict.SENT, remote_id=one.remote_id)
         if not one.ours:
             self.memory.wrongs.append(f"{one.address} was removed, and was put in by hand")
         one.inside = False
