@@ -45,10 +45,17 @@ class Computed:
     """What of the accepted run's columns stands."""
 
 
-def in_full(question: Question, prepared: Prepared, evaluation: Evaluation, placed: Callable[[pl.Series], Placement], why: str) -> Computed:
-    """Everything, for everybody. `placed` gives the contacts' place in the lasting order."""
+def in_full(
+    question: Question,
+    prepared: Prepared,
+    evaluation: Evaluation,
+    placed: Callable[[pl.Series], Placement],
+    why: str,
+    digested: Sequence[str] = (),
+) -> Computed:
+    """Everything, for everybody. `placed` gives the contacts' place in the lasting order, `digested` has what digests are kept of."""
     plan = make_plan(question.conditions, prepared.snapshot, prepared.clock)
-    evaluation.prepare(plan)
+    evaluation.prepare_by_row(plan, digested)
     placement = placed(evaluation.keys())
     evaluation.align(placement.alignment)
     memberships = evaluation.memberships(plan, question.lists)

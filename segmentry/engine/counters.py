@@ -11,7 +11,8 @@ class Counters:
 
     `unknown_events` and `timeless_events` count, per event table, the events of no known contact and those without a
     time, among the rows that rules read; `unknown_keys`, per static list, the keys that are no contacts. `in_arrays` has
-    the event tables whose aggregates were kept in arrays.
+    the event tables whose aggregates were kept in arrays; `by_row` is how many conditions were asked of the contacts' rows
+    as they were read.
     """
 
     queries: int = 0
@@ -22,3 +23,4 @@ class Counters:
     timeless_events: dict[int, int] = field(default_factory=dict)
     unknown_keys: dict[str, int] = field(default_factory=dict)
     in_arrays: set[int] = field(default_factory=set)
+    by_row: int = 0

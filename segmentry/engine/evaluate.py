@@ -114,7 +114,7 @@ def evaluate(
     grounded = {name: ground(condition, clock) for name, condition in conditions.items()}
     with Evaluation(sources.snapshot, clock=clock, frames=sources.frames) as evaluation:
         plan = make_plan(grounded, sources.snapshot, clock)
-        evaluation.prepare(plan)
+        evaluation.prepare_by_row(plan)
         return Membership(evaluation.keys(), evaluation.memberships(plan))
 
 

@@ -5,12 +5,10 @@ The seam for another engine is `backends/`: this module only asks a backend to m
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import polars as pl
 from sqlglot import exp
@@ -18,11 +16,11 @@ from sqlglot import exp
 from segmentry.engine import algebra
 from segmentry.engine.affected import KeysQuery
 from segmentry.engine.backends.duckdb import DuckDB
+from segmentry.engine.by_row import ByRow, by_position, pays, row_of_position
 from segmentry.engine.columns import INTEGERS
-from segmentry.engine.counters import Counters
 from segmentry.engine.dense import SHARE_OF_MEMORY, arrays_held, arrays_pay, dense_table
 from segmentry.engine.few_rows import few_rows
-from segmentry.engine.footers import bytes_of, nulls_of
+from segmentry.engine.footers import nulls_of
 from segmentry.engine.gathered import POSITION
 from segmentry.engine.keys import check_keys
 from segmentry.engine.lowering import sql
@@ -38,18 +36,22 @@ from segmentry.engine.row_digests import DIGEST, DIGEST_BYTES, FILE, added_up, c
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
+    POSITIONS,
+    ROW,
     ROWS,
     SNAPSHOT,
     EventScan,
     EventScans,
     contact_columns,
     contact_rows,
+    contacts_by_position,
     contacts_in_order,
     events_table,
     fields_below,
     key_in,
     telling_missing,
 )
+from segmentry.engine.session import Session
 from segmentry.engine.snapshot import EventSource, PinnedFile, Relation, Snapshot
 from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Events, Remembered, Scope, Value
@@ -64,15 +66,13 @@ if TYPE_CHECKING:
 Recall = Callable[[Remembered, Alignment], pl.Series]
 """What earlier runs say of each position."""
 
-POSITIONS = sql.internal("positions")
-ROW = sql.internal("row")
 CHOSEN = sql.internal("chosen")
 CHOSEN_POSITIONS = sql.internal("chosen positions")
 FEW = sql.internal("few")
 NO_DIGESTS = pl.DataFrame(schema={"position": pl.UInt32(), "digest": pl.UInt64(), "rows": pl.UInt32()})
 
 
-class Evaluation:
+class Evaluation(Session):
     """Evaluates plans over one snapshot. A context manager; its connection closes with it.
 
     `memory` is a size such as `4GiB`, `temp` a folder to spill into, `frames` the Arrow-speaking frames that relations
@@ -93,13 +93,12 @@ class Evaluation:
         recall: Recall | None = None,
         database: DuckDB | None = None,
     ) -> None:
+        beside = 0 if memory is None else held_beside(snapshot.contacts)
+        super().__init__(database or DuckDB(snapshot.paths(), frames=frames, memory=memory, beside=beside, threads=threads, temp=temp))
         self.snapshot = snapshot
         self.clock = clock
-        self.counters = Counters()
         self._recall = recall
         self._frames = frames
-        beside = 0 if memory is None else held_beside(snapshot.contacts)
-        self._database = database or DuckDB(snapshot.paths(), frames=frames, memory=memory, beside=beside, threads=threads, temp=temp)
         self._columns: frozenset[str] | None = None
         self._keys: pl.Series | None = None
         self._alignment: Alignment | None = None
@@ -108,6 +107,9 @@ class Evaluation:
         self._digests: dict[tuple[str, ...], pl.Series] = {}
         self._only, self._restricted = only, only is not None
         self._scattered: dict[int, Scatter] = {}
+        self._divided: Plan | None = None
+        self._by_row: ByRow | None = None
+        self._rows: pl.DataFrame | None = None
         if only is not None:
             self._database.register(CHOSEN, pl.DataFrame({KEY: only}))
 
@@ -128,6 +130,18 @@ class Evaluation:
         """Tells which plans will be evaluated, so that the contacts' columns are read once for all of them."""
         self._wanted |= {column for plan in plans for column in plan.contact_columns}
 
+    def prepare_by_row(self, plan: Plan, digested: Collection[str] = ()) -> None:
+        """The same of one plan, before any key is read: its conditions on contacts alone are read with the keys, where that pays.
+
+        So is a digest of the columns `digested`.
+        """
+        divided = None if self._restricted or self._keys is not None else plan.by_row(digested)
+        if divided is None or not pays(self.snapshot.contacts.relation, len(divided.leaves), self._database.memory()):
+            self.prepare(plan)
+            return
+        self._divided, self._by_row = plan, divided
+        self._wanted |= {*divided.columns, *(column for scan in plan.scans for column in scan.contact_columns)}
+
     def keys(self) -> pl.Series:
         """The contacts' keys in the snapshot's row order. SourceError if one is missing or there twice, or there is none."""
         if self._keys is None:
@@ -136,9 +150,16 @@ class Evaluation:
         return self._keys
 
     def _read_keys(self) -> pl.Series:
-        self._read_contacts(frozenset())
-        with self._timed("keys"):
-            keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY].alias(self.snapshot.contacts.key)
+        if self._by_row is not None:
+            with self._timed("contacts"):
+                self._rows = self._fetch_in_batches(self._by_row.query)
+            self._count(self.snapshot.contacts.relation, {*self._by_row.read, self.snapshot.contacts.key})
+            self.counters.by_row = len(self._by_row.leaves)
+            keys = self._rows.drop_in_place(KEY).alias(self.snapshot.contacts.key)
+        else:
+            self._read_contacts(frozenset())
+            with self._timed("keys"):
+                keys = self._fetch(sql.select({KEY: sql.column(KEY)}, sql.table(SNAPSHOT)))[KEY].alias(self.snapshot.contacts.key)
         if not self._restricted:
             check_keys(keys)
         return keys
@@ -199,33 +220,29 @@ class Evaluation:
         if alignment.position_of_row is None:
             self._database.view(CONTACTS, contacts_in_order(columns))
             return
-        row = exp.Column(this=exp.Identifier(this="rowid"), table=sql.identifier("s"))
-        snapshot = exp.alias_(sql.table(SNAPSHOT), sql.identifier("s"), table=True)
-        rows = pl.repeat(None, alignment.size, dtype=pl.UInt32(), eager=True)
-        numbers = pl.int_range(len(alignment.position_of_row), dtype=pl.UInt32, eager=True)
-        rows = rows.scatter(alignment.position_of_row, numbers)
+        rows = row_of_position(alignment.position_of_row, alignment.size)
         self._database.register(POSITIONS, pl.DataFrame({ROW: rows}).with_row_index(POSITION))
-        positions = exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True)
-        query = sql.select({POSITION: sql.column(POSITION, "p"), **contact_columns(columns)}, positions)
-        on = exp.EQ(this=row, expression=sql.column(ROW, "p"))
-        query.set("joins", [exp.Join(this=snapshot, on=on, side="LEFT")])
-        query.set("order", exp.Order(expressions=[exp.Ordered(this=sql.column(POSITION, "p"))]))
-        self._create(CONTACTS, query)
+        self._create(CONTACTS, contacts_by_position(columns))
         self._database.unregister(POSITIONS)
 
     # ---------------------------------------------------------------- memberships
 
     def memberships(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None) -> Memberships:
         """Every segment's membership over all positions. `lists` has the keys of each static list the plan names."""
-        self._compute(plan)
-        listed = self._bitmaps(plan, lists or {})
+        if plan is self._divided and self._alignment is None:
+            self.keys()
+        by_row = self._by_row if self._rows is not None and plan is self._divided else None
+        self._compute(plan, by_row)
+        whole = self._bitmaps(plan, lists or {})
+        if by_row is not None and self._rows is not None:
+            whole |= by_position(self._rows.select(by_row.leaves), self.alignment)
         present = self.alignment.present
         everybody = bool(present.all())
         chunks = []
-        for first, end, leaves in self._chunks(plan.leaves_query):
+        for first, end, leaves in self._leaves(plan, by_row):
             with self._timed("algebra"):
-                bitmaps = {column: leaves[column] for column in plan.leaf_columns}
-                bitmaps.update({column: bitmap[first:end] for column, bitmap in listed.items()})
+                bitmaps = {column: leaves[column] for column in plan.leaf_columns if column not in whole}
+                bitmaps.update({column: bitmap[first:end] for column, bitmap in whole.items()})
                 chunk = algebra.run(plan.steps, plan.segments, bitmaps, end - first)
                 if not everybody:
                     here = present[first:end]
@@ -233,6 +250,18 @@ class Evaluation:
                 chunks.append(chunk)
         self._scattered.clear()
         return Memberships(tuple(chunks))
+
+    def _leaves(self, plan: Plan, by_row: ByRow | None) -> Iterator[tuple[int, int, pl.DataFrame]]:
+        """The leaves that are left to ask, chunk by chunk."""
+        if by_row is None:
+            yield from self._chunks(plan.leaves_query)
+        elif by_row.alone is not None and len(self._scattered) == len(plan.scans):
+            yield from self._chunks(by_row.alone())
+        elif by_row.rest is not None:
+            self._load(frozenset(by_row.columns))
+            yield from self._chunks(by_row.rest())
+        else:
+            yield from ((first, end, pl.DataFrame()) for first, end in chunk_bounds(self.alignment.size))
 
     def leaves(self, plan: Plan, lists: Mapping[str, pl.Series] | None = None, *, missing: Collection[str] = ()) -> pl.DataFrame:
         """Every leaf of a plan (`plan.leaf(condition)`) and every extra value (`plan.value(value)`), for each contact.
@@ -251,10 +280,14 @@ class Evaluation:
             frames.append(pl.DataFrame(columns).filter(alignment.present[first:end]))
         return pl.concat(frames).rename({KEY: self.snapshot.contacts.key})
 
-    def _compute(self, plan: Plan) -> None:
-        """The contacts and every event table's aggregates as tables, or as arrays, which stand for one plan."""
+    def _compute(self, plan: Plan, by_row: ByRow | None = None) -> None:
+        """The contacts and every event table's aggregates as tables, or as arrays, which stand for one plan.
+
+        Contacts as far as they are not read by row: arrays may do without.
+        """
         self._scattered.clear()
-        self._load(frozenset(plan.contact_columns))
+        if by_row is None:
+            self._load(frozenset(plan.contact_columns))
         for events in plan.scans:
             self._group(events)
         for one in plan.beside:
@@ -266,6 +299,7 @@ class Evaluation:
         name = events_table(events.source)
         with self._timed("events"):
             if not self._scatter(events, source):
+                self._load(frozenset(events.contact_columns))
                 query = events.query(key_in(sql.column(KEY), CONTACTS) if self._restricted else None)
                 with self._reading_few(query, source.relation, source.contact, events.columns) as reading:
                     self._create(name, reading)
@@ -298,6 +332,8 @@ class Evaluation:
         from segmentry.engine.scatter import Scatter  # noqa: PLC0415 -- most runs do without NumPy
 
         arrays, places = Scatter(dense.targets, size), self._places(source)
+        if places is None or events.contact_columns:
+            self._load(frozenset(events.contact_columns))
         for rows in self._rows_by_position(events.rows(dense) if places is None else events.keyed_rows(dense), places):
             arrays.add(*rows)
         self.counters.queries = self._database.queries
@@ -366,13 +402,6 @@ class Evaluation:
                 self._register(level.table, frame)
         return conditions
 
-    def _register(self, table: str, frame: pl.DataFrame) -> None:
-        """A frame as a table; one of that name is replaced."""
-        passed = sql.internal("passed")
-        self._database.register(passed, frame)
-        self._create(table, exp.Select(expressions=[exp.Star()]).from_(sql.table(passed), copy=False))
-        self._database.unregister(passed)
-
     def _listed(self, plan: Plan, lists: Mapping[str, pl.Series]) -> dict[str, pl.Series]:
         """The bitmaps of the conditions that no query computes: static lists, and what earlier runs say."""
         found = {}
@@ -408,24 +437,26 @@ class Evaluation:
             self._digests[asked] = self._contact_digests(asked)
         return self._digests[asked]
 
-    def _contact_digests(self, columns: Sequence[str]) -> pl.Series:
-        """From the contacts by position, if they are there with all of these columns; else from the files, row by row."""
+    def _contact_digests(self, columns: tuple[str, ...]) -> pl.Series:
+        """As they were read with the keys; else from the contacts by position, if they have all of these columns; else from the files."""
         alignment, source = self.alignment, self.snapshot.contacts
-        loaded = self._restricted or (self._columns is not None and self._columns.issuperset(columns))
-        if loaded:
+        digest = {DIGEST: contact_digest(source.relation, columns)}
+        if columns and self._rows is not None and self._by_row is not None and self._by_row.digested == columns:
+            rows = self._rows[DIGEST]
+        elif self._restricted or (self._columns is not None and self._columns.issuperset(columns)):
             self._load(frozenset(columns))
-        with self._timed("digests"):
-            digest = {DIGEST: contact_digest(source.relation, columns)}
-            if not loaded:
+            with self._timed("digests"):
+                found = self._fetch(sql.select({POSITION: sql.column(POSITION), **digest}, sql.table(CONTACTS)))
+            digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))[DIGEST]
+            present = alignment.present
+            return digests if bool(present.all()) else digests.zip_with(present, pl.Series([0], dtype=pl.UInt64()))
+        else:
+            with self._timed("digests"):
                 rows = self._fetch(sql.select(digest, sql.subquery(contact_rows(DUCKDB, source, columns), "c")))[DIGEST]
-                self._count(source.relation, {*columns, source.key})
-                if alignment.position_of_row is None:
-                    return rows
-                return pl.repeat(0, alignment.size, dtype=pl.UInt64(), eager=True).scatter(alignment.position_of_row, rows)
-            found = self._fetch(sql.select({POSITION: sql.column(POSITION), **digest}, sql.table(CONTACTS)))
-        digests = (found if found[POSITION].is_sorted() else found.sort(POSITION))[DIGEST]
-        present = alignment.present
-        return digests if bool(present.all()) else digests.zip_with(present, pl.Series([0], dtype=pl.UInt64()))
+            self._count(source.relation, {*columns, source.key})
+        if alignment.position_of_row is None:
+            return rows
+        return pl.repeat(0, alignment.size, dtype=pl.UInt64(), eager=True).scatter(alignment.position_of_row, rows)
 
     def event_digests(
         self, source: int, files: Sequence[PinnedFile], columns: Sequence[str], only: pl.Series | None = None
@@ -435,11 +466,12 @@ class Evaluation:
         A digest is the sum, modulo 2^64, of 48-bit digests of all its rows in these columns, past and future; so those of
         several files add up. `only` has the positions to look for.
         """
-        self._load(frozenset())
         events = self.snapshot.events[source]
+        large = [] if only is not None else [file for file in files if self._in_arrays(file)]
+        places = self._places(events) if large else None
+        if places is None or len(large) < len(files):
+            self._load(frozenset())
         with self._timed("digests"):
-            large = [] if only is not None else [file for file in files if self._in_arrays(file)]
-            places = self._places(events) if large else None
             found = {file: self._digests_in_arrays(numbered(events, [file], columns), places) for file in large}
             small = [file for file in files if file not in found]
             if small:
@@ -484,37 +516,3 @@ class Evaluation:
             this=sql.column(POSITION), query=exp.Subquery(this=sql.select({POSITION: sql.column(POSITION)}, sql.table(CHOSEN_POSITIONS)))
         )
         return exp.In(this=key, query=exp.Subquery(this=sql.select({KEY: sql.column(KEY)}, sql.table(CONTACTS), among)))
-
-    # ---------------------------------------------------------------- the session
-
-    def _create(self, table: str, query: exp.Select) -> None:
-        self._database.create(table, query)
-        self.counters.queries = self._database.queries
-
-    def _fetch(self, query: exp.Select) -> pl.DataFrame:
-        found = self._database.fetch(query).rechunk()
-        self.counters.queries = self._database.queries
-        return found
-
-    def _count(self, relation: Relation, columns: Collection[str], file: PinnedFile | None = None) -> None:
-        files = [file] if file is not None else relation.files
-        self.counters.rows += sum(f.rows or 0 for f in files)
-        self.counters.bytes += sum(bytes_of(f, frozenset(columns)) for f in files)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.counters.seconds[stage] = self.counters.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-    def close(self) -> None:
-        """Ends the session; its tables are gone."""
-        self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()

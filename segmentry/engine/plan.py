@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from segmentry.engine import algebra
 from segmentry.engine.aggregates import Assembly, Joined
+from segmentry.engine.by_row import ByRow
 from segmentry.engine.gathered import FOUND, POSITION, Gathering, Lists, active_periods, gathered
 from segmentry.engine.lowering import sql
 from segmentry.engine.lowering.calendar import Calendar
@@ -25,6 +26,7 @@ from segmentry.engine.lowering.stored import key_text
 from segmentry.engine.lowering.values import Lowering, instant
 from segmentry.engine.populations import Level, populations_in
 from segmentry.engine.rankings import Rankings, Standings
+from segmentry.engine.row_digests import DIGEST, contact_digest
 from segmentry.engine.scans import (
     CONTACTS,
     KEY,
@@ -47,6 +49,9 @@ from segmentry.rules.ground import Clock
 from segmentry.rules.nodes import Condition, Scope, Value
 from segmentry.rules.references import in_order
 from segmentry.rules.types import COUNT
+
+OF_MORE_THAN_CONTACTS = (nodes.Did, nodes.Sequence, nodes.Aggregate, nodes.Ranked)
+"""What a condition is computed of that no row of contacts has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class Plan:
     conditions: Mapping[str, Condition]
     """Of every leaf column, the condition it is."""
     _leaves_query: Callable[[], exp.Select] = field(repr=False, compare=False)
+    _by_row: Callable[[tuple[str, ...]], ByRow] | None = field(repr=False, compare=False, default=None)
     _canon: Canon = field(repr=False, default_factory=Canon)
     _leaf_of: Mapping[int, str] = field(repr=False, default_factory=dict)
     _value_of: Mapping[int, str] = field(repr=False, default_factory=dict)
@@ -99,6 +105,10 @@ class Plan:
     def leaves_query(self) -> exp.Select:
         """The query for every leaf and value; written when it is first asked for, as many plans are made only to see what they read."""
         return self._leaves_query()
+
+    def by_row(self, digested: Iterable[str]) -> ByRow | None:
+        """The plan in two, with the digest of some of the contacts' columns; None where it can't be divided so."""
+        return None if self._by_row is None else self._by_row(tuple(sorted(digested)))
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -186,6 +196,7 @@ class _Planner:
         def query(level: int, leaves: Mapping[str, Condition], values: Mapping[str, Value]) -> exp.Select:
             return LeavesQuery(self, scans, contact_columns, self.rankings.below(level), beside).build(leaves, values)
 
+        by_row = partial(self._by_row, computed, scans, beside)
         value_of = {self.canon.number(value): f"value{number}" for number, value in enumerate(values)}
         levels = self.rankings.levels(computed, query)
         values_asked = {value_of[self.canon.number(value)]: value for value in values}
@@ -205,10 +216,42 @@ class _Planner:
             {name: segments[name] for name in conditions},
             dict(self.leaves),
             partial(query, len(levels) + 1, computed, values_asked),
+            None if levels or values else by_row,
             self.canon,
             self.leaf_of,
             value_of,
         )
+
+    def _by_row(
+        self, computed: Mapping[str, Condition], scans: Sequence[EventScan], beside: Mapping[int, Beside], digested: tuple[str, ...]
+    ) -> ByRow:
+        """The conditions on contacts alone, of the snapshot's rows; and the others."""
+        others = {name: node for name, node in computed.items() if any(isinstance(one, OF_MORE_THAN_CONTACTS) for one in nodes.walk(node))}
+        own = {name: node for name, node in computed.items() if name not in others}
+        columns = tuple(sorted(fields_below(others.values())[Scope.CONTACT]))
+        read = tuple(sorted(fields_below(own.values())[Scope.CONTACT].union(digested)))
+        rest = partial(LeavesQuery(self, scans, columns, (), beside).build, others, {})
+        alone = partial(LeavesQuery(self, scans, (), (), {}, contacts=False).build, others, {})
+        return ByRow(
+            tuple(own),
+            self._of_rows(own, read, digested),
+            digested,
+            read,
+            columns,
+            rest if others else None,
+            alone if others and scans and not columns and not beside else None,
+        )
+
+    def _of_rows(self, leaves: Mapping[str, Condition], columns: Sequence[str], digested: Sequence[str]) -> exp.Select:
+        """The snapshot's rows in their order: whose each is, conditions on it, and a digest of it."""
+        contacts = self.snapshot.contacts
+        key = key_text(self.ops, contacts.relation.columns[contacts.key], sql.column(KEY))
+        lowering = Lowering(self.ops, self.canon, contact_fields(contacts, columns), self.calendar, key_text=key)
+        selected: dict[str, sql.Expr] = {KEY: sql.column(KEY)}
+        selected.update({column: lowering.truth(node).expr for column, node in leaves.items()})
+        if digested:
+            selected[DIGEST] = contact_digest(contacts.relation, digested)
+        return sql.select(selected, staged(lowering, contact_rows(self.ops, contacts, columns)))
 
     # ---------------------------------------------------------------- the algebra
 
@@ -315,7 +358,10 @@ class _EventFunctions:
 
 
 class LeavesQuery:
-    """The query that gives conditions of a chunk of contacts as booleans, and values. `standings` are the tables of populations to read."""
+    """The query that gives conditions of a chunk of contacts as booleans, and values. `standings` are the tables of populations to read.
+
+    Not of `contacts` where the events' tables have all of them, and nothing else is read.
+    """
 
     def __init__(
         self,
@@ -324,15 +370,17 @@ class LeavesQuery:
         columns: Sequence[str],
         standings: Sequence[Standings],
         beside: Mapping[int, Beside],
+        *,
+        contacts: bool = True,
     ) -> None:
-        self.planner, self.scans, self.standings, self.beside = planner, scans, standings, beside
-        contacts = planner.snapshot.contacts
+        self.planner, self.scans, self.standings, self.beside, self.of_contacts = planner, scans, standings, beside, contacts
+        source = planner.snapshot.contacts
         ops = planner.ops
-        key = contacts.relation.columns[contacts.key]
+        key = source.relation.columns[source.key]
         self.lowering = Lowering(
             ops,
             planner.canon,
-            contact_fields(contacts, columns),
+            contact_fields(source, columns),
             planner.calendar,
             key_text=key_text(ops, key, sql.column(KEY)),
             aggregate=self._aggregate,
@@ -383,8 +431,9 @@ class LeavesQuery:
     def _rows(self) -> exp.Select:
         """The contacts beside their events' aggregates and their standings in populations."""
         query = exp.Select(expressions=[exp.Column(this=exp.Star(), table=sql.identifier("c"))])
+        base, scans = (CONTACTS, self.scans) if self.of_contacts else (events_table(self.scans[0].source), self.scans[1:])
         joins = []
-        for scan in self.scans:
+        for scan in scans:
             name = events_table(scan.source)
             for column in _aggregate_columns(scan):
                 query.append("expressions", sql.column(column, name))
@@ -399,7 +448,7 @@ class LeavesQuery:
             query.append("expressions", sql.named(sql.column(FOUND, one.table), one.found))
             on = exp.EQ(this=sql.column(POSITION, one.table), expression=sql.column(POSITION, "c"))
             joins.append(exp.Join(this=sql.table(one.table), on=on, side="LEFT"))
-        query.set("from_", exp.From(this=exp.alias_(sql.table(CONTACTS), sql.identifier("c"), table=True)))
+        query.set("from_", exp.From(this=exp.alias_(sql.table(base), sql.identifier("c"), table=True)))
         query.set("joins", joins)
         return query
 

@@ -313,7 +313,8 @@ class _Run:
             if isinstance(found, Computed):
                 return found
             why = found
-        return in_full(asked, prepared, evaluation, partial(self._placed, prepared), str(why))
+        digested = () if self.historical else self._reads(prepared).contacts
+        return in_full(asked, prepared, evaluation, partial(self._placed, prepared), str(why), digested)
 
     def _consequences(self, result: _Result) -> Consequences:
         """What follows from the answers, decided before anything is written."""
@@ -348,8 +349,11 @@ class _Run:
         return with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
 
     def _kept(self, prepared: Prepared, computed: Computed) -> Kept:
-        reads = digesting.reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
-        return keep(prepared, self.former, computed.session, computed.placement, reads)
+        return keep(prepared, self.former, computed.session, computed.placement, self._reads(prepared))
+
+    @staticmethod
+    def _reads(prepared: Prepared) -> digesting.Reads:
+        return digesting.reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
 
     def _changes(
         self,
@@ -431,6 +435,7 @@ class _Run:
                 "positions": placement.alignment.size,
                 "gone": placement.gone,
                 "new": max(0, placement.alignment.size - placement.former_size) if placement.former_positions is None else None,
+                **({"conditions_by_row": counters.by_row} if counters.by_row else {}),
             },
             "computed": dict(drafted.computed.told),
             "files": len(files_of(prepared.snapshot)),

@@ -33,6 +33,8 @@ from segmentry.rules.types import COUNT, TIMESTAMP, Kind
 SNAPSHOT = sql.internal("snapshot")
 CONTACTS = sql.internal("contacts")
 KEY = sql.internal("key")
+POSITIONS = sql.internal("positions")
+ROW = sql.internal("row")
 AT = sql.internal("at")
 EVENT = sql.internal("event")
 ROWS = sql.internal("rows")
@@ -65,6 +67,18 @@ def contacts_in_order(columns: Iterable[str]) -> exp.Select:
     """The snapshot's rows by position, where that is simply their order."""
     row = exp.Column(this=exp.Identifier(this="rowid"))
     return sql.select({POSITION: row, **contact_columns(columns)}, sql.table(SNAPSHOT))
+
+
+def contacts_by_position(columns: Iterable[str]) -> exp.Select:
+    """The snapshot's rows by the positions that a table of rows gives; where it gives none, nobody's."""
+    row = exp.Column(this=exp.Identifier(this="rowid"), table=sql.identifier("s"))
+    snapshot = exp.alias_(sql.table(SNAPSHOT), sql.identifier("s"), table=True)
+    positions = exp.alias_(sql.table(POSITIONS), sql.identifier("p"), table=True)
+    query = sql.select({POSITION: sql.column(POSITION, "p"), **contact_columns(columns)}, positions)
+    on = exp.EQ(this=row, expression=sql.column(ROW, "p"))
+    query.set("joins", [exp.Join(this=snapshot, on=on, side="LEFT")])
+    query.set("order", exp.Order(expressions=[exp.Ordered(this=sql.column(POSITION, "p"))]))
+    return query
 
 
 def contact_columns(columns: Iterable[str]) -> dict[str, sql.Expr]:

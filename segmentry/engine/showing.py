@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segmentry.engine import algebra
+from segmentry.engine.by_row import FEWEST_BY_ROW
 from segmentry.engine.dense import FEWEST_CONTACTS, FEWEST_ROWS, ROWS_PER_CONTACT, SHARE_OF_MEMORY
+from segmentry.engine.footers import rows_of
 from segmentry.engine.lowering import sql
 from segmentry.engine.plan import Plan
-from segmentry.engine.snapshot import Snapshot
+from segmentry.engine.snapshot import Format, Snapshot
 from segmentry.rules.nodes import Memory, Remembered
 
 TITLES = {
@@ -31,6 +33,8 @@ def _lines(plan: Plan, report: Mapping[str, Any] | None) -> Iterator[str]:
     for name, query in plan.queries():
         yield ""
         yield f"-- {_title(name, plan.snapshot)}"
+        if name == "contacts" and (told := _by_row(plan, report)) is not None:
+            yield f"-- {told}"
         if name.startswith("events ") and name[7:].isdigit():
             yield f"-- {_kept(plan, int(name[7:]), report)}"
         yield sql.render(query, pretty=True) + ";"
@@ -90,6 +94,17 @@ def _title(name: str, snapshot: Snapshot) -> str:
     source = snapshot.events[int(name.rsplit(maxsplit=1)[-1])]
     what = f"events `{source.event}`" if source.event else f"events named by `{source.name}`"
     return f"{what}, one row per contact that has some ({_rows(sum(file.rows or 0 for file in source.relation.files))})"
+
+
+def _by_row(plan: Plan, report: Mapping[str, Any] | None) -> str | None:
+    """How the contacts' own conditions are asked, where not as it stands there."""
+    if report is not None:
+        count = report["contacts"].get("conditions_by_row")
+        return f"{count:,} conditions on contacts alone were asked of the rows as they were read, and not of this table" if count else None
+    relation = plan.snapshot.contacts.relation
+    if relation.format is not Format.PARQUET or rows_of(relation) < FEWEST_BY_ROW:
+        return None
+    return "where everything is computed, conditions on contacts alone are asked of the rows as they are read, and not of this table"
 
 
 def _kept(plan: Plan, source: int, report: Mapping[str, Any] | None) -> str:

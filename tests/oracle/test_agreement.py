@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,28 @@ def test_arrays_and_groups_of_events_agree(worlds: list[Batch], monkeypatch: pyt
                 patch.setattr(dense, "ROWS_PER_CONTACT", 0.0)
                 assert ask(one.data, {"rule": text}) == before, text
     assert made
+
+
+def test_conditions_by_row_and_of_a_table_agree(worlds: list[Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also those beside events, which are asked of tables still."""
+    from segmentry.engine import by_row
+    from segmentry.engine.evaluation import Evaluation
+
+    asked: list[int] = []
+    read = Evaluation._read_keys
+    monkeypatch.setattr(Evaluation, "_read_keys", lambda self: (read(self), asked.append(self.counters.by_row))[0])
+    for one in worlds:
+        rules = plain(one)
+        before = ask(one.data, rules, "parquet", tmp_path)
+        alone = [{"rule": text} for text in rules.values() if "member(" not in text][:6]
+        answers = [ask(one.data, rule, "parquet", tmp_path) for rule in alone]
+        assert not any(asked)
+        with monkeypatch.context() as patch:
+            patch.setattr(by_row, "FEWEST_BY_ROW", 0)
+            assert not changed(before, ask(one.data, rules, "parquet", tmp_path), rules)
+            assert [ask(one.data, rule, "parquet", tmp_path) for rule in alone] == answers
+        assert any(asked)
+        asked.clear()
 
 
 def test_no_instant_or_date_ends_a_run(worlds: list[Batch], draws: random.Random):
