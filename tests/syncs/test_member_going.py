@@ -13,7 +13,7 @@ from segmentry.engine.sync_sending import SyncSender
 from segmentry.sandbox import klaviyo_jobs
 from segmentry.sandbox.klaviyo import KlaviyoSandbox
 from tests.syncs.test_keys_there import FULL, listed, off
-from tests.syncs.test_left_before import moved_unheard, readded
+from tests.syncs.test_left_before import moved_unheard, readd, words
 from tests.syncs.test_member_elsewhere import forgotten, not_put_in
 from tests.syncs.test_member_no_more import changed_by_hand, in_mirror
 from tests.syncs.test_names_before import C
@@ -176,22 +176,34 @@ def test_who_was_another_person_stays_off_once_it_was_in_itself(two: Two, monkey
     assert B not in inside(two)
 
 
+def without_fields(two: Two, segment: str) -> None:
+    """Nothing of a contact is told by this one's sync but the address."""
+    rule = two.shop.root / "segments" / f"{segment}.yml"
+    rule.write_text(rule.read_text().replace(", fields: {FNAME: name}", ""))
+
+
 @FULL
-def test_a_word_that_somebody_comes_back_is_good_for_once(two: Two) -> None:
+@pytest.mark.parametrize("name", ["N", "M"])
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_a_word_that_somebody_comes_back_is_good_for_once(two: Two, name: str, *, is_bare: bool) -> None:
     """Both segments are to put b in again. One did, b was taken off once more, and then it was the other's turn."""
     one_list(two, "uk", "rich")
+    if is_bare:
+        without_fields(two, "uk")
     for _ in range(2):
         hour(two, b=(B, "uk rich"))
     off(two, B)
     read_back(two)
     hour(two, b=(B, "uk rich"))
     assert not inside(two)
-    readded(two, "b", (1, 1))
-    hour(two, tell=False, b=(B, "uk rich"))
+    workspace, state, _, _, now, newest = words(two.shop)
+    assert [one.freed for one in readd(workspace, state, ["b"], now, newest)] == [1, 1]
     tried_later(two, "b")
     two.tell()
     assert inside(two) == {B}
     off(two, B)
+    two.day += 1
+    two.hour(name=name, tell=False, z=(Z, "uk"), w=(W, "uk"), b=(B, "uk rich"))
     days_later(two)
     assert not inside(two)
 

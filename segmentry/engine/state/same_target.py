@@ -38,7 +38,7 @@ SEVERAL = 5_000
 """Values named in one statement; SQLite takes 32,766."""
 
 _S = SYNCED.c
-_ADDED = ("sync", "contact", "state", "remote_id", "wanted_hash", "payload", "opened", "maybe", "former_ids")
+_ADDED = ("sync", "contact", "state", "remote_id", "wanted_hash", "payload", "maybe", "former_ids")
 _ROW = [_S[name] for name in ("sync", "contact", "action", "remote_id", "remote_status", "address_hash", "former_ids", "changed")]
 
 
@@ -160,8 +160,8 @@ def _found(connection: Connection, numbers: Sequence[int], rows: Sequence[Any]) 
 
     def of(row: Any) -> Any:
         itself = contact.get(row.contact)
-        if marked(row.payload, ANEW, LOOKED):
-            return itself if itself is not None and itself.changed >= row.opened else None
+        if marked(row.payload, ANEW, LOOKED):  # when somebody said so it was a member nowhere
+            return itself
         return address.get(row.wanted_hash) or itself or name.get(row.remote_id)
 
     return [(row, found) for row in rows if (found := of(row)) is not None]
