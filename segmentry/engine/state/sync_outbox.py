@@ -79,7 +79,7 @@ class SyncParcel:
     """Rows of one sync and one action that go together, by contact; `id` was stored with them, and `notes` is what was kept of it.
 
     `shared`: the contacts of them whose remote id is another contact's too, by whichever sync to the destination. `moving`: those
-    whose remote id was perhaps changed there by another row. `kept`: of who goes, those who are members as other contacts too.
+    whose remote id was perhaps changed there by another row. `kept`: of who goes, those whom another sync to the target has as members.
     """
 
     id: str
@@ -189,8 +189,8 @@ def claim(
                     return claim(connection, lease, syncs, limit, namespace, now, actions, noted=noted, readable=readable)
             parcel = parcel or _fresh(connection, ready, limit, namespace)
             if parcel is not None:
-                going_on = [number for number in shared if number in syncs] if action == "remove" and readable else []
-                return _taken(connection, lease, _kept(connection, parcel, going_on), now, perhaps=action != "remove" or not noted)
+                others = [number for number in shared[1:] if number in syncs] if action == "remove" else []
+                return _taken(connection, lease, _kept(connection, parcel, others), now, perhaps=action != "remove" or not noted)
     return None
 
 
@@ -425,10 +425,13 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
     return replace(parcel, shared=_shared(connection, parcel), moving=_perhaps_moved(connection, parcel))
 
 
-def _kept(connection: Connection, parcel: SyncParcel, syncs: Sequence[int]) -> SyncParcel:
-    """The parcel, with those of it who are members as other contacts too, by one of the syncs to its target."""
+def _kept(connection: Connection, parcel: SyncParcel, others: Sequence[int]) -> SyncParcel:
+    """The parcel, with those of it whom one of the other syncs to its target has as members.
+
+    Not whom the same sync has as another contact too: a `mirror` has no others, and takes out whoever is suppressed, as whom ever.
+    """
     going = [row for row in parcel.rows if row.state == MEMBER and not row.perhaps_out]
-    names = same_target.staying(connection, syncs, (row.remote_id for row in going))
+    names = same_target.staying(connection, others, (row.remote_id for row in going))
     return replace(parcel, kept=frozenset(row.contact for row in going if row.remote_id in names))
 
 
