@@ -12,11 +12,11 @@ import polars as pl
 from segmentry.engine.affected import affected_queries
 from segmentry.engine.comparing import Question
 from segmentry.engine.counters import Counters
-from segmentry.engine.digests import Kept, reads_of
+from segmentry.engine.digests import Kept, Reads
 from segmentry.engine.evaluation import Evaluation
 from segmentry.engine.former import FormerRun
 from segmentry.engine.incremental import Division, Way, divide, too_many
-from segmentry.engine.keeping import changed_since, keep, plan_of_rules
+from segmentry.engine.keeping import changed_since, keep
 from segmentry.engine.membership import Memberships, chunk_bounds
 from segmentry.engine.plan import Plan, make_plan
 from segmentry.engine.positions import Placement, in_order, is_compacted, place, relocated, same_place, with_merges
@@ -62,9 +62,10 @@ def in_full(
     return Computed(plan, placement, memberships, evaluation, {"full": True, "why": why})
 
 
-def in_part(question: Question, prepared: Prepared, former: FormerRun, evaluation: Evaluation, restricted: Restricted) -> Computed | str:
-    """What may have changed since the accepted run; or why all has to be computed for everybody."""
-    reads = reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
+def in_part(
+    question: Question, prepared: Prepared, former: FormerRun, evaluation: Evaluation, restricted: Restricted, reads: Reads
+) -> Computed | str:
+    """What may have changed since the accepted run; or why all has to be computed for everybody. `reads` as `keeping.reads_of_rules`."""
     division = divide(prepared, former, reads)
     if not [name for name in division.parts if division.parts[name].way is not Way.ALL]:
         return "every segment has to be computed for all contacts"

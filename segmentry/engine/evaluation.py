@@ -135,8 +135,10 @@ class Evaluation(Session):
 
         So is a digest of the columns `digested`.
         """
-        divided = None if self._restricted or self._keys is not None else plan.by_row(digested)
-        if divided is None or not pays(self.snapshot.contacts.relation, len(divided.leaves), self._database.memory()):
+        possible = not self._restricted and self._keys is None
+        asked = possible and pays(self.snapshot.contacts.relation, len(plan.leaf_columns), self._database.memory())
+        divided = plan.by_row(digested) if asked else None  # which takes a while itself
+        if divided is None:
             self.prepare(plan)
             return
         self._divided, self._by_row = plan, divided

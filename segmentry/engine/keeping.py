@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import polars as pl
 
-from segmentry.engine.digests import Digester, Kept, Reads, contacts_differ, digest_events, events_differ, same_files
+from segmentry.engine.digests import Digester, Kept, Reads, contacts_differ, digest_events, events_differ, reads_of, same_files
 from segmentry.engine.former import FormerRun
-from segmentry.engine.plan import Plan, make_plan
+from segmentry.engine.plan import make_plan
 from segmentry.engine.positions import Placement, relocated, survivors
 from segmentry.engine.prepared import Prepared
 
 
-def plan_of_rules(prepared: Prepared) -> Plan:
-    """The plan of the segments' rules and nothing else, which says what columns they read."""
-    return make_plan(prepared.rules.whole(), prepared.snapshot, prepared.clock)
+def reads_of_rules(prepared: Prepared) -> Reads:
+    """The columns that the segments' rules read, and nothing else: what digests are made over. It takes a plan."""
+    return reads_of(prepared.snapshot, make_plan(prepared.rules.whole(), prepared.snapshot, prepared.clock).columns_read())
 
 
 def keep(prepared: Prepared, former: FormerRun | None, digester: Digester, placement: Placement, reads: Reads) -> Kept:

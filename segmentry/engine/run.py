@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from segmentry.engine.digests import Kept
 from segmentry.engine.evaluation import Evaluation, Recall
 from segmentry.engine.former import FormerRun, former_run
 from segmentry.engine.incremental import why_full
-from segmentry.engine.keeping import keep, plan_of_rules
+from segmentry.engine.keeping import keep, reads_of_rules
 from segmentry.engine.loading import LoadedWorkspace
 from segmentry.engine.membership import Memberships
 from segmentry.engine.own_names import require_own_names
@@ -289,18 +289,19 @@ class _Run:
         with watch.stage("evaluate"):
             asked = first_question(prepared.rules, prepared.lists) if comparison is None else comparison.question()
             unsent = beside(prepared, self.former)
-            computed = self._computed(replace(asked, conditions={**asked.conditions, **unsent}), prepared, stack)
+            reads = cache(partial(reads_of_rules, prepared))
+            computed = self._computed(replace(asked, conditions={**asked.conditions, **unsent}), prepared, reads, stack)
             placement = computed.placement
             answers = answered(asked, computed.memberships, placement, self._evaluation)
         with watch.stage("digest"):
-            kept = None if self.historical else computed.kept or self._kept(prepared, computed)
+            kept = None if self.historical else computed.kept or self._kept(prepared, computed, reads())
         with watch.stage("compare"):
             names = [*prepared.rules.conditions, *(LIST_COLUMN + path for path in prepared.lists), *unsent]
             compared = compare_members(self.place.state, answers.memberships, names, self.former, placement, computed.over)
             changes, firsts = self._changes(prepared, computed, comparison, answers, compared, kept)
         return _Result(prepared, computed, answers.memberships, compared, kept, changes, firsts)
 
-    def _computed(self, asked: Question, prepared: Prepared, stack: ExitStack) -> Computed:
+    def _computed(self, asked: Question, prepared: Prepared, reads: Callable[[], digesting.Reads], stack: ExitStack) -> Computed:
         """The answers: of all contacts, or where the accepted run's may stand, of those that something may have changed."""
         evaluation = stack.enter_context(self._evaluation(prepared.snapshot, prepared.clock))
         why = why_full(prepared, self.former, asked=self.settings.full, historical=self.historical)
@@ -309,11 +310,11 @@ class _Run:
             def restricted(keys: pl.Series) -> Evaluation:
                 return stack.enter_context(evaluation.restricted(keys))
 
-            found = in_part(asked, prepared, self.former, evaluation, restricted)
+            found = in_part(asked, prepared, self.former, evaluation, restricted, reads())
             if isinstance(found, Computed):
                 return found
             why = found
-        digested = () if self.historical else self._reads(prepared).contacts
+        digested = () if self.historical else reads().contacts
         return in_full(asked, prepared, evaluation, partial(self._placed, prepared), str(why), digested)
 
     def _consequences(self, result: _Result) -> Consequences:
@@ -348,12 +349,8 @@ class _Run:
         placement = place(order.keys, order.present, order.record.kind, keys, kind, compact=self.former.settled)
         return with_merges(placement, None if prepared.aliases is None else prepared.aliases.mapping)
 
-    def _kept(self, prepared: Prepared, computed: Computed) -> Kept:
-        return keep(prepared, self.former, computed.session, computed.placement, self._reads(prepared))
-
-    @staticmethod
-    def _reads(prepared: Prepared) -> digesting.Reads:
-        return digesting.reads_of(prepared.snapshot, plan_of_rules(prepared).columns_read())
+    def _kept(self, prepared: Prepared, computed: Computed, reads: digesting.Reads) -> Kept:
+        return keep(prepared, self.former, computed.session, computed.placement, reads)
 
     def _changes(
         self,

@@ -42,6 +42,16 @@ def in_the_list(two: Two) -> set[str]:
     return {address for address, lists in listed(two).items() if "uk" in lists} - {Z, W}
 
 
+def moves_apart(two: Two, former: str, now: str, *, takes_off: bool, **who: tuple[str, str]) -> None:
+    """One of two contacts, who are one person there, has another address from now on; that person may have been taken off by hand."""
+    if takes_off:
+        off(two, former)
+    for _ in range(3):
+        hour(two, **who)
+        assert former in in_the_list(two) or takes_off
+    assert in_the_list(two) == (set() if takes_off else {former, now})
+
+
 def tried_later(two: Two, contact: str, sync: int = 1) -> None:
     """What is open of a contact by a sync, the first by the segments' names, is due in some days."""
     with two.shop.state.catalog.writing() as connection:
@@ -65,12 +75,7 @@ def test_who_comes_while_its_person_goes_under_another_address(two: Two, *, take
     for _ in range(2):
         hour(two, b=(B, "uk"), e=(B, "late"))
     assert in_the_list(two) == {B}
-    if takes_off:
-        off(two, B)
-    for _ in range(3):
-        hour(two, b=(C, "uk"), e=(B, "late rich"))
-        assert B in in_the_list(two) or takes_off
-    assert in_the_list(two) == (set() if takes_off else {B, C})
+    moves_apart(two, B, C, takes_off=takes_off, b=(C, "uk"), e=(B, "late rich"))
 
 
 @pytest.mark.parametrize("takes_off", [False, pytest.param(True, marks=FULL)])
@@ -79,12 +84,7 @@ def test_whom_another_segment_has_is_not_taken_off_for_an_hour(two: Two, *, take
     one_list(two, "uk", "rich")
     hour(two, b=(X, "uk"))
     hour(two, b=(X, "uk"), d=(X, "rich"))
-    if takes_off:
-        off(two, X)
-    for _ in range(3):
-        hour(two, b=(A, "uk"), d=(X, "rich"))
-        assert X in inside(two) or takes_off
-    assert inside(two) == (set() if takes_off else {A, X})
+    moves_apart(two, X, A, takes_off=takes_off, b=(A, "uk"), d=(X, "rich"))
 
 
 @FULL

@@ -75,9 +75,9 @@ def join(connection: Connection, numbers: Sequence[int], rows: Iterable[Any], st
     """Of additions of one sync (`OpenRow`), those of who is a member by any sync to the target are changes from now on; whether any is.
 
     A member by the address, else by the key, else by the name that the destination has for the contact. Who comes back by somebody's
-    word, or is known to be another person there than whose address it was, only by the key, as a member since then. Not who may have been
-    taken out by us, who may have been added, unless by the key or the name and under this address, nor who gets another address while
-    somebody else is there by the former one: that one is the member.
+    word, or is known to be another person there than whose address it was, is one only by the key. Not who may have been taken out by us;
+    nor who may have been added, but under the very address that it is a member with itself; nor who gets another address while somebody
+    else is there by the former one: that one is the member.
     """
     there = _found(connection, numbers, [row for row in rows if row.state != MEMBER])
     taken = {found.contact for row, found in there if found.contact != row.contact and found.address_hash == row.wanted_hash}

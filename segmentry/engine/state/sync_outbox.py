@@ -428,7 +428,7 @@ def _taken(connection: Connection, lease: int, parcel: SyncParcel, now: datetime
 def _kept(connection: Connection, parcel: SyncParcel, others: Sequence[int]) -> SyncParcel:
     """The parcel, with those of it whom one of the other syncs to its target has as members.
 
-    Not whom the same sync has as another contact too: a `mirror` has no others, and takes out whoever is suppressed, as whom ever.
+    Not whom the same sync has as another contact too: a `mirror`, which has no others, has to take out who is suppressed.
     """
     going = [row for row in parcel.rows if row.state == MEMBER and not row.perhaps_out]
     names = same_target.staying(connection, others, (row.remote_id for row in going))
